@@ -1,4 +1,4 @@
-"""The shape of the code, checked: who may import whom, one library one home, sizes, documented names, complete lists."""
+"""The shape of the code, checked: who may import whom, one library one home, sizes, complete lists."""
 
 import ast
 import re
@@ -91,7 +91,9 @@ def test_imports_point_downwards(path: Path) -> None:
         where = f"{name_of(path)}:{line} imports {target}"
         top = target.split(".")[0]
         if path.is_relative_to(ROOT / "repl"):
-            public = target == "tsdb" or (top == "tsdb" and (target.count(".") == 1 or target.startswith("tsdb.errors")))
+            public = target == "tsdb" or (
+                top == "tsdb" and (target.count(".") == 1 or target.startswith("tsdb.errors"))
+            )
             assert top != "tsdb" or public, where + ": the shell uses public names only"
         elif top == "tsdb" and target != "tsdb":
             used, own = target.split(".")[1], package_of(path)
@@ -113,7 +115,9 @@ def test_sizes_and_no_deferred_imports(path: Path) -> None:
             continue
         length = (node.end_lineno or node.lineno) - node.lineno + 1
         why = ast.get_docstring(node) or ""
-        assert length <= FUNCTION_LINES_MAX or "Longer than" in why, f"{name_of(path)}:{node.lineno} {node.name}: {length} lines"
+        assert length <= FUNCTION_LINES_MAX or "Longer than" in why, (
+            f"{name_of(path)}:{node.lineno} {node.name}: {length} lines"
+        )
         deferred = [n.lineno for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
         reasoned = "Imported here" in text
         assert not deferred or reasoned, f"{name_of(path)}:{deferred} imports inside a function"

@@ -1,4 +1,4 @@
-"""The judges as Python objects: Paimon Java behind PaimonJudge.java, pypaimon and pypaimon-rust in their own environment."""
+"""The judges as Python objects: Paimon Java behind PaimonJudge.java; the Python peers in their environment."""
 
 import base64
 import datetime as dt
@@ -83,7 +83,13 @@ class PaimonJava(_LineServer):
     def write(self, warehouse: Path, table: str, rows: list[list[Any]], identifier: int, user: str = "judge") -> None:
         database, name = table.split(".")
         self.ask(
-            do="write", warehouse=str(warehouse), database=database, table=name, rows=rows, identifier=identifier, user=user
+            do="write",
+            warehouse=str(warehouse),
+            database=database,
+            table=name,
+            rows=rows,
+            identifier=identifier,
+            user=user,
         )
 
     def compact(self, warehouse: Path, table: str) -> None:

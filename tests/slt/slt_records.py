@@ -4,10 +4,10 @@ The base is SQLite's format in sqllogictest-rs' dialect with one row a line and 
 
     stream <name>              the SELECT below is opened as a streaming cursor
     changelog <types> <name> [normalized]
-                               after `----`: the change rows (`+I<TAB>1<TAB>a`) since the last such record, up to what the
-                               tables hold now; any order; `normalized` nets changes of equal rows first
-    snapshot <types> <name>    after `----`: the bag left after applying every change so far; the runner also runs the same
-                               SELECT in batch mode and wants the same rows
+                               after `----`: the change rows (`+I<TAB>1<TAB>a`) since the last such record, up to what
+                               the tables hold now; any order; `normalized` nets changes of equal rows first
+    snapshot <types> <name>    after `----`: the bag left after applying every change so far; the runner also runs
+                               the same SELECT in batch mode and wants the same rows
     checkpoint                 waits until every job has taken in all there is and has checkpointed it
     restart                    closes the warehouse (jobs checkpoint and stop) and opens it again
     connection <name>          the next record runs on that connection
@@ -27,7 +27,7 @@ KINDS = (
 
 @dataclass(slots=True)
 class Record:
-    """One record. line: of its first word, from 1. sql, expected: lines. raw: every line, blank ones and comments included."""
+    """One record. line: of its first word, from 1. sql, expected: lines. raw: every line, also blank ones and comments."""
 
     kind: str
     words: list[str]
@@ -73,7 +73,11 @@ def parse(text: str) -> Iterator[Record]:
             raise ValueError(f"line {at + 1}: unknown record `{words[0]}`")
         record = Record(words[0], words[1:], at + 1, raw=[*before, line], no_mirror=no_mirror)
         before, no_mirror = [], None
-        at = _body(lines, at + 1, record) if words[0] in ("statement", "query", "stream", "changelog", "snapshot") else at + 1
+        at = (
+            _body(lines, at + 1, record)
+            if words[0] in ("statement", "query", "stream", "changelog", "snapshot")
+            else at + 1
+        )
         yield record
     if any(line.strip() for line in before):
         yield Record("halt-of-file", [], len(lines), raw=before)

@@ -83,7 +83,15 @@ class Runner:
         self.streams, self.connections = {}, {}
 
     def _one(self, record: Record) -> list[str]:
-        self.records += record.kind in ("statement", "query", "stream", "changelog", "snapshot", "checkpoint", "restart")
+        self.records += record.kind in (
+            "statement",
+            "query",
+            "stream",
+            "changelog",
+            "snapshot",
+            "checkpoint",
+            "restart",
+        )
         action = getattr(self, "_" + record.kind.replace("-", "_"))
         lines = action(record)
         if record.kind != "connection":
@@ -173,7 +181,9 @@ class Runner:
         bag = [list(row) for row in stream.bag.elements()]
         batch = slt_format.rows(self._table(record, stream.sql, {}), types)
         if sorted(batch) != sorted(bag):
-            raise Mismatch(f"{self._where(record)}\nthe stream does not add up to the batch result\n{_diff(bag, batch)}")
+            raise Mismatch(
+                f"{self._where(record)}\nthe stream does not add up to the batch result\n{_diff(bag, batch)}"
+            )
         return self._compare(record, bag, types, "rowsort")
 
     def _checkpoint(self, record: Record) -> None:
@@ -205,7 +215,7 @@ class Runner:
             raise Mismatch(f"{self._where(record)}\n{options or 'batch'}\n{type(err).__name__}: {err}") from err
 
     def _mirror(self, record: Record, sql: str, batch: list[list[str]], types: str) -> None:
-        """The same query as a bounded stream, over the latest state and over the whole history, must add up to `batch`."""
+        """As a bounded stream, over the latest state and over the whole history, the query must add up to `batch`."""
         for options in (BOUNDED, REPLAY):
             table = self._table(record, sql, options)
             bag: Counter[tuple[str, ...]] = Counter()
@@ -236,7 +246,9 @@ class Runner:
     def _check_error(self, record: Record, err: Exception) -> None:
         pattern = " ".join(record.words[1:])
         if pattern and not re.search(pattern, str(err)):
-            raise Mismatch(f"{self._where(record)}\nexpected an error like /{pattern}/, got {type(err).__name__}: {err}")
+            raise Mismatch(
+                f"{self._where(record)}\nexpected an error like /{pattern}/, got {type(err).__name__}: {err}"
+            )
 
     def _compare(
         self, record: Record, got: list[list[str]], types: str, sort: str, label: str | None = None
@@ -259,7 +271,8 @@ class Runner:
         split = sorted(w.split("\t") for w in wanted) if sort == "rowsort" else [w.split("\t") for w in wanted]
         mine = sorted(got) if sort == "rowsort" else got
         return all(
-            len(g) == len(w) and all(slt_format.same(a, b, types[i : i + 1]) for i, (a, b) in enumerate(zip(g, w, strict=True)))
+            len(g) == len(w)
+            and all(slt_format.same(a, b, types[i : i + 1]) for i, (a, b) in enumerate(zip(g, w, strict=True)))
             for g, w in zip(mine, split, strict=True)
         )
 
@@ -275,7 +288,7 @@ class Runner:
         return ["\t".join(row) for row in (sorted(got) if sort == "rowsort" else got)]
 
 
-class _options:  # noqa: N801  (reads as a function in `with _options(…)`)
+class _options:
     """Session options for the time of a block."""
 
     def __init__(self, connection: Any, options: dict[str, str]) -> None:
@@ -311,7 +324,7 @@ def _diff(got: list[list[str]], wanted: list[list[str]]) -> str:
 
 
 def run_file(path: Path, *, complete: bool = False, only: int | None = None) -> Runner:
-    """Runs a file in a temporary folder; rewrites it when completing. Raises Mismatch at the first record that fails."""
+    """Runs a file in a temporary folder; rewrites it when completing. Raises Mismatch at the first bad record."""
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(path, Path(folder), complete=complete)
         text = runner.run(only)

@@ -1,0 +1,28 @@
+"""Runs one benchmark or all; the last line of each is its ratios."""
+
+import argparse
+import sys
+
+from bench import group_by_stream, ingest, merge_on_read, startup
+
+BENCHMARKS = {
+    "ingest": ingest.main,
+    "merge_on_read": merge_on_read.main,
+    "group_by_stream": group_by_stream.main,
+    "startup": startup.main,
+}
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    arguments.add_argument("name", choices=[*BENCHMARKS, "all"])
+    arguments.add_argument("--rows", type=int, default=10_000_000)
+    arguments.add_argument("--repeat", type=int, default=3, help="runs of each side; the median counts")
+    chosen = arguments.parse_args()
+    for name in BENCHMARKS if chosen.name == "all" else [chosen.name]:
+        BENCHMARKS[name](chosen.rows, chosen.repeat)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

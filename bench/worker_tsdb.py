@@ -1,0 +1,44 @@
+"""Our side of the storage benchmarks; see side.py."""
+
+import json
+import sys
+import time
+
+import pyarrow as pa
+
+import tsdb
+
+COLUMNS = "id BIGINT, name STRING, a BIGINT, b DOUBLE, PRIMARY KEY (id) NOT ENFORCED"
+
+
+def ingest(warehouse: str, file: str, options: dict[str, str]) -> dict[str, float]:
+    with tsdb.connect(warehouse) as con:
+        given = {"bucket": "2", "write-only": "true", **options}
+        listed = ", ".join(f"'{k}' = '{v}'" for k, v in given.items())
+        con.execute(f"CREATE TABLE IF NOT EXISTS t ({COLUMNS}) WITH ({listed})")
+        with pa.memory_map(file) as source:
+            rows = pa.ipc.open_file(source).read_all()
+            con.register("incoming", rows)
+            start = time.perf_counter()
+            con.execute("INSERT INTO t SELECT * FROM incoming")
+            seconds = time.perf_counter() - start
+    return {"seconds": seconds, "rows": rows.num_rows}
+
+
+def queries(warehouse: str, sql: list[str], warm: int) -> dict[str, float]:
+    out = {}
+    with tsdb.connect(warehouse) as con:
+        for phase, repeat in (("cold", 1), ("warm", warm)):
+            for i, text in enumerate(sql):
+                best = float("inf")
+                for _ in range(repeat):
+                    start = time.perf_counter()
+                    table = con.execute(text).fetch_arrow_table()
+                    best = min(best, time.perf_counter() - start)
+                out[f"{phase}_{i}"] = best
+                out[f"rows_{i}"] = table.num_rows
+    return out
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]](**json.loads(sys.argv[2]))))

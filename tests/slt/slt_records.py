@@ -27,7 +27,7 @@ KINDS = (
 
 @dataclass(slots=True)
 class Record:
-    """One record. line: of its first word, from 1. sql, expected: lines. raw: every line, also blank ones and comments."""
+    """One record. line: of its first word, from 1. sql, expected, raw: lines; raw has blank ones and comments too."""
 
     kind: str
     words: list[str]

@@ -1,0 +1,285 @@
+"""Merging the sorted runs of a bucket by selecting rows: nothing but keys is compared, and no row is changed.
+
+The merge goes through all runs together, in key order, in steps: a step takes from every run the rows up to a common key, so
+memory is a batch a run, however large the runs are. The rows of one step are ordered by (key, sequence) at once.
+Reads need only the answer "which rows of which file live" (`live_masks`), compaction needs the rows themselves (`merge_steps`).
+
+Source: Paimon, `SortMergeReader`; the selection by masks is ours.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tsdb.changes import RowKind
+from tsdb.errors import CorruptFile
+from tsdb.mergetree.key_order import Words, count_at_most, grouped_order, is_sorted, order_words
+from tsdb.mergetree.merge_engine import MergeEngine
+from tsdb.mergetree.merge_engine.deduplicate import Deduplicate
+from tsdb.mergetree.sorted_run import KeyRange, SortedRun, sections, sorted_runs
+from tsdb.metadata.data_file import DataFileMeta
+
+_STEP_ROWS = (
+    1 << 18
+)  # rows of each run in a step: sorting stays inside the processor's caches, and the cost of a step is spread
+SEQUENCE_NUMBER = "_SEQUENCE_NUMBER"
+VALUE_KIND = "_VALUE_KIND"
+
+Mask = npt.NDArray[np.bool_]
+ReadColumns = Callable[[DataFileMeta, Sequence[str]], Iterator[pa.RecordBatch]]
+"""Reads the named columns of a data file in file order: table columns by their present names, `_SEQUENCE_NUMBER` and `_VALUE_KIND`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeSpec:
+    """How rows of one key become one. key: the primary key without partition columns; sequence_fields: 'sequence.field'."""
+
+    key: tuple[str, ...]
+    sequence_fields: tuple[str, ...] = ()
+    sequence_descending: bool = False
+    ignore_delete: bool = False
+    engine: MergeEngine = Deduplicate()
+
+
+@dataclass(frozen=True, slots=True)
+class MergeStep:
+    """Some rows of every run, complete in their keys. rows[i]: of run i, in the order the runs were given.
+
+    survivors: positions in the concatenation of `rows`, in key order, one a key; a survivor may be a retraction.
+    """
+
+    rows: tuple[pa.Table, ...]
+    survivors: npt.NDArray[np.int64]
+
+
+def live_masks(
+    files: Iterable[DataFileMeta],
+    spec: MergeSpec,
+    key_range: Callable[[DataFileMeta], KeyRange],
+    read: ReadColumns,
+    cache: "MaskCache | None" = None,
+) -> dict[str, Mask | None]:
+    """The rows of a bucket that survive the merge: by file name one mask over the rows of the file; None: all of them.
+
+    files: all live files of the bucket that hold rows of the wanted keys. Retractions never survive.
+    """
+    cache = MASKS if cache is None else cache
+    masks: dict[str, Mask | None] = {}
+    for section in sections(sorted_runs(files, key_range), key_range):
+        identity = (spec, tuple(file.file_name for run in section for file in run.files))
+        found = cache.get(identity)
+        if found is None:
+            found = _section_masks(section, spec, read)
+            cache.put(identity, found)
+        masks.update(found)
+    return masks
+
+
+def merge_steps(
+    runs: Sequence[Iterator[pa.RecordBatch]], spec: MergeSpec, *, by_sequence_number: bool
+) -> Iterator[MergeStep]:
+    """Merge runs, the oldest first.
+
+    runs[i]: the rows of run i in key order, all of one schema: the columns of `spec.key` and `spec.sequence_fields`, `_VALUE_KIND` if
+    `spec.ignore_delete` and `_SEQUENCE_NUMBER` if by_sequence_number. Otherwise the rows of a later run are the newer ones.
+    Raises CorruptFile if a run is not sorted.
+    """
+    cursors = [_Cursor(run) for run in runs]
+    while True:
+        for cursor in cursors:
+            cursor.fill()
+        _share_schema(cursors)
+        if all(cursor.rows.num_rows == 0 for cursor in cursors):
+            return
+        words = order_words([_columns(cursor.rows, spec.key) for cursor in cursors])
+        if not all(is_sorted(part) for part in words):
+            raise CorruptFile(
+                f"a sorted run is not in order of its key ({', '.join(spec.key)}); compact or rewrite the table"
+            )
+        counts = _complete_counts(cursors, words)
+        rows = tuple(cursor.take(count) for cursor, count in zip(cursors, counts, strict=True))
+        keys = tuple(
+            np.concatenate([part[:count] for part, count in zip(word, counts, strict=True)])
+            for word in zip(*words, strict=True)
+        )
+        yield MergeStep(rows, survivors(keys, rows, spec, by_sequence_number=by_sequence_number))
+
+
+def survivors(
+    keys: Words, rows: Sequence[pa.Table], spec: MergeSpec, *, by_sequence_number: bool
+) -> npt.NDArray[np.int64]:
+    """The positions in the concatenation of `rows` that survive, in key order. keys: the words of its key columns."""
+    then: Words = ()
+    if spec.sequence_fields:
+        fields = [_columns(part, spec.sequence_fields) for part in rows]
+        parts = order_words(fields, descending=spec.sequence_descending)
+        then = tuple(np.concatenate(word) for word in zip(*parts, strict=True))
+    if by_sequence_number:
+        then += (np.concatenate([np.asarray(part[SEQUENCE_NUMBER].to_numpy()) for part in rows]),)
+    eligible = None
+    if spec.ignore_delete:
+        eligible = np.flatnonzero(is_add(np.concatenate([kinds_of(part) for part in rows])))
+        keys, then = tuple(word[eligible] for word in keys), tuple(word[eligible] for word in then)
+    order, starts = grouped_order(keys, then)
+    chosen = order[spec.engine.survivors(starts[:-1], starts[1:])]
+    return chosen if eligible is None else eligible[chosen]
+
+
+def is_ordered_by_age(runs: Sequence[SortedRun]) -> bool:
+    """Whether every sequence number of a run is below those of the next one. runs: oldest first."""
+    ranges = [run.sequence_range for run in runs]
+    return all(older[1] < newer[0] for older, newer in zip(ranges, ranges[1:], strict=False))
+
+
+def kinds_of(rows: pa.Table) -> npt.NDArray[np.int8]:
+    """The row kinds of a table with `_VALUE_KIND`."""
+    return np.asarray(rows[VALUE_KIND].to_numpy()).astype(np.int8, copy=False)
+
+
+def is_add(kinds: npt.NDArray[np.int8]) -> Mask:
+    """True for +I and +U."""
+    return (kinds == RowKind.INSERT) | (kinds == RowKind.UPDATE_AFTER)
+
+
+class MaskCache:
+    """The masks of sections, least recently used ones dropped above `size_bytes_max`. Thread-safe."""
+
+    def __init__(self, size_bytes_max: int) -> None:
+        self._size_bytes_max = size_bytes_max
+        self._size_bytes = 0
+        self._lock = threading.Lock()
+        self._packed: OrderedDict[_SectionId, dict[str, _Packed]] = OrderedDict()
+
+    def get(self, identity: "_SectionId") -> dict[str, Mask | None] | None:
+        """The masks of a section, or None if they are not here."""
+        with self._lock:
+            packed = self._packed.get(identity)
+            if packed is None:
+                return None
+            self._packed.move_to_end(identity)
+        return {name: _unpack(bits) for name, bits in packed.items()}
+
+    def put(self, identity: "_SectionId", masks: dict[str, Mask | None]) -> None:
+        """Keep the masks of a section, a bit a row."""
+        packed = {name: None if mask is None else (np.packbits(mask), len(mask)) for name, mask in masks.items()}
+        with self._lock:
+            self._size_bytes += _size_bytes(packed) - _size_bytes(self._packed.pop(identity, {}))
+            self._packed[identity] = packed
+            while self._size_bytes > self._size_bytes_max:
+                self._size_bytes -= _size_bytes(self._packed.popitem(last=False)[1])
+
+
+_SectionId = tuple[MergeSpec, tuple[str, ...]]
+_Packed = tuple[npt.NDArray[np.uint8], int] | None
+
+MASKS = MaskCache(64 << 20)
+
+
+def _unpack(bits: _Packed) -> Mask | None:
+    return None if bits is None else np.unpackbits(bits[0], count=bits[1]).view(np.bool_)
+
+
+def _size_bytes(packed: dict[str, _Packed]) -> int:
+    return sum(200 if bits is None else 200 + bits[0].nbytes for bits in packed.values())
+
+
+class _Cursor:
+    """The rows of one run that are read but not merged yet."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.rows: pa.Table = pa.table({})
+        self.ended = False
+
+    def fill(self) -> None:
+        """Read until there are enough rows for a step that is worth its cost."""
+        if self.ended or self.rows.num_rows >= _STEP_ROWS:
+            return
+        count = self.rows.num_rows
+        parts = self.rows.to_batches() if count else []
+        while count < _STEP_ROWS:
+            batch = next(self._batches, None)
+            if batch is None:
+                self.ended = True
+                break
+            parts.append(batch)
+            count += batch.num_rows
+        if parts:
+            self.rows = pa.Table.from_batches(parts)
+
+    def take(self, count: int) -> pa.Table:
+        """Remove the first rows and return them."""
+        taken, self.rows = self.rows.slice(0, count), self.rows.slice(count)
+        return taken
+
+
+def _share_schema(cursors: Sequence[_Cursor]) -> None:
+    """Give runs without any row the columns of the others."""
+    schema = next((cursor.rows.schema for cursor in cursors if cursor.rows.num_columns), pa.schema([]))
+    for cursor in cursors:
+        if not cursor.rows.num_columns:
+            cursor.rows = schema.empty_table()
+
+
+def _complete_counts(cursors: Sequence[_Cursor], words: Sequence[Words]) -> list[int]:
+    """How many rows of each run are certainly followed by nothing smaller, in any run."""
+    lasts = [
+        tuple(int(word[-1]) for word in part)
+        for cursor, part in zip(cursors, words, strict=True)
+        if not cursor.ended and cursor.rows.num_rows
+    ]
+    if not lasts:
+        return [cursor.rows.num_rows for cursor in cursors]
+    bound = min(lasts)
+    return [count_at_most(part, bound) for part in words]
+
+
+def _section_masks(section: Sequence[SortedRun], spec: MergeSpec, read: ReadColumns) -> dict[str, Mask | None]:
+    files = [file for run in section for file in run.files]
+    with_kinds = any(file.delete_row_count != 0 for file in files)
+    if len(section) == 1:
+        return {f.file_name: _adds(read(f, [VALUE_KIND])) if f.delete_row_count != 0 else None for f in files}
+    runs = list(reversed(section))
+    by_sequence_number = not is_ordered_by_age(runs)
+    columns = list(dict.fromkeys(spec.key + spec.sequence_fields))
+    columns += [SEQUENCE_NUMBER] * by_sequence_number + [VALUE_KIND] * with_kinds
+    if not with_kinds:
+        spec = replace(spec, ignore_delete=False)
+    parts: list[list[Mask]] = [[] for _ in runs]
+    readers = [(batch for file in run.files for batch in read(file, columns)) for run in runs]
+    for step in merge_steps(readers, spec, by_sequence_number=by_sequence_number):
+        lengths = [rows.num_rows for rows in step.rows]
+        mask = np.zeros(sum(lengths), np.bool_)
+        mask[step.survivors] = True
+        if with_kinds:
+            mask &= is_add(np.concatenate([kinds_of(rows) for rows in step.rows]))
+        for part, piece in zip(parts, np.split(mask, np.cumsum(lengths)[:-1]), strict=True):
+            part.append(piece)
+    return {
+        file.file_name: mask
+        for run, part in zip(runs, parts, strict=True)
+        for file, mask in _by_file(run.files, np.concatenate(part))
+    }
+
+
+def _columns(rows: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray]:
+    return [rows[name] for name in names]
+
+
+def _adds(batches: Iterator[pa.RecordBatch]) -> Mask | None:
+    mask = np.concatenate([is_add(np.asarray(batch.column(0)).astype(np.int8)) for batch in batches])
+    return None if bool(mask.all()) else mask
+
+
+def _by_file(files: Sequence[DataFileMeta], mask: Mask) -> Iterator[tuple[DataFileMeta, Mask | None]]:
+    counts = [file.row_count for file in files]
+    if sum(counts) != len(mask):
+        names = ", ".join(file.file_name for file in files)
+        raise CorruptFile(f"the manifest says {sum(counts)} rows, but {len(mask)} were read from {names}")
+    for file, part in zip(files, np.split(mask, np.cumsum(counts)[:-1]), strict=True):
+        yield file, None if bool(part.all()) else part

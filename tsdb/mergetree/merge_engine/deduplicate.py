@@ -1,0 +1,17 @@
+"""`deduplicate`: the last row of a key survives; if that is a retraction, the key is gone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplicate:
+    """The default merge engine: an upsert."""
+
+    name: str = "deduplicate"
+
+    def survivors(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The last row of each key."""
+        return ends - 1

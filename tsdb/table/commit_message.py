@@ -1,0 +1,49 @@
+"""What a writer hands to a commit: the files that one bucket gained and lost."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tsdb.metadata.data_file import DataFileMeta
+
+_FILE_LISTS = ("new_files", "changelog_files", "compact_before", "compact_after", "compact_changelog", "deleted_files")
+
+
+@dataclass(frozen=True, slots=True)
+class CommitMessage:
+    """The changes of one bucket since the writer's previous commit.
+
+    new_files and changelog_files (and deleted_files, of row-level deletes) become an APPEND snapshot; compact_before leaves and
+    compact_after and compact_changelog enter with the COMPACT snapshot that follows it.
+    """
+
+    partition: bytes
+    bucket: int
+    total_buckets: int
+    new_files: tuple[DataFileMeta, ...] = ()
+    changelog_files: tuple[DataFileMeta, ...] = ()
+    compact_before: tuple[DataFileMeta, ...] = ()
+    compact_after: tuple[DataFileMeta, ...] = ()
+    compact_changelog: tuple[DataFileMeta, ...] = ()
+    deleted_files: tuple[DataFileMeta, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changed."""
+        return not any(getattr(self, name) for name in _FILE_LISTS)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value, for checkpoints."""
+        head: dict[str, Any] = {
+            "partition": base64.b64encode(self.partition).decode(),
+            "bucket": self.bucket,
+            "total_buckets": self.total_buckets,
+        }
+        return head | {name: [file.to_json() for file in getattr(self, name)] for name in _FILE_LISTS}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "CommitMessage":
+        """The inverse of `to_json`."""
+        files = {name: tuple(DataFileMeta.from_json(file) for file in value[name]) for name in _FILE_LISTS}
+        return cls(base64.b64decode(value["partition"]), int(value["bucket"]), int(value["total_buckets"]), **files)

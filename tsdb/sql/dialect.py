@@ -1,0 +1,222 @@
+"""Our SQL dialect, on sqlglot: how queries and expressions are read.
+
+Flink's SQL, read generously: backquotes and double quotes both make identifiers, strings take single quotes. It differs from
+sqlglot's own dialects on purpose in three ways.
+
+- A function call stays what the user wrote (`exp.Anonymous`): only functions with their own grammar (CAST, EXTRACT, TRIM, …)
+  become nodes. So nothing is renamed behind the user's back; `tsdb.sql.functions` holds every change of meaning.
+- Reading is strict: a dangling comma or an empty SELECT list is an error, as it is in SQL.
+- `raise_error` keeps the token, so that errors point at the user's text.
+
+Statements other than queries are read by `tsdb.sql.parser`, over the same tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ParseError
+from sqlglot.parser import Parser
+from sqlglot.tokens import Token, Tokenizer, TokenType
+
+T = TypeVar("T")
+
+_STATEMENT_WORDS = {"ANALYZE", "CALL", "COPY", "EXPLAIN", "GRANT", "OPTIMIZE", "PREPARE", "VACUUM", "SHOW", "EXECUTE"}
+_JINJA = {"{%", "%}", "{%+", "{%-", "+%}", "-%}", "{{+", "{{-", "+}}", "-}}"}
+_KEYWORDS = {
+    word: kind for word, kind in Tokenizer.KEYWORDS.items() if word not in _JINJA and word not in _STATEMENT_WORDS
+}
+
+
+class TableArgument(exp.Expression):
+    """TABLE t [PARTITION BY k]: a table as an argument of a table function."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "partition_by": False}
+
+
+class Descriptor(exp.Expression):
+    """DESCRIPTOR(a, b): column names as an argument of a table function."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"expressions": True}
+
+
+class LocalTimestamp(exp.Expression, exp.Func):
+    """LOCALTIMESTAMP: the clock of the session's zone, without a zone."""
+
+    arg_types: ClassVar[dict[str, bool]] = {}
+
+
+class UnexpectedToken(ParseError):
+    """What the parser found instead of what it needs; `token` is None at the end of the statement."""
+
+    def __init__(self, message: str, token: Token | None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.token = token
+
+
+class UnsupportedClause(UnexpectedToken):
+    """A clause that the grammar knows and tsdb does not do."""
+
+
+class QueryParser(Parser):
+    """The grammar of queries and expressions."""
+
+    FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expression]]] = {}
+    FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
+        name: Parser.FUNCTION_PARSERS[name]
+        for name in ("CAST", "TRY_CAST", "SAFE_CAST", "EXTRACT", "TRIM", "SUBSTRING", "POSITION", "OVERLAY")
+    } | {name: Parser.FUNCTION_PARSERS[name] for name in ("CEIL", "FLOOR")}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
+        "CASE": Parser.NO_PAREN_FUNCTION_PARSERS["CASE"],
+        "ANY": Parser.NO_PAREN_FUNCTION_PARSERS["ANY"],
+    }
+    NO_PAREN_FUNCTIONS: ClassVar[dict[TokenType, type[exp.Expression]]] = {
+        TokenType.CURRENT_DATE: exp.CurrentDate,
+        TokenType.CURRENT_TIME: exp.CurrentTime,
+        TokenType.CURRENT_TIMESTAMP: exp.CurrentTimestamp,
+        TokenType.LOCALTIMESTAMP: LocalTimestamp,
+    }
+    PLACEHOLDER_PARSERS: ClassVar[dict[TokenType, Callable[..., Any]]] = {
+        TokenType.PLACEHOLDER: lambda self: exp.Placeholder().update_positions(self._prev),
+    }
+    FUNC_TOKENS: ClassVar[set[TokenType]] = {*Parser.FUNC_TOKENS, TokenType.SESSION, TokenType.TRUNCATE}
+    SUPPORTS_TABLE_QUERY: ClassVar[bool] = True
+
+    def load(self, tokens: list[Token], script: str) -> None:
+        """Start reading `tokens`, which are those of one statement in `script`."""
+        self.reset()
+        self.sql = script
+        self._tokens = tokens
+        self._tokens_size = len(tokens)
+        self._index = -1
+        self._advance()
+
+    def raise_error(self, message: str, token: Token | None = None) -> NoReturn:
+        """Stop, pointing at `token` or at the current one."""
+        raise UnexpectedToken(message, token or self._curr or None)
+
+    def _parse_match_recognize(self) -> NoReturn:
+        raise UnsupportedClause("MATCH_RECOGNIZE: use window functions (LAG, LEAD) or self-joins", self._curr)
+
+    def _parse_statement(self) -> exp.Expression | None:
+        """Where sqlglot would allow any statement (a CTE's body, after WITH), a query must stand."""
+        query = self._parse_select(nested=True, parse_subquery_alias=False)
+        if query is None:
+            self.raise_error("expected a query")
+        return self._parse_query_modifiers(self._parse_set_operations(query))
+
+    def _parse_projections(self) -> tuple[list[exp.Expression], list[exp.Expression] | None]:
+        projections, exclude = super()._parse_projections()
+        if not projections:
+            self.raise_error("expected a column or an expression after SELECT")
+        return projections, exclude
+
+    def _parse_csv(self, parse_method: Callable[[], T | None], sep: TokenType = TokenType.COMMA) -> list[T]:
+        item = parse_method()
+        items = [] if item is None else [item]
+        while self._match(sep):
+            item = parse_method()
+            if item is None:
+                self.raise_error("expected something after `,`")
+            items.append(item)
+        return items
+
+    def _parse_order(self, this: exp.Expression | None = None, skip_order_token: bool = False) -> Any:
+        order = super()._parse_order(this, skip_order_token)
+        if isinstance(order, exp.Order) and not order.expressions:
+            self.raise_error("expected an expression after ORDER BY")
+        return order
+
+    def _parse_group(self, skip_group_by_token: bool = False) -> exp.Group | None:
+        group = super()._parse_group(skip_group_by_token)
+        if group is not None and not any(group.args.values()):
+            self.raise_error("expected an expression after GROUP BY")
+        return group
+
+    def _parse_limit(self, this: Any = None, top: bool = False, **rest: Any) -> Any:
+        limit = super()._parse_limit(this, top=top, **rest)
+        if isinstance(limit, exp.Limit) and limit.expression is None:
+            self.raise_error("expected a number after LIMIT")
+        return limit
+
+    def _parse_join(self, *args: Any, **kwargs: Any) -> exp.Join | None:
+        join = super()._parse_join(*args, **kwargs)
+        if join is not None and self._prev.token_type is TokenType.ON:
+            self.raise_error("expected a condition after ON")
+        return join
+
+    def _parse_lambda(self, alias: bool = False) -> exp.Expression | None:
+        """An argument of a function; table functions also take TABLE t, DESCRIPTOR(…) and name => value."""
+        following = self._next.token_type
+        if self._curr.token_type is TokenType.TABLE and following is not TokenType.L_PAREN:
+            self._advance()
+            return self._parse_table_argument()
+        if self._curr.text.upper() == "DESCRIPTOR" and following is TokenType.L_PAREN:
+            self._advance()
+            return self.expression(Descriptor(expressions=self._parse_wrapped_csv(self._parse_id_var)))
+        if following is TokenType.FARROW:
+            name = exp.to_identifier(self._curr.text).update_positions(self._curr)
+            self._advance(2)
+            return self.expression(exp.Kwarg(this=name, expression=self._parse_lambda(alias=alias)))
+        return super()._parse_lambda(alias=alias)
+
+    def _parse_table_argument(self) -> TableArgument:
+        table = self._parse_table_parts()
+        keys = None
+        if self._match(TokenType.PARTITION_BY):
+            wrapped = self._curr.token_type is TokenType.L_PAREN
+            keys = self._parse_wrapped_csv(self._parse_column) if wrapped else [self._parse_column()]
+        return self.expression(TableArgument(this=table, partition_by=keys))
+
+    def _parse_table(self, *args: Any, **kwargs: Any) -> exp.Expression | None:
+        """TABLE(f(…)) in FROM is the table function itself."""
+        if self._curr.token_type is TokenType.TABLE and self._next.token_type is TokenType.L_PAREN:
+            self._advance(2)
+            function = self._parse_function()
+            if function is None:
+                self.raise_error("expected a table function")
+            self._match_r_paren()
+            table = self.expression(exp.Table(this=function))
+            table.set("alias", self._parse_table_alias(alias_tokens=self.TABLE_ALIAS_TOKENS))
+            for join in self._parse_joins() if kwargs.get("joins") else ():
+                table.append("joins", join)
+            return table
+        return super()._parse_table(*args, **kwargs)
+
+
+class Flink(Dialect):
+    """Flink's SQL with both quotes for identifiers. Array subscripts count from 1; NULLs sort lowest."""
+
+    INDEX_OFFSET = 0
+    SUPPORTS_USER_DEFINED_TYPES = False
+    NULL_ORDERING = "nulls_are_small"
+    TYPED_DIVISION = True
+    SAFE_DIVISION = False
+    STRICT_STRING_CONCAT = True
+    CONCAT_COALESCE = False
+    LOG_BASE_FIRST = True
+
+    class Tokenizer(Tokenizer):
+        """The words. Every hint is kept as a token: `tsdb.sql.script` decides which ones mean something."""
+
+        IDENTIFIERS: ClassVar[list[str]] = ["`", '"']
+        QUOTES: ClassVar[list[str]] = ["'"]
+        HEX_STRINGS: ClassVar[list[tuple[str, str]]] = [("x'", "'"), ("X'", "'")]
+        VAR_SINGLE_TOKENS: ClassVar[set[str]] = {"$"}
+        COMMANDS: ClassVar[set[TokenType]] = set()
+        TOKENS_PRECEDING_HINT: ClassVar[set[TokenType]] = set(TokenType)
+        KEYWORDS: ClassVar[dict[str, TokenType]] = {
+            **_KEYWORDS,
+            "ROW": TokenType.STRUCT,
+            "STRING": TokenType.TEXT,
+            "BYTES": TokenType.VARBINARY,
+            "TIMESTAMP_LTZ": TokenType.TIMESTAMPLTZ,
+            "TRUNCATE": TokenType.TRUNCATE,
+            "MATCH_RECOGNIZE": TokenType.MATCH_RECOGNIZE,
+        }
+
+    Parser = QueryParser

@@ -1,0 +1,154 @@
+"""Parameters: every `?` outside strings and comments takes one value, in the order of the text.
+
+A value becomes a literal of its own SQL type in the tree, so it can never be read as SQL, and DataFusion never sees a `?`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from sqlglot import exp
+from sqlglot.tokens import TokenType
+
+from tsdb.errors import NotSupportedError, ProgrammingError
+from tsdb.sql.dialect import Flink
+from tsdb.sql.script import tokenize
+from tsdb.sql.statements import Statement
+
+S = TypeVar("S", bound=Statement)
+
+_INT64_MAX = 2**63 - 1
+
+
+def bind(statement: S, parameters: Sequence[Any] = ()) -> S:
+    """The statement with its placeholders replaced. A wrong number of values is a ProgrammingError."""
+    starts = sorted(_placeholder_starts(statement))
+    if len(starts) != len(parameters):
+        raise ProgrammingError(
+            f"the statement has {len(starts)} placeholder{'s' * (len(starts) != 1)} `?`, "
+            f"but {len(parameters)} value{'s' * (len(parameters) != 1)} were given"
+        )
+    if not starts:
+        return statement
+    values = dict(zip(starts, parameters, strict=True))
+    bound: S = _bound(statement, values)
+    return bound
+
+
+def count(statement: Statement) -> int:
+    """The number of `?` in the statement."""
+    return len(set(_placeholder_starts(statement)))
+
+
+def _placeholder_starts(statement: Statement) -> list[int]:
+    tokens = tokenize(statement.text) if "?" in statement.text else []
+    base = _base_offset(statement)
+    return [base + token.start for token in tokens if token.token_type is TokenType.PLACEHOLDER]
+
+
+def _base_offset(statement: Statement) -> int:
+    """Where the statement begins in its script, as an offset."""
+    lines = statement.script.split("\n")[: statement.position.line - 1]
+    return sum(len(line) + 1 for line in lines) + statement.position.column - 1
+
+
+def _bound(value: Any, values: Mapping[int, Any]) -> Any:
+    """`value` with the placeholders in it replaced: by literals in trees, by the values themselves elsewhere."""
+    if isinstance(value, exp.Placeholder):
+        return values[value.meta["start"]]
+    if isinstance(value, exp.Expression):
+        return value.transform(
+            lambda node: literal(values[node.meta["start"]]) if isinstance(node, exp.Placeholder) else node
+        )
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {f.name: _bound(getattr(value, f.name), values) for f in fields(value) if f.init}
+        return replace(value, **changed)
+    if isinstance(value, tuple):
+        return tuple(_bound(item, values) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _bound(item, values) for key, item in value.items()}
+    return value
+
+
+def literal(value: Any) -> exp.Expression:
+    """A Python value as a typed SQL literal."""
+    if value is None:
+        return exp.Null()
+    if isinstance(value, bool):
+        return exp.Boolean(this=value)
+    if isinstance(value, int):
+        return _integer(value)
+    if isinstance(value, float):
+        return _double(value)
+    if isinstance(value, Decimal):
+        return _decimal(value)
+    if isinstance(value, str):
+        return exp.Literal.string(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return exp.HexString(this=bytes(value).hex())
+    if isinstance(value, datetime | date | time | timedelta):
+        return _temporal(value)
+    if isinstance(value, list | tuple):
+        return exp.Array(expressions=[literal(item) for item in value])
+    item = getattr(value, "item", None)
+    if callable(item):  # numpy's scalars
+        return literal(item())
+    raise NotSupportedError(
+        f"a parameter of type {type(value).__name__} has no SQL type; pass a number, text, bytes, date, time, list or None"
+    )
+
+
+def _integer(value: int) -> exp.Expression:
+    if abs(value) > _INT64_MAX:
+        if len(str(abs(value))) > 38:
+            raise ProgrammingError(f"the parameter {value} has more than 38 digits; pass it as text")
+        return _cast(str(value), "DECIMAL(38, 0)")
+    return _signed(str(abs(value)), negative=value < 0)
+
+
+def _double(value: float) -> exp.Expression:
+    if math.isfinite(value):
+        text = repr(abs(value))
+        return _signed(text if "e" in text else f"{text}e0", negative=math.copysign(1, value) < 0)
+    return _cast(str(value), "DOUBLE")
+
+
+def _decimal(value: Decimal) -> exp.Expression:
+    if not value.is_finite():
+        raise ProgrammingError(f"the parameter {value} has no SQL decimal; pass a float")
+    text = format(value, "f")
+    digits = text.lstrip("-").replace(".", "").lstrip("0")
+    scale = len(text.partition(".")[2])
+    precision = max(len(digits), scale, 1)
+    if precision > 38:
+        raise ProgrammingError(f"the parameter {value} has more than 38 digits; pass it as text")
+    return _cast(text, f"DECIMAL({precision}, {scale})")
+
+
+def _temporal(value: datetime | date | time | timedelta) -> exp.Expression:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            return _cast(value.isoformat(sep=" "), "TIMESTAMP(6)")
+        return _cast(value.astimezone(UTC).isoformat(sep=" "), "TIMESTAMP_LTZ(6)")
+    if isinstance(value, date):
+        return _cast(value.isoformat(), "DATE")
+    if isinstance(value, time):
+        return _cast(value.isoformat(), "TIME")
+    microseconds = value // timedelta(microseconds=1)
+    seconds, rest = divmod(abs(microseconds), 1_000_000)
+    text = f"{'-' * (microseconds < 0)}{seconds}.{rest:06d}"
+    return exp.Interval(this=exp.Literal.string(text), unit=exp.var("SECOND"))
+
+
+def _signed(digits: str, *, negative: bool) -> exp.Expression:
+    number = exp.Literal.number(digits)
+    return exp.Paren(this=exp.Neg(this=number)) if negative else number
+
+
+def _cast(text: str, type_name: str) -> exp.Expression:
+    return exp.Cast(this=exp.Literal.string(text), to=exp.DataType.build(type_name, dialect=Flink))

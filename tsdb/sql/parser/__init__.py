@@ -1,0 +1,186 @@
+"""SQL text → statements.
+
+`parse_script` cuts a script into statements and reads each with the function that `STATEMENTS` has for its first word. Anything that
+cannot be read is a `SqlSyntaxError` with its place in the text; anything that is understood but not done here is a `NotSupportedError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Literal
+
+from sqlglot import exp
+
+from tsdb.errors import NotSupportedError, ProgrammingError, nearest
+from tsdb.sql.cursor import Cursor, quoted
+from tsdb.sql.dialect import UnexpectedToken, UnsupportedClause
+from tsdb.sql.parser.alter import read_alter
+from tsdb.sql.parser.change import read_delete, read_insert, read_truncate, read_update
+from tsdb.sql.parser.create import read_create, read_drop, unsupported
+from tsdb.sql.parser.session import (
+    read_call,
+    read_describe,
+    read_drop_job,
+    read_reset,
+    read_set,
+    read_show,
+    read_stop,
+    read_use,
+)
+from tsdb.sql.script import StatementTokens, position_at, split
+from tsdb.sql.statements import ExecuteStatementSet, Explain, Insert, Select, Statement
+
+_NOT_SUPPORTED = {
+    "MERGE": "MERGE: into a table with a primary key, INSERT INTO replaces rows of the same key",
+    "ANALYZE": "ANALYZE: statistics are kept by every write",
+    "COPY": "COPY: use a table with 'connector' = 'filesystem'",
+    "BEGIN": "transactions of several statements: each statement commits by itself",
+    "COMMIT": "transactions of several statements: each statement commits by itself",
+    "ROLLBACK": "transactions of several statements: each statement commits by itself",
+    "GRANT": "GRANT: access is that of the warehouse's files",
+    "LOAD": "LOAD",
+    "ATTACH": "ATTACH: connect() to another warehouse",
+}
+
+
+def parse_script(text: str) -> list[Statement]:
+    """The statements of `text`, in order. An empty script has none."""
+    return [_read(tokens) for tokens in split(text)]
+
+
+def parse_one(text: str) -> Statement:
+    """The one statement of `text`."""
+    statements = parse_script(text)
+    if len(statements) != 1:
+        raise ProgrammingError(f"one statement is expected here, not {len(statements)}")
+    return statements[0]
+
+
+def parse_query(text: str) -> exp.Query:
+    """The query of `text`, for a view's stored text."""
+    statement = parse_one(text)
+    if not isinstance(statement, Select):
+        raise ProgrammingError("a query is expected here", position=statement.position)
+    return statement.query
+
+
+def _read(tokens: StatementTokens) -> Statement:
+    cursor = Cursor(tokens)
+    try:
+        statement = read_statement(cursor)
+        cursor.expect_end()
+        if cursor.hints:
+            hint = next(iter(cursor.hints.values()))
+            raise cursor.failure_at("an OPTIONS hint must stand behind a table's name", hint.start)
+        return statement
+    except UnsupportedClause as error:
+        position = cursor.failure("", error.token).position
+        raise NotSupportedError(f"not supported: {error.message}", position=position) from None
+    except UnexpectedToken as error:
+        raise cursor.explain(error) from None
+    except RecursionError:
+        raise ProgrammingError(
+            "this statement is nested too deeply; split it into views or common table expressions",
+            position=position_at(tokens.script, tokens.tokens[0].start),
+        ) from None
+
+
+def read_statement(cursor: Cursor) -> Statement:
+    """The statement that begins at the current token."""
+    start = cursor.index
+    token = cursor.current
+    if token is None:
+        cursor.error("expected a statement")
+    word = token.text.upper() if token.text != "(" else "("
+    reader = STATEMENTS.get(word)
+    if reader is None:
+        if word in _NOT_SUPPORTED:
+            raise unsupported(cursor, _NOT_SUPPORTED[word])
+        hint = nearest(word, STATEMENTS)
+        raise cursor.failure(f"{quoted(token.text)} does not begin a statement.{hint}", token)
+    if reader is not _read_select:
+        cursor.advance()
+    return _placed(cursor, start, reader(cursor))
+
+
+def _placed(cursor: Cursor, start: int, statement: Statement) -> Statement:
+    """The statement with its place and text."""
+    first, last = cursor.tokens[start], cursor.tokens[cursor.index - 1]
+    return replace(
+        statement,
+        position=position_at(cursor.script, first.start),
+        text=cursor.script[first.start : last.end + 1],
+        script=cursor.script,
+    )
+
+
+def _read_select(cursor: Cursor) -> Select:
+    return Select(cursor.query())
+
+
+def _read_drop(cursor: Cursor) -> Statement:
+    return read_drop_job(cursor) if cursor.accept("JOB") else read_drop(cursor)
+
+
+def _read_explain(cursor: Cursor) -> Explain:
+    """EXPLAIN [PLAN FOR | ANALYZE | CHANGELOG_MODE, …] statement."""
+    mode: Literal["plan", "analyze", "changelog_mode"] = "plan"
+    if cursor.accept("ANALYZE"):
+        mode = "analyze"
+    elif not cursor.accept("PLAN", "FOR"):
+        while detail := cursor.accept_any("CHANGELOG_MODE", "ESTIMATED_COST", "JSON_EXECUTION_PLAN", "PLAN_ADVICE"):
+            mode = "changelog_mode" if detail == "CHANGELOG_MODE" else mode
+            cursor.accept(",")
+    return Explain(read_statement(cursor), mode)
+
+
+def _read_statement_set(cursor: Cursor) -> ExecuteStatementSet:
+    """[EXECUTE] STATEMENT SET BEGIN insert; … END."""
+    cursor.expect("STATEMENT", "SET")
+    cursor.accept("BEGIN")
+    cursor.accept(";")
+    statements: list[Insert] = []
+    while not cursor.accept("END"):
+        statement = read_statement(cursor)
+        if not isinstance(statement, Insert):
+            raise cursor.failure_at("only INSERT may stand in a statement set", _offset(cursor, statement))
+        statements.append(statement)
+        cursor.expect(";")
+    if not statements:
+        cursor.error("the statement set is empty; expected INSERT")
+    return ExecuteStatementSet(tuple(statements))
+
+
+def _offset(cursor: Cursor, statement: Statement) -> int:
+    return cursor.script.rfind(statement.text, 0, cursor.tokens[cursor.index - 1].end + 1)
+
+
+def _read_begin(cursor: Cursor) -> Statement:
+    if cursor.sees("STATEMENT", "SET"):
+        return _read_statement_set(cursor)
+    raise unsupported(cursor, _NOT_SUPPORTED["BEGIN"])
+
+
+STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {
+    **dict.fromkeys(("SELECT", "WITH", "VALUES", "TABLE", "FROM", "("), _read_select),
+    "CREATE": read_create,
+    "DROP": _read_drop,
+    "ALTER": read_alter,
+    "INSERT": read_insert,
+    "UPDATE": read_update,
+    "DELETE": read_delete,
+    "TRUNCATE": read_truncate,
+    "SET": read_set,
+    "RESET": read_reset,
+    "SHOW": read_show,
+    "DESCRIBE": read_describe,
+    "DESC": read_describe,
+    "USE": read_use,
+    "EXPLAIN": _read_explain,
+    "CALL": read_call,
+    "STOP": read_stop,
+    "EXECUTE": _read_statement_set,
+    "BEGIN": _read_begin,
+}
+"""The function that reads each kind of statement, by its first word."""

@@ -1,0 +1,139 @@
+"""ALTER TABLE: Flink's forms, and the ones of DuckDB, Spark and PostgreSQL that mean the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tsdb.sql.cursor import Cursor
+from tsdb.sql.parser.constant import read_partition
+from tsdb.sql.parser.create import read_column, unsupported
+from tsdb.sql.parser.types import read_type
+from tsdb.sql.statements import (
+    AddColumn,
+    AlterTable,
+    Change,
+    DropColumn,
+    DropPartition,
+    ModifyColumn,
+    RenameColumn,
+    RenameTable,
+    ResetTableOptions,
+    SetComment,
+    SetTableOptions,
+    Statement,
+)
+
+
+def read_alter(cursor: Cursor) -> Statement:
+    """ALTER TABLE …"""
+    if not cursor.accept("TABLE"):
+        if cursor.sees("VIEW") or cursor.sees("DATABASE") or cursor.sees("FUNCTION"):
+            raise unsupported(cursor, "ALTER of anything but a TABLE: drop it and create it again")
+        cursor.error("expected `TABLE` after ALTER")
+    if_exists = cursor.accept("IF", "EXISTS")
+    name = cursor.table_name()
+    if cursor.accept("RENAME", "TO"):
+        return RenameTable(name, cursor.table_name("the new name"), if_exists)
+    changes: list[Change] = []
+    while True:
+        changes += _changes(cursor)
+        if not cursor.accept(","):
+            break
+    return AlterTable(name, tuple(changes), if_exists)
+
+
+def _changes(cursor: Cursor) -> list[Change]:
+    if cursor.accept("SET"):
+        cursor.accept_any("TBLPROPERTIES", "OPTIONS")
+        return [SetTableOptions(cursor.options())]
+    if cursor.accept_any("RESET", "UNSET"):
+        cursor.accept_any("TBLPROPERTIES", "OPTIONS")
+        return [ResetTableOptions(tuple(cursor.wrapped(cursor.option_key)))]
+    if cursor.accept("ADD"):
+        return _add(cursor)
+    if cursor.accept("DROP"):
+        return _drop(cursor)
+    if cursor.accept("RENAME"):
+        cursor.accept("COLUMN")
+        name = cursor.identifier("a column name")
+        cursor.expect("TO")
+        return [RenameColumn(name, cursor.identifier("the new name"))]
+    if cursor.accept("MODIFY"):
+        cursor.accept_any("COLUMNS", "COLUMN")
+        return list(_listed(cursor, _modify))
+    if cursor.accept_any("ALTER", "CHANGE"):
+        cursor.accept("COLUMN")
+        return [_alter_column(cursor)]
+    if cursor.accept("COMMENT"):
+        return [SetComment(cursor.string("the comment"))]
+    cursor.error("expected SET, RESET, ADD, DROP, RENAME or MODIFY")
+
+
+def _listed(cursor: Cursor, item: Any) -> list[Any]:
+    """( item, … ) or one item."""
+    return cursor.wrapped(lambda: item(cursor)) if cursor.sees("(") else [item(cursor)]
+
+
+def _add(cursor: Cursor) -> list[Change]:
+    if cursor.sees("PRIMARY") or cursor.sees("CONSTRAINT") or cursor.sees("WATERMARK") or cursor.sees("PARTITION"):
+        raise unsupported(cursor, "ALTER TABLE ADD of anything but columns")
+    cursor.accept_any("COLUMNS", "COLUMN")
+    if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
+
+    def column(_: Cursor) -> AddColumn:
+        definition, _key = read_column(cursor)
+        if definition.type is None and definition.computed is None:
+            cursor.error("expected a type")
+        first, after = _place(cursor)
+        return AddColumn(definition, first, after, if_not_exists)
+
+    return list(_listed(cursor, column))
+
+
+def _drop(cursor: Cursor) -> list[Change]:
+    if cursor.accept("IF", "EXISTS"):
+        cursor.expect("PARTITION")
+        return [DropPartition(read_partition(cursor), if_exists=True)]
+    if cursor.accept("PARTITION"):
+        partitions = [DropPartition(read_partition(cursor))]
+        while cursor.accept(","):
+            cursor.expect("PARTITION")
+            partitions.append(DropPartition(read_partition(cursor)))
+        return list(partitions)
+    if cursor.sees("PRIMARY") or cursor.sees("CONSTRAINT") or cursor.sees("WATERMARK"):
+        raise unsupported(cursor, "ALTER TABLE DROP of anything but columns and partitions")
+    cursor.accept_any("COLUMNS", "COLUMN")
+    if_exists = cursor.accept("IF", "EXISTS")
+    return list(_listed(cursor, lambda _: DropColumn(cursor.identifier("a column name"), if_exists)))
+
+
+def _modify(cursor: Cursor) -> ModifyColumn:
+    definition, _key = read_column(cursor)
+    if definition.type is None:
+        cursor.error("expected a type")
+    first, after = _place(cursor)
+    nullable = None if definition.type.nullable else False
+    return ModifyColumn(definition.name, definition.type, definition.comment, first, after, nullable)
+
+
+def _alter_column(cursor: Cursor) -> Change:
+    """ALTER COLUMN c TYPE t | SET DATA TYPE t | SET NOT NULL | DROP NOT NULL | COMMENT 'x' | FIRST | AFTER c."""
+    name = cursor.identifier("a column name")
+    if cursor.accept("TYPE") or cursor.accept("SET", "DATA", "TYPE"):
+        return ModifyColumn(name, read_type(cursor))
+    if cursor.accept("SET", "NOT", "NULL"):
+        return ModifyColumn(name, nullable=False)
+    if cursor.accept("DROP", "NOT", "NULL"):
+        return ModifyColumn(name, nullable=True)
+    if cursor.accept("COMMENT"):
+        return ModifyColumn(name, comment=cursor.string("the comment"))
+    first, after = _place(cursor)
+    if first or after:
+        return ModifyColumn(name, first=first, after=after)
+    cursor.error("expected TYPE, SET NOT NULL, DROP NOT NULL, COMMENT, FIRST or AFTER")
+
+
+def _place(cursor: Cursor) -> tuple[bool, str | None]:
+    if cursor.accept("FIRST"):
+        return True, None
+    return False, cursor.identifier("a column name") if cursor.accept("AFTER") else None

@@ -1,0 +1,287 @@
+"""CREATE and DROP of databases, tables and views, and the parts of a table's definition that ALTER TABLE needs, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlglot import exp
+
+from tsdb.data_types import DataType
+from tsdb.errors import NotSupportedError
+from tsdb.sql.cursor import Cursor
+from tsdb.sql.parser.constant import as_option, constant
+from tsdb.sql.parser.types import read_type
+from tsdb.sql.script import position_at
+from tsdb.sql.statements import (
+    ColumnDef,
+    CreateDatabase,
+    CreateTable,
+    CreateView,
+    DropDatabase,
+    DropTable,
+    DropView,
+    Statement,
+    TableName,
+    Watermark,
+)
+
+
+@dataclass(slots=True)
+class Elements:
+    """What stands between the parentheses of CREATE TABLE."""
+
+    columns: list[ColumnDef] = field(default_factory=list)
+    primary_key: tuple[str, ...] = ()
+    watermark: Watermark | None = None
+
+
+def read_create(cursor: Cursor) -> Statement:
+    """CREATE …"""
+    or_replace = cursor.accept("OR", "REPLACE")
+    temporary = bool(cursor.accept_any("TEMPORARY", "TEMP"))
+    if cursor.accept("VIEW"):
+        return _view(cursor, or_replace=or_replace, temporary=temporary)
+    if cursor.accept("TABLE"):
+        if or_replace:
+            raise unsupported(cursor, "CREATE OR REPLACE TABLE: DROP TABLE IF EXISTS first, or INSERT OVERWRITE")
+        return _table(cursor, temporary=temporary)
+    if cursor.accept_any("DATABASE", "SCHEMA"):
+        if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
+        name = cursor.identifier("a database name")
+        if cursor.sees("WITH") or cursor.sees("COMMENT"):
+            raise unsupported(cursor, "options and comments of databases")
+        return CreateDatabase(name, if_not_exists)
+    for words in (("CATALOG",), ("FUNCTION",), ("MATERIALIZED",), ("INDEX",), ("UNIQUE", "INDEX")):
+        if cursor.sees(*words):
+            raise unsupported(cursor, f"CREATE {' '.join(words)}")
+    cursor.error("expected TABLE, VIEW or DATABASE after CREATE")
+
+
+def read_drop(cursor: Cursor) -> Statement:
+    """DROP TABLE, VIEW or DATABASE; DROP JOB is in `session`."""
+    cursor.accept_any("TEMPORARY", "TEMP")
+    if cursor.accept("TABLE"):
+        if_exists = cursor.accept("IF", "EXISTS")
+        return DropTable(cursor.table_name(), if_exists)
+    if cursor.accept("VIEW"):
+        if_exists = cursor.accept("IF", "EXISTS")
+        return DropView(cursor.table_name("a view's name"), if_exists)
+    if cursor.accept_any("DATABASE", "SCHEMA"):
+        if_exists = cursor.accept("IF", "EXISTS")
+        name = cursor.identifier("a database name")
+        cascade = cursor.accept_any("CASCADE", "RESTRICT") == "CASCADE"
+        return DropDatabase(name, if_exists, cascade)
+    cursor.error("expected TABLE, VIEW, DATABASE or JOB after DROP")
+
+
+def _view(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateView:
+    if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
+    name = cursor.table_name("a view's name")
+    columns = cursor.identifiers() if cursor.sees("(") else None
+    comment = cursor.string("the comment") if cursor.accept("COMMENT") else None
+    cursor.expect("AS")
+    start = cursor.index
+    query = cursor.query()
+    text = cursor.script[cursor.tokens[start].start : cursor.tokens[cursor.index - 1].end + 1]
+    return CreateView(name, query, text, columns, comment, if_not_exists, or_replace, temporary)
+
+
+def _table(cursor: Cursor, *, temporary: bool) -> CreateTable:
+    if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
+    name = cursor.table_name()
+    elements = read_elements(cursor) if cursor.sees("(") else Elements()
+    clauses = _clauses(cursor)
+    query = clauses.get("as_select")
+    untyped = next((c for c in elements.columns if c.type is None and c.computed is None), None)
+    if untyped is not None and query is None:
+        cursor.error(f"column `{untyped.name}` has no type; expected a type, or AS SELECT …")
+    if not elements.columns and query is None and "like" not in clauses:
+        cursor.error("expected ( with the columns, LIKE table or AS SELECT …")
+    return CreateTable(
+        name,
+        columns=tuple(elements.columns),
+        primary_key=elements.primary_key,
+        partition_keys=clauses.get("partition_keys", ()),
+        options={**clauses.get("bucket_options", {}), **clauses.get("options", {})},
+        comment=clauses.get("comment"),
+        if_not_exists=if_not_exists,
+        temporary=temporary,
+        watermark=elements.watermark,
+        like=clauses.get("like"),
+        as_select=query,
+    )
+
+
+def _clauses(cursor: Cursor) -> dict[str, Any]:
+    """What follows the columns, in any order; each at most once."""
+    found: dict[str, Any] = {}
+
+    def put(key: str, value: Any) -> None:
+        if key in found:
+            cursor.error("this clause is written twice; expected another one")
+        found[key] = value
+
+    while not cursor.at_end:
+        if cursor.accept("COMMENT"):
+            put("comment", cursor.string("the table's comment"))
+        elif cursor.accept("PARTITIONED", "BY"):
+            put("partition_keys", cursor.identifiers("a partition key"))
+        elif cursor.accept("DISTRIBUTED"):
+            put("bucket_options", _distribution(cursor))
+        elif cursor.accept_any("WITH", "TBLPROPERTIES", "OPTIONS"):
+            put("options", cursor.options())
+        elif cursor.accept("LIKE"):
+            put("like", cursor.table_name())
+            _like_options(cursor)
+        elif cursor.accept("AS"):
+            put("as_select", cursor.query())
+        elif cursor.sees("USING"):
+            raise unsupported(
+                cursor, "USING: name the connector in WITH ('connector' = '…'), or leave it out for Paimon"
+            )
+        else:
+            break
+    return found
+
+
+def _distribution(cursor: Cursor) -> dict[str, str]:
+    """DISTRIBUTED [BY [HASH] (k)] INTO n BUCKETS: Paimon's bucket options."""
+    options = {}
+    if cursor.accept("BY"):
+        cursor.accept("HASH")
+        options["bucket-key"] = ",".join(cursor.identifiers())
+    if cursor.accept("INTO"):
+        options["bucket"] = str(cursor.number("the number of buckets"))
+        cursor.expect("BUCKETS")
+    return options
+
+
+def _like_options(cursor: Cursor) -> None:
+    """LIKE t (…): only what changes nothing is accepted."""
+    if not cursor.accept("("):
+        return
+    while not cursor.accept(")"):
+        if not cursor.accept("INCLUDING", "ALL"):
+            raise unsupported(
+                cursor, "LIKE with EXCLUDING or OVERWRITING: options of the new table come from its WITH clause"
+            )
+
+
+def read_elements(cursor: Cursor) -> Elements:
+    """( column …, PRIMARY KEY (…), WATERMARK FOR … )."""
+    elements = Elements()
+    cursor.expect("(")
+    while True:
+        _element(cursor, elements)
+        if not cursor.accept(","):
+            break
+    cursor.expect(")")
+    return elements
+
+
+def _element(cursor: Cursor, elements: Elements) -> None:
+    if cursor.accept("WATERMARK", "FOR"):
+        column = cursor.identifier("the time column")
+        while cursor.accept("."):
+            column += "." + cursor.identifier()
+        cursor.expect("AS")
+        elements.watermark = Watermark(column, cursor.expression())
+        return
+    if cursor.accept("CONSTRAINT"):
+        cursor.identifier("the constraint's name")
+        if not cursor.sees("PRIMARY", "KEY"):
+            raise unsupported(cursor, "this constraint: only PRIMARY KEY and NOT NULL are")
+    for words in (("UNIQUE", "("), ("FOREIGN", "KEY"), ("CHECK", "(")):
+        if cursor.sees(*words):
+            raise unsupported(cursor, f"{words[0]} constraints: only PRIMARY KEY and NOT NULL are")
+    if cursor.sees("PRIMARY", "KEY", "("):
+        cursor.accept("PRIMARY", "KEY")
+        _set_primary_key(cursor, elements, cursor.identifiers("a key column"))
+        cursor.accept("NOT", "ENFORCED")
+        return
+    column_def, is_key = read_column(cursor)
+    if is_key:
+        _set_primary_key(cursor, elements, (column_def.name,))
+    elements.columns.append(column_def)
+
+
+def _set_primary_key(cursor: Cursor, elements: Elements, key: tuple[str, ...]) -> None:
+    if elements.primary_key:
+        cursor.error("the table has two primary keys; expected one")
+    elements.primary_key = key
+
+
+def read_column(cursor: Cursor) -> tuple[ColumnDef, bool]:
+    """One column, and whether it is marked PRIMARY KEY."""
+    name = cursor.identifier("a column name")
+    if cursor.accept("AS"):
+        computed = cursor.expression()
+        comment = cursor.string("the comment") if cursor.accept("COMMENT") else None
+        return ColumnDef(name, None, comment, computed), False
+    if cursor.sees(",") or cursor.sees(")"):
+        return ColumnDef(name, None), False
+    column_type = read_type(cursor)
+    parts, is_key = _column_parts(cursor, name)
+    if cursor.accept("NOT", "NULL") or parts.pop("not_null", False):
+        column_type = not_null(column_type)
+    return ColumnDef(name, column_type, **parts), is_key
+
+
+def _column_parts(cursor: Cursor, name: str) -> tuple[dict[str, Any], bool]:
+    """What follows a column's type, in any order."""
+    parts: dict[str, Any] = {}
+    is_key = False
+    while True:
+        if cursor.accept("PRIMARY", "KEY"):
+            is_key = True
+            cursor.accept("NOT", "ENFORCED")
+        elif cursor.accept("NOT", "NULL"):
+            parts["not_null"] = True
+        elif cursor.accept("COMMENT"):
+            parts["comment"] = cursor.string("the comment")
+        elif cursor.accept("METADATA"):
+            parts["metadata_key"] = cursor.string("the metadata's key") if cursor.accept("FROM") else name
+            cursor.accept("VIRTUAL")
+        elif cursor.accept("DEFAULT"):
+            parts["default"] = _default(cursor)
+        elif cursor.accept("GENERATED", "ALWAYS", "AS") or cursor.accept("AS"):
+            parts["computed"] = cursor.expression()
+            cursor.accept_any("VIRTUAL", "STORED")
+        elif cursor.sees("UNIQUE") or cursor.sees("REFERENCES") or cursor.sees("CHECK"):
+            raise unsupported(cursor, "this constraint: only PRIMARY KEY and NOT NULL are")
+        elif not cursor.accept("NULL"):
+            return parts, is_key
+
+
+def _default(cursor: Cursor) -> str | None:
+    start = cursor.index
+    found, value = constant(cursor.expression("a default value"))
+    if not found or isinstance(value, exp.Placeholder | list | dict):
+        cursor.move_to(start)
+        raise unsupported(cursor, "a DEFAULT that is not a plain constant")
+    return None if value is None else as_option(value)
+
+
+def not_null(column_type: DataType) -> DataType:
+    """The same type, NOT NULL."""
+    return replace(column_type, nullable=False)
+
+
+def unsupported(cursor: Cursor, what: str) -> NotSupportedError:
+    """The error for what the grammar knows and tsdb does not do, at the current token."""
+    token = cursor.current
+    offset = token.start if token is not None else len(cursor.script)
+    return NotSupportedError(f"not supported: {what}", position=position_at(cursor.script, offset))
+
+
+__all__ = [
+    "Elements",
+    "TableName",
+    "not_null",
+    "read_column",
+    "read_create",
+    "read_drop",
+    "read_elements",
+    "unsupported",
+]

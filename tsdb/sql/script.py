@@ -1,0 +1,150 @@
+"""The user's SQL text: cut into tokens and statements, and the way back from a node to its place.
+
+A script is cut at `;` tokens, so a semicolon inside a string, a quoted name or a comment never cuts. Hints are comments, except
+`/*+ OPTIONS('key' = 'value') */`: those are taken out of the token list and kept by the token that they follow
+(a table name or its alias), so the grammar does not have to know where they may stand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+from sqlglot.errors import TokenError
+from sqlglot.tokens import Token, TokenType
+
+from tsdb.errors import Position, SqlSyntaxError
+from tsdb.sql.dialect import Flink
+from tsdb.sql.statements import Statement
+
+_DIALECT = Flink()
+_OPTIONS_HINT = re.compile(r"/\*\+\s*OPTIONS\s*\(", re.IGNORECASE)
+_DELIMITER_NAMES = {"'": "string", '"': "quoted name", "`": "quoted name"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableHint:
+    """An OPTIONS hint: its options and where it stands."""
+
+    options: Mapping[str, str]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementTokens:
+    """The tokens of one statement (never empty) and its hints, by the `end` of the token before each."""
+
+    script: str
+    tokens: list[Token]
+    hints: dict[int, TableHint]
+
+    @property
+    def text(self) -> str:
+        """The statement as written, without the `;`."""
+        return self.script[self.tokens[0].start : self.tokens[-1].end + 1]
+
+
+def position_at(script: str, offset: int) -> Position:
+    """The place of character `offset` of `script`."""
+    offset = min(offset, len(script))
+    line_start = script.rfind("\n", 0, offset) + 1
+    line_end = script.find("\n", offset)
+    line = script[line_start : line_end if line_end >= 0 else len(script)].rstrip("\r")
+    return Position(script.count("\n", 0, offset) + 1, offset - line_start + 1, line)
+
+
+def position_of(node: exp.Expression | None, statement: Statement | None) -> Position | None:
+    """Where `node`, or the first of its parts that knows, stands in the user's text; None when nothing knows."""
+    if node is None or statement is None or not statement.script:
+        return None
+    starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
+    return position_at(statement.script, min(starts)) if starts else None
+
+
+def split(script: str) -> list[StatementTokens]:
+    """The statements of `script`; empty ones are left out."""
+    statements = []
+    current: list[Token] = []
+    tokens = tokenize(script)
+    for token in [*tokens, Token(TokenType.SEMICOLON, ";")]:
+        if token.token_type is not TokenType.SEMICOLON or _inside_statement_set(current):
+            current.append(token)
+        elif current:
+            statements.append(_without_hints(script, current))
+            current = []
+    if current:
+        raise SqlSyntaxError(
+            "this statement set is not closed: END; is missing", position=position_at(script, current[0].start)
+        )
+    return [statement for statement in statements if statement.tokens]
+
+
+def _inside_statement_set(tokens: list[Token]) -> bool:
+    """EXECUTE STATEMENT SET BEGIN … END holds statements with their own `;`."""
+    words = [token.text.upper() for token in tokens[:4]]
+    if words != ["EXECUTE", "STATEMENT", "SET", "BEGIN"] and words[:3] != ["BEGIN", "STATEMENT", "SET"]:
+        return False
+    return tokens[-1].token_type is not TokenType.END
+
+
+def tokenize(script: str) -> list[Token]:
+    """The tokens of `script`, hints included."""
+    try:
+        tokens: list[Token] = _DIALECT.tokenize(script)
+    except TokenError as error:
+        raise _unterminated(script, error) from None
+    return tokens
+
+
+def _without_hints(script: str, tokens: list[Token]) -> StatementTokens:
+    hints: dict[int, TableHint] = {}
+    kept: list[Token] = []
+    for token in tokens:
+        if token.token_type is not TokenType.HINT:
+            kept.append(token)
+        elif kept and _OPTIONS_HINT.match(script, token.start):
+            hints[kept[-1].end] = TableHint(_hint_options(script, token), token.start)
+    return StatementTokens(script, kept, hints)
+
+
+def _hint_options(script: str, hint: Token) -> dict[str, str]:
+    """The options of one hint. Keys and values are strings; a bare word or number is taken as its text."""
+    inner_start = script.index("+", hint.start) + 1
+    inner_end = script.rindex("*/", hint.start, hint.end + 1)
+    tokens = [token for token in tokenize(script[inner_start:inner_end]) if token.token_type is not TokenType.HINT]
+    cursor, options = 2, {}
+    while cursor < len(tokens) and tokens[cursor].token_type is not TokenType.R_PAREN:
+        key_end = next((i for i in range(cursor, len(tokens)) if tokens[i].token_type is TokenType.EQ), None)
+        if key_end is None or key_end + 1 >= len(tokens):
+            break
+        key = "".join(token.text for token in tokens[cursor:key_end])
+        options[key] = tokens[key_end + 1].text
+        cursor = key_end + 2
+        if cursor < len(tokens) and tokens[cursor].token_type is TokenType.COMMA:
+            cursor += 1
+    if cursor != len(tokens) - 1 or tokens[cursor].token_type is not TokenType.R_PAREN:
+        where = tokens[cursor].start if cursor < len(tokens) else inner_end - inner_start
+        raise SqlSyntaxError(
+            "this OPTIONS hint cannot be read; write /*+ OPTIONS('key' = 'value', …) */",
+            position=position_at(script, inner_start + where),
+        )
+    return options
+
+
+def _unterminated(script: str, error: TokenError) -> SqlSyntaxError:
+    """A string or quoted name that never ends: point at its beginning."""
+    cause = str(error.__cause__ or error)
+    found = re.match(r"Missing (.+) from \d+:(\d+)", cause)
+    opened = script.rfind("/*")
+    if found is None and opened >= 0:
+        return SqlSyntaxError("this comment is not closed: a */ is missing", position=position_at(script, opened))
+    if found is None:
+        return SqlSyntaxError(f"this text cannot be read: {cause}", position=position_at(script, error.start or 0))
+    delimiter = found.group(1)
+    start = script.find(delimiter, int(found.group(2))) if int(found.group(2)) < len(script) else -1
+    kind = _DELIMITER_NAMES.get(delimiter, "text")
+    return SqlSyntaxError(
+        f"this {kind} is not closed: a {delimiter} is missing", position=position_at(script, max(start, 0))
+    )

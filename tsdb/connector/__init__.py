@@ -1,0 +1,1 @@
+"""Connectors: tables that live outside the warehouse."""

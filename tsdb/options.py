@@ -1,0 +1,331 @@
+"""Options: the one table of every table option and session option, their types, defaults and meanings.
+
+Docs, completion and the check of `WITH (…)` and `SET` come from `OPTIONS`. All values are text, as in schema files;
+`TableOptions` reads them typed.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tsdb.errors import OptionError, nearest
+
+TABLE = "table"
+SESSION = "session"
+SCAN = "scan"  # may stand in a table, in a hint, or in the session
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class OptionSpec:
+    """One option. type: `int`, `bool`, `string`, `size`, `duration`, or the allowed words separated by `|`."""
+
+    key: str
+    type: str
+    default: str | None
+    description: str
+    scope: str = TABLE
+
+
+def _table(key: str, kind: str, default: str | None, description: str) -> OptionSpec:
+    return OptionSpec(key, kind, default, description, TABLE)
+
+
+def _scan(key: str, kind: str, default: str | None, description: str) -> OptionSpec:
+    return OptionSpec(key, kind, default, description, SCAN)
+
+
+def _session(key: str, kind: str, default: str | None, description: str) -> OptionSpec:
+    return OptionSpec(key, kind, default, description, SESSION)
+
+
+OPTIONS: tuple[OptionSpec, ...] = (
+    _table("bucket", "int", None, "Number of buckets; -1: an append table without buckets."),
+    _table("bucket-key", "string", None, "Columns, separated by commas, whose hash chooses the bucket."),
+    _table("bucket-function.type", "default|mod|hive", "default", "How the bucket follows from the bucket key."),
+    _table("merge-engine", "deduplicate|partial-update|aggregation|first-row", "deduplicate",
+           "What becomes of several rows of one primary key."),
+    _table("changelog-producer", "none|input|lookup|full-compaction", "none", "How the table makes its changelog."),
+    _table("sequence.field", "string", None, "Columns that decide which of two rows of a key is newer."),
+    _table("sequence.field.sort-order", "ascending|descending", "ascending",
+           "Which value of `sequence.field` is newer."),
+    _table("ignore-delete", "bool", "false", "Drop -D and -U rows."),
+    _table("ignore-update-before", "bool", "false", "Drop -U rows when writing."),
+    _table("rowkind.field", "string", None, "A STRING column that holds the row kind."),
+    _table("file.format", "parquet|orc|avro", "parquet", "Format of new data files."),
+    _table("file.compression", "string", "zstd", "Compression of new data files."),
+    _table("file.compression.zstd-level", "int", "1", "Level of zstd compression."),
+    _table("file.block-size", "size", None, "Size of a row group."),
+    _table("manifest.format", "avro", "avro", "Format of manifests."),
+    _table("manifest.compression", "string", "zstd", "Compression of manifests."),
+    _table("manifest.target-file-size", "size", "8 mb", "Size from which manifests are no longer merged."),
+    _table("manifest.merge-min-count", "int", "30", "How many small manifests are merged into one."),
+    _table("manifest.full-compaction-threshold-size", "size", "16 mb", "Size of changed manifests that are rewritten."),
+    _table("metadata.stats-mode", "string", "truncate(16)", "Which statistics of columns are kept."),
+    _table("metadata.stats-dense-store", "bool", "true", "Leave out the statistics of columns that have none."),
+    _table("data-file.prefix", "string", "data-", "How names of data files begin."),
+    _table("data-file.thin-mode", "bool", "false", "Leave the key columns out of data files."),
+    _table("changelog-file.prefix", "string", "changelog-", "How names of changelog files begin."),
+    _table("target-file-size", "size", None, "Size of a data file; 128 MiB with a primary key, else 256 MiB."),
+    _table("write-buffer-size", "size", "256 mb", "Memory a writer may use before it flushes."),
+    _table("write-only", "bool", "false", "Write without compacting and expiring; another job does that."),
+    _table("num-sorted-run.compaction-trigger", "int", "5", "Sorted runs of a bucket that start a compaction."),
+    _table("num-sorted-run.stop-trigger", "int", None, "Sorted runs at which writing waits; trigger + 3."),
+    _table("num-levels", "int", None, "Levels of the LSM tree; trigger + 1."),
+    _table("compaction.max-size-amplification-percent", "int", "200",
+           "Space amplification that starts a full compaction."),
+    _table("compaction.size-ratio", "int", "1", "Percent by which runs may differ in size and still be merged."),
+    _table("compaction.min.file-num", "int", "5", "Small files of an append table that are compacted together."),
+    _table("commit.force-compact", "bool", "false", "Compact before each commit."),
+    _table("commit.max-retries", "int", "10", "How often a commit that lost a race is tried again."),
+    _table("partition.default-name", "string", "__DEFAULT_PARTITION__", "Directory of NULL and blank partition values."),
+    _table("partition.legacy-name", "bool", "true", "Write dates and times in partition paths as Paimon always has."),
+    _table("dynamic-partition-overwrite", "bool", "true",
+           "INSERT OVERWRITE replaces only partitions that get rows."),
+    _table("snapshot.num-retained.min", "int", "10", "Snapshots that are always kept."),
+    _table("snapshot.num-retained.max", "int", "2147483647", "Snapshots kept at the most."),
+    _table("snapshot.time-retained", "duration", "1 h", "How long a snapshot is kept."),
+    _table("snapshot.expire.limit", "int", "50", "Snapshots expired at once."),
+    _table("deletion-vectors.enabled", "bool", "false", "Keep deleted rows in vectors beside the files."),
+    _table("consumer-id", "string", None, "Name under which a streaming reader keeps its place."),
+    _table("row-tracking.enabled", "bool", "false", "Give every row of an append table an id."),
+    _table("connector", "string", None, "What the table is: absent for a table stored here, else a connector's name."),
+    _table("type", "string", None, "Kind of table; only `table`."),
+    _table("path", "string", None, "Location; set by the catalog."),
+    _table("comment", "string", None, "What the table is for."),
+    _scan("scan.mode",
+          "default|latest-full|full|latest|from-snapshot|from-snapshot-full|from-timestamp|compacted-full",
+          "default", "Where a streaming read starts."),
+    _scan("scan.snapshot-id", "int", None, "Snapshot to read, or to start from."),
+    _scan("scan.timestamp-millis", "int", None, "Time to read at, or to start from, in epoch milliseconds."),
+    _scan("scan.timestamp", "string", None, "The same as `yyyy-MM-dd HH:mm:ss` in UTC."),
+    _scan("scan.tag-name", "string", None, "Tag to read."),
+    _scan("scan.version", "string", None, "Tag or snapshot id to read."),
+    _scan("scan.bounded.mode", "unbounded|latest", "unbounded",
+          "`latest`: a stream ends at the state that held when it began."),
+    _scan("streaming-read-overwrite", "bool", "true", "Whether INSERT OVERWRITE is seen by streaming reads."),
+    _scan("continuous.discovery-interval", "duration", "20 ms",
+          "How long a streaming read waits between looks for a new snapshot."),
+    _session("execution.mode", "batch|streaming", "batch",
+             "How a query runs: over a snapshot, or as a changelog that goes on."),
+    _session("execution.runtime-mode", "batch|streaming", "batch", "Flink's name of `execution.mode`."),
+    _session("execution.checkpointing.interval", "duration", "1 s", "How often a job commits and keeps its state."),
+    _session("execution.checkpointing.num-retained", "int", "3", "Checkpoints of a job that are kept."),
+    _session("pipeline.name", "string", None, "Name of the next job; by default `insert-into_<database>.<table>`."),
+    _session("memory.limit", "size", None, "Memory a query may use before it spills to disk."),
+    _session("table.local-time-zone", "string", "UTC", "Zone of TIMESTAMP_LTZ in text."),
+    _session("sql-client.execution.result-mode", "table|changelog", "table", "How the shell shows streaming results."),
+)  # fmt: skip
+
+BY_KEY: Mapping[str, OptionSpec] = {option.key: option for option in OPTIONS}
+
+# prefixes under which any key is accepted: they carry a column's name or are meant for other engines
+OPEN_PREFIXES = (
+    "fields.", "file-index.", "metadata.iceberg.", "tag.", "changelog.", "lookup", "partition.", "orc.", "parquet.",
+)  # fmt: skip
+
+
+def check_table_options(options: Mapping[str, str]) -> None:
+    """Raises OptionError for an unknown key (naming the nearest) or a value that does not fit."""
+    for key, value in options.items():
+        _check(key, value, (TABLE, SCAN), OPEN_PREFIXES)
+
+
+def check_session_option(key: str, value: str) -> None:
+    """The same for SET."""
+    _check(key, value, (SESSION, SCAN), ())
+
+
+def _check(key: str, value: str, scopes: Iterable[str], open_prefixes: tuple[str, ...]) -> None:
+    option = BY_KEY.get(key)
+    if option is None and open_prefixes and key.startswith(open_prefixes):
+        return
+    if option is None or option.scope not in scopes:
+        near = nearest(key, [o.key for o in OPTIONS if o.scope in scopes])
+        raise OptionError(f"unknown option '{key}'.{near}")
+    check_value(option, value)
+
+
+def check_value(option: OptionSpec, value: str) -> None:
+    """Raises OptionError unless the text is a value of the option's type."""
+    match option.type:
+        case "int":
+            if not re.fullmatch(r"\s*[+-]?\d+\s*", value):
+                raise OptionError(f"'{option.key}' is a whole number, not '{value}'")
+        case "bool":
+            parse_bool(option.key, value)
+        case "size":
+            parse_size(value, option.key)
+        case "duration":
+            parse_duration_ms(value, option.key)
+        case words if "|" in words:
+            if value.strip().lower() not in words.split("|"):
+                allowed = ", ".join(f"'{w}'" for w in words.split("|"))
+                near = nearest(value, words.split("|"))
+                raise OptionError(f"'{option.key}' is one of {allowed}, not '{value}'.{near}")
+
+
+def parse_bool(key: str, value: str) -> bool:
+    """`true` or `false`, in any case."""
+    word = value.strip().lower()
+    if word not in ("true", "false"):
+        raise OptionError(f"'{key}' is 'true' or 'false', not '{value}'")
+    return word == "true"
+
+
+_SIZES = {"": 1, "b": 1, "bytes": 1}
+for _power, _letter in enumerate("kmgt", start=1):
+    for _ending in ("", "b", "ib"):
+        _SIZES[_letter + _ending] = 1 << (10 * _power)
+
+_DURATIONS_MS = {
+    **dict.fromkeys(("ms", "milli", "millis", "millisecond", "milliseconds", ""), 1.0),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1000.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60_000.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3_600_000.0),
+    **dict.fromkeys(("d", "day", "days"), 86_400_000.0),
+    **dict.fromkeys(("us", "micro", "micros"), 0.001),
+}
+
+
+def parse_size(value: str, key: str = "size") -> int:
+    """Bytes of `128 mb`, `1g`, `4096`; units are powers of 1024."""
+    match = re.fullmatch(r"\s*(\d+)\s*([A-Za-z]*)\s*", value)
+    if match is None or match[2].lower() not in _SIZES:
+        raise OptionError(f"'{key}' is a size such as '128 mb', not '{value}'")
+    return int(match[1]) * _SIZES[match[2].lower()]
+
+
+def parse_duration_ms(value: str, key: str = "duration") -> float:
+    """Milliseconds of `1 h`, `30 s`, `500 ms`, `200`."""
+    match = re.fullmatch(r"\s*(\d+)\s*([A-Za-z]*)\s*", value)
+    if match is None or match[2].lower() not in _DURATIONS_MS:
+        raise OptionError(f"'{key}' is a duration such as '30 s', not '{value}'")
+    return int(match[1]) * _DURATIONS_MS[match[2].lower()]
+
+
+class TableOptions:
+    """The options of one table, typed. Absent ones have the default of `OPTIONS`."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values: Mapping[str, str] = dict(values)
+
+    def get(self, key: str, default: str | None = None) -> str | None:
+        """The text, else `default`, else the option's own default."""
+        if key in self.values:
+            return self.values[key]
+        if default is not None:
+            return default
+        option = BY_KEY.get(key)
+        return None if option is None else option.default
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """A whole number. Raises OptionError if it is none."""
+        text = self.get(key)
+        if text is None:
+            assert default is not None, key
+            return default
+        check_value(OptionSpec(key, "int", None, ""), text)
+        return int(text)
+
+    def flag(self, key: str) -> bool:
+        """`true` or `false`."""
+        return parse_bool(key, self.get(key) or "false")
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """The parts of a comma-separated list."""
+        return tuple(w.strip() for w in (self.get(key) or "").split(",") if w.strip())
+
+    @property
+    def bucket(self) -> int:
+        """Number of buckets; -1 if absent."""
+        return self.integer("bucket", -1)
+
+    @property
+    def bucket_key(self) -> tuple[str, ...]:
+        """Columns of `bucket-key`, or ()."""
+        return self.words("bucket-key")
+
+    @property
+    def merge_engine(self) -> str:
+        """`deduplicate`, …"""
+        return (self.get("merge-engine") or "").lower()
+
+    @property
+    def changelog_producer(self) -> str:
+        """`none`, `input`, …"""
+        return (self.get("changelog-producer") or "").lower()
+
+    @property
+    def sequence_field(self) -> tuple[str, ...]:
+        """Columns of `sequence.field`, or ()."""
+        return self.words("sequence.field")
+
+    @property
+    def write_only(self) -> bool:
+        """Whether writers leave compaction to others."""
+        return self.flag("write-only")
+
+    @property
+    def ignore_delete(self) -> bool:
+        """Whether -D and -U rows are dropped."""
+        return self.flag("ignore-delete")
+
+    @property
+    def ignore_update_before(self) -> bool:
+        """Whether -U rows are dropped."""
+        return self.flag("ignore-update-before")
+
+    @property
+    def commit_force_compact(self) -> bool:
+        """Whether each commit compacts first."""
+        return self.flag("commit.force-compact")
+
+    @property
+    def deletion_vectors_enabled(self) -> bool:
+        """Whether deleted rows are kept in vectors."""
+        return self.flag("deletion-vectors.enabled")
+
+    def target_file_size_bytes(self, has_primary_key: bool) -> int:
+        """Size at which a file is closed and the next begun."""
+        text = self.get("target-file-size")
+        return parse_size(text, "target-file-size") if text else (128 if has_primary_key else 256) * MIB
+
+    @property
+    def write_buffer_size_bytes(self) -> int:
+        """Memory of a writer."""
+        return parse_size(self.get("write-buffer-size") or "", "write-buffer-size")
+
+    @property
+    def num_sorted_run_compaction_trigger(self) -> int:
+        """Sorted runs that start a compaction."""
+        return self.integer("num-sorted-run.compaction-trigger")
+
+    @property
+    def num_sorted_run_stop_trigger(self) -> int:
+        """Sorted runs at which writing waits."""
+        return max(self.integer("num-sorted-run.stop-trigger", self.num_sorted_run_compaction_trigger + 3),
+                   self.num_sorted_run_compaction_trigger)  # fmt: skip
+
+    @property
+    def num_levels(self) -> int:
+        """Levels of the LSM tree, level 0 included."""
+        return self.integer("num-levels", self.num_sorted_run_compaction_trigger + 1)
+
+    @property
+    def max_level(self) -> int:
+        """The last level."""
+        return self.num_levels - 1
+
+    @property
+    def max_size_amplification_percent(self) -> int:
+        """See `compaction.max-size-amplification-percent`."""
+        return self.integer("compaction.max-size-amplification-percent")
+
+    @property
+    def size_ratio_percent(self) -> int:
+        """See `compaction.size-ratio`."""
+        return self.integer("compaction.size-ratio")

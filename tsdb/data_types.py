@@ -211,7 +211,7 @@ def _scalar_text(kind: DataType) -> str:
         return f"TIMESTAMP({kind.precision}) WITH LOCAL TIME ZONE"
     if root in _TIMES:
         return f"{root.value}({kind.precision})"
-    return root.value
+    return str(root.value)
 
 
 def _part(kind: DataType | None) -> DataType:

@@ -1,0 +1,132 @@
+"""Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if the name is taken."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+
+from tsdb import clock
+from tsdb.fs.file_io import FileStatus
+
+
+class LocalFileIO:
+    """See `FileIO`."""
+
+    def read_bytes(self, path: str) -> bytes:
+        """The whole file."""
+        with open(path, "rb") as file:
+            return file.read()
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """A new file."""
+        _make_parent(path)
+        with open(path, "wb") as file:
+            file.write(data)
+
+    def try_create(self, path: str, data: bytes) -> bool:
+        """Publish: a reader sees the whole file or none, and the file outlives a power cut."""
+        unfinished = self._write_beside(path, data)
+        try:
+            os.link(unfinished, path)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(unfinished)
+        _sync_directory(os.path.dirname(path))
+        return True
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Atomic overwrite."""
+        unfinished = self._write_beside(path, data)
+        os.replace(unfinished, path)
+
+    def _write_beside(self, path: str, data: bytes) -> str:
+        """A hidden file in the same directory, on disk; removed again if writing fails."""
+        _make_parent(path)
+        directory, name = os.path.split(path)
+        unfinished = f"{directory}/.{name}.{clock.current().new_id()}.tmp"
+        try:
+            with open(unfinished, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            Path(unfinished).unlink(missing_ok=True)
+            raise
+        return unfinished
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or directory."""
+        return os.path.exists(path)
+
+    def list_files(self, directory: str) -> list[FileStatus]:
+        """Entries by name, without the hidden files of unfinished publications."""
+        found = []
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    if not entry.name.startswith("."):
+                        found.append(_status(entry))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted((f for f in found if f is not None), key=lambda f: f.name)
+
+    def size_bytes(self, path: str) -> int:
+        """The size of a file."""
+        return os.stat(path).st_size
+
+    def delete(self, path: str) -> None:
+        """Delete a file; quiet if there is none."""
+        Path(path).unlink(missing_ok=True)
+
+    def delete_dir(self, path: str) -> None:
+        """Delete a directory; quiet if there is none."""
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+
+    def mkdirs(self, path: str) -> None:
+        """Make a directory and its parents."""
+        os.makedirs(path, exist_ok=True)
+
+    def rename_dir(self, source: str, target: str) -> None:
+        """Move a directory."""
+        if os.path.exists(target):
+            raise FileExistsError(target)
+        os.rename(source, target)
+
+    def open_input(self, path: str) -> pa.NativeFile:
+        """A memory map: reading costs no copy, and only what is read is loaded."""
+        return pa.memory_map(path) if os.stat(path).st_size else pa.OSFile(path)
+
+    def open_output(self, path: str) -> pa.NativeFile:
+        """A writable new file."""
+        _make_parent(path)
+        return pa.OSFile(path, "wb")
+
+    def local_path(self, path: str) -> str | None:
+        """The path itself."""
+        return path
+
+
+def _status(entry: os.DirEntry[str]) -> FileStatus | None:
+    """None for an entry that vanished meanwhile."""
+    try:
+        stat = entry.stat()
+    except FileNotFoundError:
+        return None
+    is_dir = entry.is_dir()
+    return FileStatus(entry.path, entry.name, 0 if is_dir else stat.st_size, stat.st_mtime_ns // 1_000_000, is_dir)
+
+
+def _make_parent(path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+
+
+def _sync_directory(directory: str) -> None:
+    """Makes the new name durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,8 +1,8 @@
 """Which files of a bucket to compact, and what to do with each: decisions only, nothing is read or written here.
 
-Universal compaction: runs are looked at from the newest to the oldest; everything goes to the highest level when the newer runs
-have grown large against the oldest one (space amplification), else neighbours of similar size are merged (size ratio), else
-enough of the newest to get below the trigger (run count).
+Universal compaction: runs are looked at from the newest to the oldest; everything goes to the highest level when the
+newer runs have grown large against the oldest one (space amplification), else neighbours of similar size are merged
+(size ratio), else enough of the newest to get below the trigger (run count).
 
 Source: Paimon, `UniversalCompaction` and `MergeTreeCompactTask`; RocksDB, Universal Compaction.
 """
@@ -84,7 +84,9 @@ def pick_full(runs: Sequence[SortedRun], options: CompactionOptions) -> CompactU
 def plan(
     unit: CompactUnit, options: CompactionOptions, key_range: Callable[[DataFileMeta], KeyRange]
 ) -> list[Rewrite | Upgrade]:
-    """The steps of a unit in key order: large files that overlap nothing are upgraded, the rest is rewritten, small neighbours together."""
+    """The steps of a unit in key order: large files that overlap nothing are upgraded, the rest is rewritten, small
+    neighbours together.
+    """
     small_bytes = int(options.target_file_size_bytes * options.small_file_ratio)
     steps: list[Rewrite | Upgrade] = []
     pending: list[tuple[SortedRun, ...]] = []
@@ -121,7 +123,9 @@ def _upgrade(file: DataFileMeta, unit: CompactUnit, options: CompactionOptions) 
 
 
 def _similar(runs: Sequence[SortedRun], count: int, options: CompactionOptions) -> int:
-    """How many of the newest runs to merge, starting with `count`: further ones while they are not larger than those before together."""
+    """How many of the newest runs to merge, starting with `count`: further ones while they are not larger than
+    those before together.
+    """
     candidate_bytes = sum(run.size_bytes for run in runs[:count])
     while count < len(runs):
         following = runs[count]

@@ -1,9 +1,10 @@
 """Keys as integers that sort as the keys do, and the stable order of rows by them.
 
-A key of any columns becomes a few int64 *words*; comparing the words from left to right compares the keys: numbers by value
-(-0.0 before 0.0, NaN last, as Java's `Double.compare`), strings and binaries by their bytes, NULL first. Words of different
-runs of one call are comparable with each other, words of different calls are not (common prefixes are dropped).
-Adjacent words are packed into one where their ranges fit into 63 bits, so most keys, also of several columns, are one word.
+A key of any columns becomes a few int64 *words*; comparing the words from left to right compares the keys: numbers by
+value (-0.0 before 0.0, NaN last, as Java's `Double.compare`), strings and binaries by their bytes, NULL first. Words of
+different runs of one call are comparable with each other, words of different calls are not (common prefixes are
+dropped). Adjacent words are packed into one where their ranges fit into 63 bits, so most keys, also of several columns,
+are one word.
 
 Laws: words(a) < words(b) iff a < b; `stable_order(words)` is `np.lexsort`'s order, ties in order of position.
 """
@@ -21,7 +22,8 @@ _SIGN = np.uint64(1 << 63)
 
 
 def order_words(runs: Sequence[Sequence[pa.ChunkedArray]], *, descending: bool = False) -> list[Words]:
-    """runs[i]: the columns of run i, all of one length n_i, same types in every run. Returns for each run its words, each of length n_i.
+    """runs[i]: the columns of run i, all of one length n_i, same types in every run. Returns for each run its
+    words, each of length n_i.
 
     descending: larger values first; NULL is first in either case.
     """
@@ -86,7 +88,8 @@ def _sort(words: Words) -> tuple[npt.NDArray[np.int64], Words]:
     word = words[0]
     if bool(np.all(word[1:] >= word[:-1])):
         return np.arange(n), words
-    # key and position in one integer: numpy sorts plain integers several times faster than it argsorts, and the result is stable
+    # key and position in one integer: numpy sorts plain integers several times faster than it argsorts, and the
+    # result is stable
     smallest, largest = int(word.min()), int(word.max())
     position_bits = (n - 1).bit_length()
     if (largest - smallest).bit_length() + position_bits <= 63:

@@ -1,8 +1,9 @@
 """Merging the sorted runs of a bucket by selecting rows: nothing but keys is compared, and no row is changed.
 
-The merge goes through all runs together, in key order, in steps: a step takes from every run the rows up to a common key, so
-memory is a batch a run, however large the runs are. The rows of one step are ordered by (key, sequence) at once.
-Reads need only the answer "which rows of which file live" (`live_masks`), compaction needs the rows themselves (`merge_steps`).
+The merge goes through all runs together, in key order, in steps: a step takes from every run the rows up to a common
+key, so memory is a batch a run, however large the runs are. The rows of one step are ordered by (key, sequence) at
+once. Reads need only the answer "which rows of which file live" (`live_masks`), compaction needs the rows themselves
+(`merge_steps`).
 
 Source: Paimon, `SortMergeReader`; the selection by masks is ours.
 """
@@ -11,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +21,12 @@ import pyarrow as pa
 from tsdb.changes import RowKind
 from tsdb.errors import CorruptFile
 from tsdb.mergetree.key_order import Words, count_at_most, grouped_order, is_sorted, order_words
-from tsdb.mergetree.merge_engine import MergeEngine
+from tsdb.mergetree.merge_engine import MergeEngine, merge_engine
 from tsdb.mergetree.merge_engine.deduplicate import Deduplicate
 from tsdb.mergetree.sorted_run import KeyRange, SortedRun, sections, sorted_runs
 from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.schema import TableSchema
+from tsdb.options import TableOptions
 
 _STEP_ROWS = (
     1 << 18
@@ -30,20 +34,37 @@ _STEP_ROWS = (
 SEQUENCE_NUMBER = "_SEQUENCE_NUMBER"
 VALUE_KIND = "_VALUE_KIND"
 
+_DEDUPLICATE = Deduplicate()
+
 Mask = npt.NDArray[np.bool_]
 ReadColumns = Callable[[DataFileMeta, Sequence[str]], Iterator[pa.RecordBatch]]
-"""Reads the named columns of a data file in file order: table columns by their present names, `_SEQUENCE_NUMBER` and `_VALUE_KIND`."""
+"""Reads the named columns of a data file in file order: table columns by their present names, `_SEQUENCE_NUMBER` and
+`_VALUE_KIND`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MergeSpec:
-    """How rows of one key become one. key: the primary key without partition columns; sequence_fields: 'sequence.field'."""
+    """How rows of one key become one. key: the primary key without partition columns; sequence_fields:
+    'sequence.field'.
+    """
 
     key: tuple[str, ...]
     sequence_fields: tuple[str, ...] = ()
     sequence_descending: bool = False
     ignore_delete: bool = False
-    engine: MergeEngine = Deduplicate()
+    engine: MergeEngine = _DEDUPLICATE
+
+
+def merge_spec(schema: TableSchema, options: TableOptions) -> MergeSpec:
+    """How the rows of this primary-key table merge. Raises NotSupportedError for a merge engine that is not there."""
+    return MergeSpec(
+        key=tuple(schema.trimmed_primary_keys),
+        sequence_fields=options.sequence_field,
+        sequence_descending=options.get("sequence.field.sort-order", "ascending") == "descending",
+        ignore_delete=options.ignore_delete,
+        engine=merge_engine(options.merge_engine),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +106,9 @@ def merge_steps(
 ) -> Iterator[MergeStep]:
     """Merge runs, the oldest first.
 
-    runs[i]: the rows of run i in key order, all of one schema: the columns of `spec.key` and `spec.sequence_fields`, `_VALUE_KIND` if
-    `spec.ignore_delete` and `_SEQUENCE_NUMBER` if by_sequence_number. Otherwise the rows of a later run are the newer ones.
-    Raises CorruptFile if a run is not sorted.
+    runs[i]: the rows of run i in key order, all of one schema: the columns of `spec.key` and
+    `spec.sequence_fields`, `_VALUE_KIND` if `spec.ignore_delete` and `_SEQUENCE_NUMBER` if by_sequence_number.
+    Otherwise the rows of a later run are the newer ones. Raises CorruptFile if a run is not sorted.
     """
     cursors = [_Cursor(run) for run in runs]
     while True:
@@ -133,7 +154,7 @@ def survivors(
 def is_ordered_by_age(runs: Sequence[SortedRun]) -> bool:
     """Whether every sequence number of a run is below those of the next one. runs: oldest first."""
     ranges = [run.sequence_range for run in runs]
-    return all(older[1] < newer[0] for older, newer in zip(ranges, ranges[1:], strict=False))
+    return all(older[1] < newer[0] for older, newer in pairwise(ranges))
 
 
 def kinds_of(rows: pa.Table) -> npt.NDArray[np.int8]:

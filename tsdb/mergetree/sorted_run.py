@@ -1,8 +1,8 @@
 """Sorted runs and sections of one bucket.
 
-A sorted run is a list of data files, ordered by key, whose key ranges do not overlap: each level-0 file is one, and so is each
-higher level. A section is a set of runs whose ranges overlap one another but no other section's, so sections can be merged
-independently, in any order.
+A sorted run is a list of data files, ordered by key, whose key ranges do not overlap: each level-0 file is one, and so
+is each higher level. A section is a set of runs whose ranges overlap one another but no other section's, so sections
+can be merged independently, in any order.
 
 Source: Paimon, `SortedRun`, `Levels` and `IntervalPartition`; O'Neil et al., The Log-Structured Merge-Tree (1996).
 """
@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tsdb.data_types import DataType
@@ -64,7 +65,7 @@ def sorted_runs(files: Iterable[DataFileMeta], key_range: Callable[[DataFileMeta
     runs = [SortedRun(0, (file,)) for file in newest_first]
     for level in sorted(levels):
         ordered = sorted(levels[level], key=lambda f: key_range(f)[0])
-        for left, right in zip(ordered, ordered[1:], strict=False):
+        for left, right in pairwise(ordered):
             assert key_range(left)[1] < key_range(right)[0], (
                 f"files {left.file_name} and {right.file_name} of level {level} overlap"
             )

@@ -1,10 +1,11 @@
 """Rows that wait in memory to become level-0 files, of all buckets of a writer.
 
-Rows are kept as they came, each with the number of its group (a bucket of a partition), so that a row is copied only once
-more, when its file is written. Law: draining gives every row once, each group in order of arrival.
+Rows are kept as they came, each with the number of its group (a bucket of a partition), so that a row is copied only
+once more, when its file is written. Law: draining gives every row once, each group in order of arrival.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,8 @@ class WriteBuffer:
     def drain(self, *, keep_small: bool = False) -> list[BufferedRows]:
         """Empty the buffer, largest group first.
 
-        keep_small: groups that together hold under a quarter of the rows stay, so that cold partitions do not get tiny files.
+        keep_small: groups that together hold under a quarter of the rows stay, so that cold partitions do not
+        get tiny files.
         """
         if not self._rows:
             return []
@@ -85,4 +87,4 @@ def _split(groups: npt.NDArray[np.int32]) -> list[tuple[int, npt.NDArray[np.int6
     order = np.argsort(narrow, kind="stable")
     ordered = groups[order]
     starts = np.concatenate(([0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [len(groups)]))
-    return [(int(ordered[s]), order[s:e]) for s, e in zip(starts[:-1], starts[1:], strict=True)]
+    return [(int(ordered[s]), order[s:e]) for s, e in pairwise(starts)]

@@ -1,7 +1,7 @@
 """Which partition and bucket each row belongs to, for all rows at once.
 
-A bucket is abs(hash(bucket key) % buckets), the hash being Murmur3 over the key's BinaryRow; tables without buckets have only bucket 0.
-Source: Paimon, `FixedBucketRowKeyExtractor` and `DefaultBucketFunction`.
+A bucket is abs(hash(bucket key) % buckets), the hash being Murmur3 over the key's BinaryRow; tables without buckets
+have only bucket 0. Source: Paimon, `FixedBucketRowKeyExtractor` and `DefaultBucketFunction`.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from tsdb.metadata.binary_row import bucket_of, encode_rows, hash_rows
+
+from tsdb.errors import NotSupportedError
 from tsdb.metadata.schema import TableSchema
 from tsdb.options import TableOptions
 
-from tsdb.errors import NotSupportedError
-
 
 class BucketMode(Enum):
-    """fixed: 'bucket' = n > 0, a row's bucket is a function of its bucket key; unaware: an append table with only bucket 0."""
+    """fixed: 'bucket' = n > 0, a row's bucket is a function of its bucket key; unaware: an append table with only
+    bucket 0.
+    """
 
     FIXED = "fixed"
     UNAWARE = "unaware"
@@ -35,14 +37,17 @@ class Placement:
 
 
 def bucket_mode(schema: TableSchema, options: TableOptions) -> BucketMode:
-    """How the table distributes rows. Raises NotSupportedError for dynamic (-1 with a primary key) and postponed buckets (-2)."""
+    """How the table distributes rows. Raises NotSupportedError for dynamic (-1 with a primary key) and postponed
+    buckets (-2).
+    """
     if options.bucket > 0:
         return BucketMode.FIXED
     if options.bucket == -1 and not schema.primary_keys:
         return BucketMode.UNAWARE
     kind = "dynamic" if options.bucket == -1 else "postponed"
     raise NotSupportedError(
-        f"writing to a table with {kind} buckets ('bucket' = '{options.bucket}') is not supported yet; use 'bucket' = 'n' with n > 0"
+        f"writing to a table with {kind} buckets ('bucket' = '{options.bucket}') is not supported yet; "
+        f"use 'bucket' = 'n' with n > 0"
     )
 
 

@@ -14,8 +14,8 @@ _FILE_LISTS = ("new_files", "changelog_files", "compact_before", "compact_after"
 class CommitMessage:
     """The changes of one bucket since the writer's previous commit.
 
-    new_files and changelog_files (and deleted_files, of row-level deletes) become an APPEND snapshot; compact_before leaves and
-    compact_after and compact_changelog enter with the COMPACT snapshot that follows it.
+    new_files and changelog_files (and deleted_files, of row-level deletes) become an APPEND snapshot;
+    compact_before leaves and compact_after and compact_changelog enter with the COMPACT snapshot that follows it.
     """
 
     partition: bytes

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pyarrow as pa
-from tsdb.data_types import parse_type
 from tsdb.metadata.binary_row import encode_row
-from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta
 
+from tsdb.data_types import parse_type
 from tsdb.mergetree.sorted_run import key_ranges
+from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta
 
 INT_KEY = (parse_type("BIGINT NOT NULL"),)
 KEY_RANGE = key_ranges(INT_KEY)

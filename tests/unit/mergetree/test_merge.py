@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from tsdb.data_types import parse_type
 
 import tsdb.mergetree.merge as merge
 from tests.unit.mergetree.files import MemoryFiles, fold, rows_table
+from tsdb.data_types import parse_type
 from tsdb.errors import CorruptFile
 from tsdb.mergetree.merge import MaskCache, MergeSpec, live_masks, merge_steps
 from tsdb.mergetree.sorted_run import key_ranges
@@ -100,7 +100,7 @@ def _all_or(mask, count):
 
 @pytest.mark.parametrize("kind", KEYS)
 def test_steps_give_the_survivors_in_key_order(kind):
-    key, types, _ = KEYS[kind]
+    key = KEYS[kind][0]
     files, metas, rows = random_bucket(np.random.default_rng(3), kind)
     by_level = sorted(metas, key=lambda f: f.min_sequence_number)
     runs = [iter([b for f in by_level if f.level == 2 for b in files.tables[f.file_name].to_batches()])]

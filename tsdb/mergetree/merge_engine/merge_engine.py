@@ -18,5 +18,7 @@ class MergeEngine(Protocol):
         ...
 
     def survivors(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """For the rows in order of (key, sequence), where key i holds the rows starts[i] to ends[i]-1: the row that survives for each key."""
+        """For the rows in order of (key, sequence), where key i holds the rows starts[i] to ends[i]-1: the row
+        that survives for each key.
+        """
         ...

@@ -1,0 +1,175 @@
+"""Rows become data files of one bucket: physical columns, statistics, and a new file whenever one is large enough.
+
+A file of a primary-key table holds `_KEY_<pk>` columns, `_SEQUENCE_NUMBER`, `_VALUE_KIND` and all table columns, in key
+order; a file of an append table holds the table columns. Rows stream through: a file is never in memory as a whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsdb import clock
+from tsdb.format.parquet import physical_schema, write_parquet
+from tsdb.fs.file_io import FileIO
+from tsdb.mergetree.merge import SEQUENCE_NUMBER, is_add, kinds_of
+from tsdb.metadata.binary_row import encode_rows
+from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta, SimpleStats
+from tsdb.metadata.paths import FileNames
+from tsdb.metadata.schema import TableSchema
+from tsdb.metadata.stats import compute_stats
+from tsdb.options import TableOptions
+
+FILE_SOURCE_APPEND, FILE_SOURCE_COMPACT = 0, 1
+EMPTY_KEY = bytes(12)
+
+
+@dataclass(frozen=True, slots=True)
+class DataWriter:
+    """Writes the files of one bucket into its directory."""
+
+    file_io: FileIO
+    directory: str
+    names: FileNames
+    schema: TableSchema
+    options: TableOptions
+
+    def write(
+        self,
+        tables: Iterator[pa.Table],
+        *,
+        level: int,
+        source: int,
+        rows_per_file: int | None = None,
+        changelog: bool = False,
+    ) -> list[DataFileMeta]:
+        """Write the tables, one after the other, into as many files as rows_per_file demands (None: one).
+
+        tables: table columns in order, preceded or followed by `_SEQUENCE_NUMBER` and `_VALUE_KIND` in a
+        primary-key table; for an append table `_SEQUENCE_NUMBER` alone. None of the files written remains if an
+        exception comes out of here.
+        """
+        files: list[DataFileMeta] = []
+        try:
+            for part in _cut(tables, rows_per_file):
+                files.append(self._write_file(part, level, source, changelog))
+        except BaseException:
+            for file in files:
+                self.file_io.delete(f"{self.directory}/{file.file_name}")
+            raise
+        return files
+
+    def _write_file(self, tables: Iterator[pa.Table], level: int, source: int, changelog: bool) -> DataFileMeta:
+        """One file with all of the rows, which are not empty."""
+        name = self.names.new_changelog_file() if changelog else self.names.new_data_file()
+        path = f"{self.directory}/{name}"
+        physical = physical_schema(self.schema)
+        seen = _Seen(self.schema)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for table in tables:
+                seen.add(table)
+                yield from self._physical(table, physical).to_batches()
+
+        try:
+            size = write_parquet(self.file_io, path, batches(), physical, self.options)
+        except BaseException:
+            self.file_io.delete(path)
+            raise
+        return seen.meta(name, size, level, source)
+
+    def _physical(self, table: pa.Table, physical: pa.Schema) -> pa.Table:
+        """The columns of the file, in its order."""
+        return pa.Table.from_arrays(
+            [
+                table[field.name.removeprefix("_KEY_") if field.name not in table.schema.names else field.name]
+                for field in physical
+            ],
+            schema=physical,
+        )
+
+
+class _Seen:
+    """What the metadata of a file says about its rows, gathered while they pass."""
+
+    def __init__(self, schema: TableSchema) -> None:
+        self._schema = schema
+        self._keyed = bool(schema.primary_keys)
+        self._key_names = list(schema.trimmed_primary_keys)
+        self._rows = 0
+        self._deletes = 0
+        self._sequence: list[int] = []
+        self._first_key: pa.Table | None = None
+        self._last_key: pa.Table | None = None
+        self._extremes: list[pa.Table] = []
+        self._nulls = np.zeros(len(schema.fields), np.int64)
+
+    def add(self, table: pa.Table) -> None:
+        """The next rows of the file."""
+        self._rows += table.num_rows
+        low, high = pc.min_max(table[SEQUENCE_NUMBER]).values()
+        self._sequence += [low.as_py(), high.as_py()]
+        if self._keyed:
+            self._deletes += int(np.count_nonzero(~is_add(kinds_of(table))))
+            keys = table.select(self._key_names)
+            self._first_key = keys.slice(0, 1) if self._first_key is None else self._first_key
+            self._last_key = keys.slice(keys.num_rows - 1, 1)
+        columns = [table[name] for name in self._schema.names]
+        self._nulls += [column.null_count for column in columns]
+        self._extremes.append(pa.Table.from_arrays([_extremes(c) for c in columns], names=list(self._schema.names)))
+
+    def meta(self, name: str, size_bytes: int, level: int, source: int) -> DataFileMeta:
+        """The metadata of the file that has all rows seen."""
+        extremes = pa.concat_tables(self._extremes)
+        value_stats, value_stats_columns = compute_stats(extremes, self._schema.fields)
+        by_name = dict(zip(self._schema.names, self._nulls.tolist(), strict=True))
+        value_stats = _with_nulls(value_stats, by_name, value_stats_columns or self._schema.names)
+        key_stats, min_key, max_key = EMPTY_STATS, EMPTY_KEY, EMPTY_KEY
+        if self._first_key is not None and self._last_key is not None:
+            key_fields = [self._schema.field(k) for k in self._key_names]
+            key_stats = compute_stats(extremes.select(self._key_names), key_fields)[0]
+            key_stats = _with_nulls(key_stats, by_name, self._key_names)
+            types = [field.type for field in key_fields]
+            min_key, max_key = (encode_rows(k.columns, types)[0] for k in (self._first_key, self._last_key))
+        return DataFileMeta(
+            file_name=name, file_size=size_bytes, row_count=self._rows, min_key=min_key, max_key=max_key,
+            key_stats=key_stats, value_stats=value_stats, value_stats_cols=value_stats_columns,
+            min_sequence_number=min(self._sequence), max_sequence_number=max(self._sequence),
+            schema_id=self._schema.id, level=level, delete_row_count=self._deletes, file_source=source,
+            creation_time_millis=clock.current().now_ms(),
+        )  # fmt: skip
+
+
+def _extremes(column: pa.ChunkedArray) -> pa.Array:
+    """Two rows that have the smallest and the largest value of the column, or nulls where its type has no order."""
+    kind = column.type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        return pa.nulls(2, kind)
+    return pa.array([value.as_py() for value in pc.min_max(column).values()], kind)
+
+
+def _with_nulls(stats: SimpleStats, nulls: dict[str, int], names: Sequence[str]) -> SimpleStats:
+    return stats if stats.null_counts is None else replace(stats, null_counts=tuple(nulls[name] for name in names))
+
+
+def _cut(tables: Iterator[pa.Table], rows_per_file: int | None) -> Iterator[Iterator[pa.Table]]:
+    """The same rows as consecutive streams of rows_per_file rows each; each stream must be read before the next is
+    asked for.
+    """
+    rest = next((table for table in tables if table.num_rows), None)
+
+    def part() -> Iterator[pa.Table]:
+        nonlocal rest
+        room = rows_per_file
+        while rest is not None and room != 0:
+            table = rest if room is None else rest.slice(0, room)
+            room = None if room is None else room - table.num_rows
+            rest = rest.slice(table.num_rows) if table.num_rows < rest.num_rows else None
+            yield table
+            if rest is None:
+                rest = next((t for t in tables if t.num_rows), None)
+
+    while rest is not None:
+        yield part()

@@ -1,0 +1,217 @@
+"""Writing one bucket: buffered rows become level-0 files, sequence numbers go on from the live files, runs are
+compacted.
+
+A bucket writer knows the live files of its bucket as the last snapshot has them, and those it has added since. It lists
+what changed in a `CommitMessage`; a file that came and went between two commits is in no message, and is deleted at
+once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from tsdb.metadata.binary_row import decode_row
+from tsdb.table.table import Table
+
+from tsdb.mergetree.changelog_producer import ChangelogProducer, changelog_producer
+from tsdb.mergetree.compaction import CompactionOptions, pick, pick_full
+from tsdb.mergetree.data_writer import FILE_SOURCE_APPEND, DataWriter
+from tsdb.mergetree.key_order import Words, grouped_order, order_words
+from tsdb.mergetree.merge import SEQUENCE_NUMBER, VALUE_KIND, MergeSpec, ReadColumns, merge_spec, survivors
+from tsdb.mergetree.rewrite import CompactResult, rewrite
+from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sorted_runs
+from tsdb.mergetree.write_buffer import BufferedRows
+from tsdb.metadata.data_file import DataFileMeta
+from tsdb.table.commit_message import CommitMessage
+
+_SLICE_ROWS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPlan:
+    """What all buckets of a writer share. merge: None for append tables."""
+
+    merge: MergeSpec | None
+    producer: ChangelogProducer
+    compaction: CompactionOptions
+    target_file_size_bytes: int
+    total_buckets: int
+
+
+def bucket_plan(table: Table) -> BucketPlan:
+    """What the buckets of this table share. Raises NotSupportedError for merge engines and changelog producers that
+    are not there.
+    """
+    options = table.options
+    keyed = bool(table.schema.primary_keys)
+    target = options.target_file_size_bytes(keyed)
+    compaction = CompactionOptions(
+        trigger=options.num_sorted_run_compaction_trigger,
+        num_levels=options.num_levels,
+        max_size_amplification_percent=options.max_size_amplification_percent,
+        size_ratio_percent=options.size_ratio_percent,
+        target_file_size_bytes=target,
+    )
+    return BucketPlan(
+        merge=merge_spec(table.schema, options) if keyed else None,
+        producer=changelog_producer(options.changelog_producer if keyed else "none"),
+        compaction=compaction,
+        target_file_size_bytes=target,
+        total_buckets=options.bucket,
+    )
+
+
+def bucket_directory(table: Table, partition: bytes, bucket: int) -> str:
+    """The directory of the data files of a bucket."""
+    keys = table.schema.partition_keys
+    values = decode_row(partition, [table.schema.field(key).type for key in keys]) if keys else ()
+    return table.paths.bucket(dict(zip(keys, values, strict=True)), bucket)
+
+
+def column_reader(table: Table, directory: str) -> ReadColumns:
+    """Reads columns of the files in a directory, by their names of today."""
+
+    def read(file: DataFileMeta, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        raise NotImplementedError
+
+    return read
+
+
+@dataclass(slots=True)
+class BucketWriter:
+    """The writer of one bucket. Not thread-safe; different buckets may be written by different threads."""
+
+    partition: bytes
+    bucket: int
+    plan: BucketPlan
+    writer: DataWriter
+    read: ReadColumns
+    live: list[DataFileMeta]
+    next_sequence: int
+    new_files: list[DataFileMeta] = field(default_factory=list)
+    changelog_files: list[DataFileMeta] = field(default_factory=list)
+    compact_before: list[DataFileMeta] = field(default_factory=list)
+    compact_after: list[DataFileMeta] = field(default_factory=list)
+
+    def flush(self, buffered: BufferedRows) -> None:
+        """Write the rows as level-0 files, in a keyed table one row a key, and the changelog file if there is one."""
+        count = len(buffered.positions)
+        bytes_per_row = max(1, buffered.rows.nbytes // max(1, buffered.rows.num_rows))
+        # files are smaller than the rows in memory; half of them is a cautious guess that never exceeds the
+        # target by much
+        rows_per_file = max(1, 2 * self.plan.target_file_size_bytes // bytes_per_row)
+        if self.plan.merge is None:
+            chosen = np.arange(count)
+        else:
+            words = _key_words(buffered, self.plan.merge)
+            if self.plan.producer.keeps_input:
+                everything = self._slices(buffered, grouped_order(words)[0])
+                self.changelog_files += self.writer.write(
+                    everything, level=0, source=FILE_SOURCE_APPEND, rows_per_file=rows_per_file, changelog=True
+                )
+            chosen = _last_of_key(buffered, words, self.plan.merge)
+        files = self.writer.write(
+            self._slices(buffered, chosen), level=0, source=FILE_SOURCE_APPEND, rows_per_file=rows_per_file
+        )
+        self.next_sequence += count
+        self.new_files += files
+        self.live += files
+
+    def compact(self, *, full: bool) -> bool:
+        """Compact what there is to compact; whether there was anything."""
+        if self.plan.merge is None:
+            return False
+        key_range = key_ranges([self.writer.schema.field(k).type for k in self.plan.merge.key])
+        runs = sorted_runs(self.live, key_range)
+        # files that another writer put on a higher level than this table has today count, too
+        levels = max([self.plan.compaction.num_levels, *(run.level + 1 for run in runs)])
+        options = replace(self.plan.compaction, num_levels=levels)
+        unit = pick_full(runs, options) if full else pick(runs, options)
+        if unit is None:
+            return False
+        result = rewrite(unit, options, self.plan.merge, key_range, self.read, self.writer)
+        self._apply(result)
+        return bool(result.before)
+
+    def runs(self) -> Sequence[SortedRun]:
+        """The sorted runs, newest first; none for append tables."""
+        if self.plan.merge is None:
+            return ()
+        return sorted_runs(self.live, key_ranges([self.writer.schema.field(k).type for k in self.plan.merge.key]))
+
+    def take_message(self) -> CommitMessage:
+        """What changed since the last message, which is forgotten here."""
+        message = CommitMessage(
+            self.partition,
+            self.bucket,
+            self.plan.total_buckets,
+            tuple(self.new_files),
+            tuple(self.changelog_files),
+            tuple(self.compact_before),
+            tuple(self.compact_after),
+        )
+        self.new_files, self.changelog_files, self.compact_before, self.compact_after = [], [], [], []
+        return message
+
+    def abort(self) -> None:
+        """Delete the files that are in no message yet."""
+        kept = {file.file_name for file in self.compact_before} - {file.file_name for file in self.new_files}
+        for file in (*self.new_files, *self.changelog_files, *self.compact_after):
+            if file.file_name not in kept:
+                self._delete(file)
+        self.take_message()
+
+    def _apply(self, result: CompactResult) -> None:
+        """Note a compaction; a file that an earlier one of the same commit made leaves without a trace."""
+        gone = {(file.file_name, file.level) for file in result.before}
+        self.live = [file for file in self.live if (file.file_name, file.level) not in gone] + list(result.after)
+        made_here = {(file.file_name, file.level) for file in self.compact_after}
+        lasting = {file.file_name for file in (*result.after, *self.compact_before, *self.new_files)}
+        for file in result.before:
+            if (file.file_name, file.level) not in made_here:
+                self.compact_before.append(file)
+            elif file.file_name not in lasting:
+                self._delete(file)
+        self.compact_after = [f for f in self.compact_after if (f.file_name, f.level) not in gone] + list(result.after)
+
+    def _delete(self, file: DataFileMeta) -> None:
+        self.writer.file_io.delete(f"{self.writer.directory}/{file.file_name}")
+
+    def _slices(self, buffered: BufferedRows, chosen: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
+        """The chosen rows of the group, in that order, with the system columns. chosen: indices into
+        `buffered.positions`.
+        """
+        for start in range(0, len(chosen), _SLICE_ROWS):
+            part = chosen[start : start + _SLICE_ROWS]
+            positions = buffered.positions[part]
+            first = int(positions[0])
+            if bool(np.all(positions == np.arange(first, first + len(positions)))):
+                rows = buffered.rows.slice(first, len(positions))
+            else:
+                rows = buffered.rows.take(pa.array(positions))
+            rows = rows.append_column(SEQUENCE_NUMBER, pa.array(part + self.next_sequence, pa.int64()))
+            if self.plan.merge is not None:
+                kinds = np.zeros(len(part), np.int8) if buffered.kinds is None else buffered.kinds[positions]
+                rows = rows.append_column(VALUE_KIND, pa.array(kinds, pa.int8()))
+            yield rows
+
+
+def _key_words(buffered: BufferedRows, spec: MergeSpec) -> Words:
+    return order_words([_take(buffered, spec.key).columns])[0]
+
+
+def _last_of_key(buffered: BufferedRows, words: Words, spec: MergeSpec) -> npt.NDArray[np.int64]:
+    """The survivors of the group in key order, as indices into its positions; retractions to be ignored were left
+    out before.
+    """
+    fields = _take(buffered, spec.sequence_fields)
+    return survivors(words, [fields], replace(spec, ignore_delete=False), by_sequence_number=False)
+
+
+def _take(buffered: BufferedRows, names: Sequence[str]) -> pa.Table:
+    columns = buffered.rows.select(list(names))
+    if len(buffered.positions) == columns.num_rows or not names:
+        return columns
+    return columns.take(pa.array(buffered.positions))

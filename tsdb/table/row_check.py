@@ -1,0 +1,74 @@
+"""Rows that a table can take: its columns in its order and types, no NULL where none may be, no text that is too long.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsdb.data_types import MAX_LENGTH, DataField, to_arrow
+from tsdb.errors import ColumnNotFound, DataError, NullKeyError, nearest
+from tsdb.metadata.schema import TableSchema
+
+
+def conform(rows: pa.Table, schema: TableSchema, table_name: str, first_row: int = 1) -> pa.Table:
+    """The rows in the table's own Arrow schema; columns are matched by name, defaults replace NULL.
+
+    first_row: the number of the first of them, for messages. Raises ColumnNotFound, DataError, NullKeyError.
+    """
+    _check_names(rows.column_names, schema, table_name)
+    columns = [_column(rows[field.name], field, schema, table_name, first_row) for field in schema.fields]
+    return pa.Table.from_arrays(columns, schema=schema.arrow_schema)
+
+
+def _check_names(names: Sequence[str], schema: TableSchema, table_name: str) -> None:
+    known = set(schema.names)
+    for name in names:
+        if name not in known:
+            raise ColumnNotFound(f"table `{table_name}` has no column `{name}`.{nearest(name, known)}")
+    missing = [name for name in schema.names if name not in set(names)]
+    if missing:
+        listed = ", ".join(f"`{name}`" for name in missing)
+        raise ColumnNotFound(
+            f"the rows for table `{table_name}` lack {listed}; give every column, NULL where there is no value"
+        )
+    if len(set(names)) != len(names):
+        raise ColumnNotFound(f"the rows for table `{table_name}` have a column twice: {', '.join(names)}")
+
+
+def _column(
+    values: pa.ChunkedArray, field: DataField, schema: TableSchema, table_name: str, first_row: int
+) -> pa.ChunkedArray:
+    wanted = to_arrow(field.type)
+    where = f"column `{field.name}` of table `{table_name}`"
+    if values.type != wanted:
+        try:
+            values = values.cast(wanted)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
+            raise DataError(f"{where} is {field.type.sql()}; values of type {values.type} do not fit: {err}") from err
+    if field.default_value is not None and values.null_count:
+        values = values.fill_null(pa.scalar(field.default_value).cast(wanted))
+    if not field.type.nullable and values.null_count:
+        row = first_row + int(np.flatnonzero(values.is_null().to_numpy())[0])
+        reason = "is part of the primary key" if field.name in schema.primary_keys else "is NOT NULL"
+        raise NullKeyError(f"NULL in row {row}: {where} {reason}; give a value, or leave the row out")
+    _check_length(values, field, where, first_row)
+    return values
+
+
+def _check_length(values: pa.ChunkedArray, field: DataField, where: str, first_row: int) -> None:
+    length_max = field.type.length
+    if length_max in (0, MAX_LENGTH):
+        return
+    count = pc.utf8_length if pa.types.is_string(values.type) else pc.binary_length
+    lengths = count(values)
+    longest = pc.max(lengths).as_py()
+    if longest is None or longest <= length_max:
+        return
+    row = int(np.flatnonzero(pc.greater(lengths, length_max).fill_null(False).to_numpy())[0])
+    unit = "characters" if pa.types.is_string(values.type) else "bytes"
+    raise DataError(
+        f"the value {values[row].as_py()!r} in row {first_row + row} has {lengths[row].as_py()} {unit}, "
+        f"but {where} is {field.type.sql()}; shorten it, or widen the column"
+    )

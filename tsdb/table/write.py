@@ -1,0 +1,305 @@
+"""Writing a table: rows in, commit messages out. Nothing is visible before the messages are committed.
+
+Rows are checked, placed in their partition and bucket, and kept in a buffer of 'write-buffer-size'; a full buffer is
+flushed with one thread a processor, buckets side by side. `prepare_commit` flushes the rest, compacts where the trigger
+is reached, and hands over what changed. A writer may prepare several commits one after the other; each must be
+committed, or the writer aborted, before the next.
+
+Source: Paimon, `TableWriteImpl`, `MergeTreeWriter` and `AppendOnlyWriter`.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from tsdb.metadata.manifest import ManifestEntry
+from tsdb.metadata.paths import FileNames
+from tsdb.table.scan import live_files
+from tsdb.table.table import Table
+
+from tsdb.changes import ROW_KIND_SYMBOLS, RowKind
+from tsdb.errors import DataError, NotSupportedError, ProgrammingError
+from tsdb.mergetree.data_writer import DataWriter
+from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
+from tsdb.metadata.data_file import DataFileMeta
+from tsdb.table.bucket import BucketMode, bucket_mode, place
+from tsdb.table.bucket_writer import BucketWriter, bucket_directory, bucket_plan, column_reader
+from tsdb.table.commit_message import CommitMessage as CommitMessage
+from tsdb.table.row_check import conform
+
+_SLICE_ROWS = 1 << 20
+_Item = TypeVar("_Item")
+
+
+class TableWriter:
+    """One writer of one table; to be used by one thread, and closed.
+
+    user: the commit user, by which the writer recognises its own snapshots. overwrite: the rows replace what is
+    there (the commit is an INSERT OVERWRITE), so sequence numbers start anew and old files take part in nothing.
+    """
+
+    def __init__(self, table: Table, *, user: str, overwrite: bool = False) -> None:
+        self._table = table
+        self._user = user
+        self._overwrite = overwrite
+        self._mode = bucket_mode(table.schema, table.options)
+        self._plan = bucket_plan(table)
+        self._buffer = WriteBuffer()
+        self._numbers: dict[tuple[bytes, int], int] = {}
+        self._buckets: dict[tuple[bytes, int], BucketWriter] = {}
+        self._live = _LiveFiles(table, user)
+        self._pool: ThreadPoolExecutor | None = None
+        self._rows_seen = 0
+        self._started = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Abort on an exception, then close."""
+        if kind is not None:
+            self.abort()
+        self.close()
+
+    def write(self, rows: pa.Table, row_kinds: npt.NDArray[np.integer] | None = None) -> None:
+        """Add rows: every column of the table, in any order, of types that cast to it without loss.
+
+        row_kinds: a `RowKind` a row; None: all +I. Raises DataError, NullKeyError, ColumnNotFound; then the
+        writer is to be aborted.
+        """
+        for start in range(0, rows.num_rows, _SLICE_ROWS):
+            kinds = None if row_kinds is None else row_kinds[start : start + _SLICE_ROWS].astype(np.int8)
+            self._write_slice(rows.slice(start, _SLICE_ROWS), kinds)
+
+    def prepare_commit(self, compact: bool | None = None) -> list[CommitMessage]:
+        """Write what is buffered, and give all changes since the previous call, a message a bucket.
+
+        compact: True compacts the buckets written to fully, False never, None where the number of runs has
+        reached the trigger (not at all if the table is 'write-only').
+        """
+        self._flush(keep_small=False)
+        buckets = list(self._buckets.values())
+        if compact is None:
+            compact_none = self._table.options.write_only and not self._table.options.commit_force_compact
+            full = self._table.options.commit_force_compact
+        else:
+            compact_none, full = not compact, compact
+        if not compact_none and not self._overwrite:
+            self._each(lambda bucket: bucket.compact(full=full), buckets)
+        messages = [message for bucket in buckets if not (message := bucket.take_message()).is_empty]
+        self._live.prepared(messages, buckets)
+        self._started = False
+        return messages
+
+    def abort(self) -> None:
+        """Forget the buffer and delete the files of the running commit. Files in messages already handed over
+        stay: see `discard`.
+        """
+        self._buffer.clear()
+        for bucket in self._buckets.values():
+            bucket.abort()
+        self._buckets.clear()
+        self._live.forget()
+
+    def close(self) -> None:
+        """Free the threads. Buffered rows are lost."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        self._buffer.clear()
+
+    def _write_slice(self, rows: pa.Table, kinds: npt.NDArray[np.int8] | None) -> None:
+        options, schema = self._table.options, self._table.schema
+        rows = conform(rows, schema, str(self._table.identifier), self._rows_seen + 1)
+        kinds = _row_kinds(rows, kinds, options.get("rowkind.field"))
+        if kinds is not None and not schema.primary_keys:
+            _refuse_retractions(kinds, str(self._table.identifier), self._rows_seen + 1)
+        self._rows_seen += rows.num_rows
+        rows, kinds = _without_ignored(rows, kinds, options.ignore_delete, options.ignore_update_before)
+        if rows.num_rows == 0:
+            return
+        placement = place(rows, schema, options)
+        numbers = [self._numbers.setdefault(bucket, len(self._numbers)) for bucket in placement.buckets]
+        self._buffer.add(rows, kinds, np.array(numbers, np.int32)[placement.codes])
+        if self._buffer.size_bytes >= options.write_buffer_size_bytes:
+            self._flush(keep_small=True)
+            self._relieve()
+
+    def _flush(self, *, keep_small: bool) -> None:
+        drained = self._buffer.drain(keep_small=keep_small)
+        if drained and not self._started:
+            self._started = True
+            if self._live.forget_if_changed():
+                self._buckets.clear()
+        identities = list(self._numbers)
+        jobs = [(self._bucket(*identities[rows.group]), rows) for rows in drained]
+
+        def flush(job: tuple[BucketWriter, BufferedRows]) -> None:
+            job[0].flush(job[1])
+
+        self._each(flush, jobs)
+
+    def _relieve(self) -> None:
+        """Back-pressure: compact at once the buckets that have 'num-sorted-run.stop-trigger' runs."""
+        if self._table.options.write_only or self._overwrite or self._plan.merge is None:
+            return
+        stop = self._table.options.num_sorted_run_stop_trigger
+        crowded = [bucket for bucket in self._buckets.values() if len(bucket.runs()) >= stop]
+        self._each(lambda bucket: bucket.compact(full=False), crowded)
+
+    def _bucket(self, partition: bytes, bucket: int) -> BucketWriter:
+        known = self._buckets.get((partition, bucket))
+        if known is not None:
+            return known
+        table = self._table
+        if self._overwrite or self._mode is BucketMode.UNAWARE:
+            live, next_sequence = [], 0
+        else:
+            live, next_sequence = self._live.of(partition, bucket)
+        directory = bucket_directory(table, partition, bucket)
+        writer = DataWriter(table.file_io, directory, FileNames(), table.schema, table.options)
+        made = BucketWriter(partition, bucket, self._plan, writer, column_reader(table, directory), live, next_sequence)
+        self._buckets[partition, bucket] = made
+        return made
+
+    def _each(self, work: Callable[[_Item], object], items: Sequence[_Item]) -> None:
+        """Do the work for every item, side by side; the first exception comes out when all have ended."""
+        if len(items) < 2:
+            for item in items:
+                work(item)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "tsdb-write")
+        futures = [self._pool.submit(work, item) for item in items]
+        failures = [error for future in futures if (error := future.exception()) is not None]
+        if failures:
+            raise failures[0]
+
+
+class _LiveFiles:
+    """The live files of a table as its writer has to see them: those of the latest snapshot, and those it has
+    prepared since.
+
+    Only another user's commit makes the files of the snapshot be read again.
+    """
+
+    def __init__(self, table: Table, user: str) -> None:
+        self._table = table
+        self._user = user
+        self._seen_id: int | None = None
+        self._entries: dict[tuple[bytes, int], list[ManifestEntry]] | None = None
+        self._pending: dict[tuple[bytes, int], CommitMessage] = {}
+        self._floors: dict[tuple[bytes, int], int] = {}
+
+    def of(self, partition: bytes, bucket: int) -> tuple[list[DataFileMeta], int]:
+        """The files of a bucket, and the next sequence number. Raises ProgrammingError if it has another number
+        of buckets.
+        """
+        if self._entries is None:
+            self._load()
+        assert self._entries is not None
+        files = [entry.file for entry in self._entries.get((partition, bucket), ())]
+        message = self._pending.get((partition, bucket))
+        if message is not None:
+            files = _applied(files, message)
+        next_sequence = max((file.max_sequence_number for file in files), default=-1) + 1
+        return files, max(next_sequence, self._floors.get((partition, bucket), 0))
+
+    def prepared(self, messages: Sequence[CommitMessage], buckets: Sequence[BucketWriter]) -> None:
+        """Note what goes to the commit."""
+        self._pending = {(message.partition, message.bucket): message for message in messages}
+        self._floors.update(((bucket.partition, bucket.bucket), bucket.next_sequence) for bucket in buckets)
+
+    def forget_if_changed(self) -> bool:
+        """Whether somebody else has committed since the files were read; they will then be read again."""
+        if self._entries is None:
+            return False
+        latest = self._table.snapshots.latest_id() or 0
+        users = {self._table.snapshots.snapshot(i).commit_user for i in range((self._seen_id or 0) + 1, latest + 1)}
+        if self._user in users:
+            self._pending = {}
+        self._seen_id = latest
+        if users <= {self._user}:
+            return False
+        self._entries = None
+        return True
+
+    def forget(self) -> None:
+        """Read the files again, without what was prepared."""
+        self._entries, self._pending = None, {}
+
+    def _load(self) -> None:
+        snapshot = self._table.latest_snapshot()
+        self._seen_id = None if snapshot is None else snapshot.id
+        self._entries = {}
+        for entry in live_files(self._table, snapshot):
+            _check_total_buckets(entry, self._table)
+            self._entries.setdefault((entry.partition, entry.bucket), []).append(entry)
+
+
+def discard(table: Table, messages: Sequence[CommitMessage]) -> None:
+    """Delete the files that the messages of a failed commit added. Never call it when the commit may have succeeded."""
+    for message in messages:
+        kept = {file.file_name for file in message.compact_before} - {file.file_name for file in message.new_files}
+        directory = bucket_directory(table, message.partition, message.bucket)
+        added = (*message.new_files, *message.changelog_files, *message.compact_after, *message.compact_changelog)
+        for file in added:
+            if file.file_name not in kept:
+                table.file_io.delete(f"{directory}/{file.file_name}")
+
+
+def _applied(files: Sequence[DataFileMeta], message: CommitMessage) -> list[DataFileMeta]:
+    gone = {(file.file_name, file.level) for file in message.compact_before}
+    present = {
+        file.file_name: file for file in (*files, *message.new_files) if (file.file_name, file.level) not in gone
+    }
+    return list((present | {file.file_name: file for file in message.compact_after}).values())
+
+
+def _check_total_buckets(entry: ManifestEntry, table: Table) -> None:
+    if entry.total_buckets != table.options.bucket:
+        raise ProgrammingError(
+            f"table `{table.identifier}` has files in {entry.total_buckets} buckets, but 'bucket' is now "
+            f"'{table.options.bucket}'; set it back, or rewrite the table with INSERT OVERWRITE first"
+        )
+
+
+def _row_kinds(
+    rows: pa.Table, kinds: npt.NDArray[np.int8] | None, rowkind_field: str | None
+) -> npt.NDArray[np.int8] | None:
+    """The kinds from the column that 'rowkind.field' names, else those given; None where all are +I."""
+    if rowkind_field is not None:
+        codes = pc.index_in(rows[rowkind_field], pa.array(ROW_KIND_SYMBOLS))
+        if codes.null_count:
+            value = rows[rowkind_field].filter(codes.is_null())[0].as_py()
+            raise DataError(
+                f"the value {value!r} of 'rowkind.field' `{rowkind_field}` is no row kind; use +I, -U, +U or -D"
+            )
+        kinds = codes.to_numpy().astype(np.int8)
+    return kinds if kinds is not None and kinds.any() else None
+
+
+def _refuse_retractions(kinds: npt.NDArray[np.int8], table_name: str, first_row: int) -> None:
+    retractions = np.flatnonzero((kinds == RowKind.UPDATE_BEFORE) | (kinds == RowKind.DELETE))
+    if len(retractions):
+        row = int(retractions[0])
+        raise NotSupportedError(
+            f"row {first_row + row} is a {RowKind(kinds[row]).symbol}, but table `{table_name}` has no primary key "
+            f"and only takes inserts; declare a PRIMARY KEY to update and delete rows"
+        )
+
+
+def _without_ignored(
+    rows: pa.Table, kinds: npt.NDArray[np.int8] | None, ignore_delete: bool, ignore_update_before: bool
+) -> tuple[pa.Table, npt.NDArray[np.int8] | None]:
+    if kinds is None or not (ignore_delete or ignore_update_before):
+        return rows, kinds
+    kept = kinds != RowKind.UPDATE_BEFORE
+    if ignore_delete:
+        kept &= kinds != RowKind.DELETE
+    return rows.filter(pa.array(kept)), kinds[kept]

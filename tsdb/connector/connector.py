@@ -4,7 +4,7 @@ A `Source` is one streaming input at a position that can be stored and sought; a
 in two phases, so that a checkpoint of the job and what the sink publishes are one. `position` and committables are
 JSON-able, because they lie in checkpoint files.
 
-Source: the split of prepare and commit is that of Flink's `TwoPhaseCommittingSink`; modes as in Flink's `ChangelogMode`.
+Source: prepare and commit are split as in Flink's two-phase sinks; modes as in its changelog modes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ Json: TypeAlias = Any
 """A value that `json.dumps` takes."""
 
 ChangelogMode = Literal["append", "upsert", "all"]
-"""append: weights are 1. upsert: by key, in arrival order, -1 may hold only the key. all: every -1 row is a whole old row."""
+"""append: weights are 1. upsert: by key, in arrival order, -1 may hold only the key. all: a -1 is a whole old row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,17 @@ class Source(Protocol):
 class Sink(Protocol):
     """Where changes go. `write`* → `prepare` → (the checkpoint is published) → `commit`, again and again."""
 
+    @property
+    def accepts(self) -> ChangelogMode:
+        """`append` if it cannot take -1 weights, else `all`; known before the job starts."""
+        ...
+
     def write(self, changes: ChangeBatch) -> None:
         """Take changes for the next version; nobody sees them before `commit`, where the sink can do so."""
         ...
 
     def prepare(self, version: int) -> Json | None:
-        """Make what was written durable; returns what `commit` needs, also in another process; None: nothing to commit."""
+        """Make durable what was written; returns what `commit` needs, in any process; None: nothing to commit."""
         ...
 
     def commit(self, version: int, committable: Json) -> None:

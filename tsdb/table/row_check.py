@@ -43,6 +43,8 @@ def _column(
     wanted = to_arrow(field.type)
     where = f"column `{field.name}` of table `{table_name}`"
     if values.type != wanted:
+        if not _is_related(values.type, wanted):
+            raise DataError(f"{where} is {field.type.sql()}; values of type {values.type} do not fit: use CAST")
         try:
             values = values.cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
@@ -55,6 +57,36 @@ def _column(
         raise NullKeyError(f"NULL in row {row}: {where} {reason}; give a value, or leave the row out")
     _check_length(values, field, where, first_row)
     return values
+
+
+def _is_related(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a cast keeps the meaning of a value: numbers stay numbers, texts texts, points in time points in time."""
+    if pa.types.is_dictionary(given):
+        given = given.value_type
+    return pa.types.is_null(given) or given == wanted or any(is_a(given) and is_a(wanted) for is_a in _FAMILIES)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or _is_large_bytes(kind)
+
+
+def _is_large_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def _is_point_in_time(kind: pa.DataType) -> bool:
+    return pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+
+
+_FAMILIES = (_is_number, _is_text, _is_bytes, _is_point_in_time, pa.types.is_time, pa.types.is_nested)
 
 
 def _check_length(values: pa.ChunkedArray, field: DataField, where: str, first_row: int) -> None:

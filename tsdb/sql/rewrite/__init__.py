@@ -1,0 +1,45 @@
+"""Rewrites of a query between the user's SQL and DataFusion's. One rule a file; each keeps the meaning and is tested alone.
+
+`desugar` runs before names are resolved: what it writes is ordinary SQL whose names are then resolved like the user's own.
+`rewrite` runs after: its rules may rely on `tsdb.sql.qualify` having resolved names and noted the output columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlglot import exp
+
+from tsdb.sql.functions import translate_functions
+from tsdb.sql.rewrite.ordering import order_nulls
+from tsdb.sql.rewrite.scalar_subquery import join_scalar_subqueries
+from tsdb.sql.rewrite.set_operation import number_duplicates
+from tsdb.sql.rewrite.window_tvf import expand_window_functions
+
+Rule = Callable[[exp.Expr], exp.Expr]
+
+SUGAR: tuple[Rule, ...] = (expand_window_functions,)
+"""Rules before names are resolved, in order."""
+
+RULES: tuple[Rule, ...] = (number_duplicates, translate_functions, order_nulls)
+"""Rules after names are resolved, in order, for both modes."""
+
+STREAMING_RULES: tuple[Rule, ...] = (join_scalar_subqueries,)
+"""Rules that only a streaming query needs; they run before `RULES`."""
+
+
+def desugar(query: exp.Query) -> exp.Query:
+    """A copy of `query` after `SUGAR`."""
+    return _apply(query.copy(), SUGAR)
+
+
+def rewrite(query: exp.Query, *, streaming: bool = False) -> exp.Query:
+    """A copy of `query`, resolved before, after the rules of its mode."""
+    return _apply(query.copy(), (*STREAMING_RULES, *RULES) if streaming else RULES)
+
+
+def _apply(query: exp.Expr, rules: tuple[Rule, ...]) -> exp.Query:
+    for rule in rules:
+        query = rule(query)
+    assert isinstance(query, exp.Query)
+    return query

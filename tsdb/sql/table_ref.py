@@ -1,0 +1,100 @@
+"""Table references inside a query: which there are, which table each names, and which version and options it asks for.
+
+`/*+ OPTIONS('k'='v') */` behind a name, `FOR SYSTEM_TIME AS OF TIMESTAMP '…'`, `TIMESTAMP AS OF '…'` and `VERSION AS OF 3 | 'tag'`
+all become dynamic options of that one reference. A time without a zone is UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+
+from sqlglot import exp
+
+from tsdb.errors import NotSupportedError, ProgrammingError, TableNotFound, nearest
+from tsdb.sql.script import position_of
+from tsdb.sql.statements import Statement, TableName
+
+
+def references(query: exp.Expr) -> list[exp.Table]:
+    """The references to real tables, in the order of the text: names of common table expressions and functions are left out."""
+    return list(_references(query, frozenset()))
+
+
+def _references(node: exp.Expr, names: frozenset[str]) -> Iterator[exp.Table]:
+    if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
+        if node.args.get("db") or node.name.lower() not in names:
+            yield node
+    clause = node.args.get("with_")
+    if isinstance(clause, exp.With):
+        for expression in clause.expressions:
+            inner = names | {expression.alias.lower()} if clause.args.get("recursive") else names
+            yield from _references(expression.this, inner)
+            names = names | {expression.alias.lower()}
+    for child in node.iter_expressions():
+        if child is not clause:
+            yield from _references(child, names)
+
+
+def table_name(table: exp.Table) -> TableName:
+    """The name as written."""
+    start = min((part.meta["start"] for part in table.parts if "start" in part.meta), default=None)
+    return TableName(tuple(part.name for part in table.parts), start)
+
+
+def table_options(table: exp.Table) -> dict[str, str]:
+    """The dynamic options of this reference, from its hint and its version clause."""
+    options = dict(table.meta.get("options", {}))
+    version = table.args.get("version")
+    if isinstance(version, exp.Version):
+        options |= _version_options(version)
+    return options
+
+
+def bind_reference(table: exp.Table, registered: str) -> None:
+    """Let this reference mean the relation `registered`; the query goes on calling it by the user's name or alias."""
+    if table.args.get("alias") is None:
+        table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
+    name = exp.to_identifier(registered, quoted=True)
+    name.meta.update(table.this.meta)
+    for key in ("db", "catalog", "version", "when", "hints", "sample" if table.args.get("sample") is None else "hints"):
+        table.set(key, None)
+    table.set("this", name)
+    table.meta.pop("options", None)
+
+
+def table_not_found(table: exp.Table, statement: Statement | None, candidates: Iterable[str]) -> TableNotFound:
+    """The error for a reference to a table that does not exist, with the nearest of `candidates`."""
+    name = table_name(table)
+    return TableNotFound(
+        f"table `{name}` does not exist.{nearest(name.name, candidates)}", position=position_of(table.this, statement)
+    )
+
+
+def _version_options(version: exp.Version) -> dict[str, str]:
+    value = version.expression
+    if version.args.get("kind") != "AS OF" or value is None:
+        raise NotSupportedError("only AS OF is supported for reading another version of a table")
+    if isinstance(value, exp.Cast):
+        value = value.this
+    if not isinstance(value, exp.Literal):
+        raise NotSupportedError(
+            "FOR SYSTEM_TIME AS OF takes a constant TIMESTAMP '…' here; temporal joins on a column are not supported"
+        )
+    if version.name == "VERSION":
+        return {"scan.tag-name" if value.is_string else "scan.snapshot-id": value.name}
+    return {"scan.timestamp-millis": str(_millis(value))}
+
+
+def _millis(value: exp.Literal) -> int:
+    if not value.is_string:
+        raise ProgrammingError(f"AS OF {value.name} is no time; write TIMESTAMP '2024-01-31 12:00:00'")
+    try:
+        moment = datetime.fromisoformat(value.name.strip())
+    except ValueError:
+        raise ProgrammingError(
+            f"AS OF '{value.name}' is no time; write it as '2024-01-31 12:00:00' (UTC) or with an offset, '…+02:00'"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return int(moment.timestamp() * 1000)

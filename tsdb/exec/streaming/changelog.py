@@ -1,0 +1,190 @@
+"""A streaming SELECT: the changes of its result, version by version, as rows with a first column `op`.
+
+Pull-driven: whoever asks for the next changes runs the dataflow, so there is no thread to leak and Ctrl-C works.
+What is handed out belongs to one version, and to a whole one before the next begins: a reader never sees half a
+transaction.
+"""
+
+import threading
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from tsdb import clock
+from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, consolidate, plus, to_row_kinds
+from tsdb.errors import Cancelled, InterfaceError, OperationalError
+from tsdb.exec.streaming.pipeline import Pipeline
+
+WAIT_MIN_S = 0.001
+WAIT_MAX_S = 0.010
+WAIT_IDLE_S = 0.020
+_IDLE_AFTER_S = 5.0
+_CLOSE_S = 0.4
+
+_SYMBOLS = pa.array(ROW_KIND_SYMBOLS, pa.string())
+
+
+class ChangelogResult:
+    """An open streaming query. One thread reads it; `close` may come from any."""
+
+    def __init__(self, pipeline: Pipeline, *, bounded: bool, name: str = "the streaming query") -> None:
+        self._pipeline = pipeline
+        self._output = pipeline.dataflow.schema
+        self._name = name
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._waiter = Waiter(self._stop)
+        self._ready = self._empty = _with_op(self._output.empty_table(), np.empty(0, np.int8))
+        self._parts: list[ChangeBatch] = []
+        self._ended = False
+        self._failure: BaseException | None = None
+        self.schema: pa.Schema = self._empty.schema
+        self.bounded = bounded
+        self.version = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def next(self, timeout_s: float | None = None, rows_max: int | None = None) -> pa.Table | None:
+        """The next changes, of one version, rows_max rows at most; waits for at least one.
+
+        None: the query has ended. An empty table: there was nothing within timeout_s (0: what is there now; None:
+        for ever). Raises what made the query fail, again at each call; InterfaceError if it is closed.
+        """
+        with self._lock:
+            deadline = None if timeout_s is None else clock.current().monotonic_s() + timeout_s
+            self._waiter.reset()
+            while not self._ready.num_rows:
+                self._check_open()
+                if self._ended:
+                    return None
+                moved = self._advance()
+                if moved or self._ended:
+                    continue
+                if not self._waiter.wait(deadline):
+                    return self._empty
+            return self._take(rows_max)
+
+    def until_caught_up(self, timeout_s: float) -> Iterator[pa.Table]:
+        """The changes up to what the sources hold when they are looked at. Raises OperationalError after timeout_s."""
+        deadline = clock.current().monotonic_s() + timeout_s
+        while True:
+            with self._lock:
+                self._check_open()
+                if self._ready.num_rows:
+                    table = self._take(None)
+                elif self._ended:
+                    return
+                else:
+                    moved = self._advance()
+                    if not moved and self._pipeline.at_cut:
+                        return
+                    if clock.current().monotonic_s() > deadline:
+                        raise OperationalError(
+                            f"{self._name} has not caught up with its sources within {timeout_s:g} s"
+                        )
+                    continue
+            yield table
+
+    def close(self) -> None:
+        """End the query and free its sources; may be called twice. A reader that waits gets an InterfaceError."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        if self._lock.acquire(timeout=_CLOSE_S):
+            try:
+                self._free()
+            finally:
+                self._lock.release()
+        # else a reader is in a long step: it frees everything when the step is done
+
+    def metrics(self) -> dict[str, object]:
+        """Rows in, versions, and the state of the operators."""
+        return {
+            "rows_in": self._pipeline.rows_in,
+            "version": self._pipeline.version,
+            "operators": self._pipeline.dataflow.metrics(),
+        }
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._stop.is_set():
+            self._free()
+            raise InterfaceError(f"{self._name} is closed; execute it again")
+
+    def _free(self) -> None:
+        self._parts.clear()
+        self._ready = self._empty
+        self._pipeline.close()
+
+    def _advance(self) -> bool:
+        """One step; a completed version becomes `_ready`. Returns whether anything came."""
+        try:
+            step = self._pipeline.advance()
+            if step is None:
+                self._ended = self._pipeline.finished
+                return False
+            if step.output.num_rows:
+                self._parts.append(step.output)
+            if step.complete:
+                self._complete()
+            return True
+        except Exception as err:
+            self._failure = err
+            self._free()
+            raise
+        except BaseException:
+            self._failure = Cancelled(f"{self._name} was interrupted in the middle of a step; execute it again")
+            self._free()
+            raise
+
+    def _complete(self) -> None:
+        parts, self._parts = self._parts, []
+        if not parts:
+            return
+        changes = parts[0] if len(parts) == 1 else consolidate(plus(parts, self._output))
+        rows, kinds = to_row_kinds(changes, self._pipeline.dataflow.upsert_key)
+        self._ready = _with_op(rows, kinds)
+
+    def _take(self, rows_max: int | None) -> pa.Table:
+        table = self._ready if rows_max is None else self._ready.slice(0, rows_max)
+        self._ready = self._ready.slice(table.num_rows)
+        self.version = self._pipeline.version
+        return table
+
+
+class Waiter:
+    """Pauses between looks at sources: short at first, longer while nothing comes, ended at once by `stop`."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self.reset()
+
+    def reset(self) -> None:
+        """Something came: look again soon."""
+        self._pause_s = WAIT_MIN_S
+        self._since_s = clock.current().monotonic_s()
+
+    def wait(self, deadline_s: float | None = None) -> bool:
+        """Pause; False if the deadline (of the monotonic clock) is reached."""
+        now = clock.current().monotonic_s()
+        pause = WAIT_IDLE_S if now - self._since_s > _IDLE_AFTER_S else self._pause_s
+        if deadline_s is not None:
+            if now >= deadline_s:
+                return False
+            pause = min(pause, deadline_s - now)
+        self._pause_s = min(self._pause_s * 2, WAIT_MAX_S)
+        self._stop.wait(pause)
+        return True
+
+
+def _with_op(rows: pa.Table, kinds: np.ndarray) -> pa.Table:
+    op = _SYMBOLS.take(pa.array(kinds, pa.int8()))
+    return rows.add_column(0, pa.field("op", pa.string(), nullable=False), op)

@@ -1,0 +1,161 @@
+"""Sources into a dataflow, version by version.
+
+A version is one consistent cut of all inputs: of every source at most what it calls complete (a snapshot of a table,
+some lines of a file). A large cut is taken in several parts; the version is complete when no source is in the middle
+of one, and only then may its changes be shown or a checkpoint be taken. All references of a query to one table share
+one source, so they always see the same snapshot.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from tsdb.changes import ChangeBatch, plus
+from tsdb.connector.connector import Source
+from tsdb.exec.streaming.run_store import WarehouseRunStore
+
+STEP_ROWS = 65_536
+
+
+class Dataflow(Protocol):
+    """The part of a dataflow that drives it."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of the output."""
+        ...
+
+    @property
+    def upsert_key(self) -> tuple[str, ...] | None:
+        """Columns of the output that are unique at every version, if known."""
+        ...
+
+    def step(self, deltas: Mapping[str, ChangeBatch]) -> ChangeBatch:
+        """The change of the output for a change of the inputs."""
+        ...
+
+    def checkpoint(self, store: Any) -> dict[str, Any]:
+        """Put the state into a run store; returns what `restore` needs."""
+        ...
+
+    def restore(self, manifest: Mapping[str, Any], store: Any) -> None:
+        """Take the state of a checkpoint."""
+        ...
+
+    def metrics(self) -> dict[str, Any]:
+        """Sizes of the state."""
+        ...
+
+
+@dataclass(slots=True)
+class Feed:
+    """A source and the inputs of the dataflow that it feeds. in_cut: it is in the middle of a cut."""
+
+    source: Source
+    inputs: tuple[str, ...]
+    in_cut: bool = False
+
+    @property
+    def name(self) -> str:
+        """The key of its position in a checkpoint."""
+        return self.inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What one step gave. complete: the version ends with it."""
+
+    output: ChangeBatch
+    complete: bool
+
+
+class Pipeline:
+    """Drives a dataflow from its sources; used by one thread at a time."""
+
+    def __init__(self, dataflow: Dataflow, feeds: Sequence[Feed]) -> None:
+        self._dataflow = dataflow
+        self._feeds = list(feeds)
+        self._begun = False
+        self.version = 0
+        self.rows_in = 0
+
+    @property
+    def dataflow(self) -> Dataflow:
+        """What is driven."""
+        return self._dataflow
+
+    @property
+    def finished(self) -> bool:
+        """Every source has delivered all it ever will, and the first step is done."""
+        return self._begun and self.at_cut and all(feed.source.finished for feed in self._feeds)
+
+    @property
+    def at_cut(self) -> bool:
+        """No source is in the middle of a cut: the state is that of a version."""
+        return not any(feed.in_cut for feed in self._feeds)
+
+    @property
+    def latest_reached(self) -> bool:
+        """The last look at every source found the end of what there was."""
+        return self.at_cut and all(feed.source.finished or feed.source.latest_reached() for feed in self._feeds)
+
+    def advance(self, rows_max: int = STEP_ROWS) -> Advance | None:
+        """Take what the sources have now, about rows_max rows of each, and step; None if there is nothing.
+
+        The very first call always steps, so that a query over empty inputs shows its constant part (a global count
+        of 0).
+        """
+        deltas = self._poll(rows_max)
+        if not deltas and (self._begun or not self.at_cut):
+            return None
+        self._begun = True
+        output = self._dataflow.step(deltas)
+        complete = self.at_cut
+        self.version += complete
+        return Advance(output, complete)
+
+    def positions(self) -> dict[str, Any]:
+        """Where every source stands; to be asked at a cut."""
+        assert self.at_cut, "positions are those of a version"
+        return {feed.name: feed.source.position for feed in self._feeds}
+
+    def restore(
+        self, positions: Mapping[str, Any], manifest: Mapping[str, Any] | None, store: WarehouseRunStore
+    ) -> None:
+        """Go on from a checkpoint: positions and dataflow as they were then. manifest None: nothing was read yet."""
+        if manifest is None:
+            return
+        self._dataflow.restore(manifest, store)
+        for feed in self._feeds:
+            feed.source.seek(positions[feed.name])
+        self._begun = True
+
+    def close(self) -> None:
+        """Close the sources; the first failure is raised after all were tried."""
+        failure: Exception | None = None
+        for feed in self._feeds:
+            try:
+                feed.source.close()
+            except Exception as err:
+                failure = failure or err
+        if failure is not None:
+            raise failure
+
+    def _poll(self, rows_max: int) -> dict[str, ChangeBatch]:
+        """One look at every source that may go on: while cuts are open, only those in the middle of one."""
+        only_open = not self.at_cut
+        deltas: dict[str, ChangeBatch] = {}
+        for feed in self._feeds:
+            if (only_open and not feed.in_cut) or feed.source.finished:
+                continue
+            delta = feed.source.poll(rows_max)
+            if delta is None:
+                continue
+            feed.in_cut = not delta.complete
+            changes = plus(delta.changes, feed.source.schema)
+            self.rows_in += changes.num_rows
+            for name in feed.inputs:
+                deltas[name] = changes
+        return deltas

@@ -1,0 +1,234 @@
+"""The jobs of a warehouse: those that run in this process, and what the files say of all others.
+
+Under `<warehouse>/_jobs/<name>/` lie the lease, the checkpoints and the state of job `<name>`. Any process resumes a
+job by submitting the same INSERT under the same name; a different query under that name is refused.
+"""
+
+import atexit
+import hashlib
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import quote, unquote
+
+from tsdb import clock
+from tsdb.connector.connector import Sink
+from tsdb.errors import AlreadyExists, JobFailed, OperationalError, ProgrammingError, nearest
+from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
+from tsdb.exec.streaming.job import Job, JobState
+from tsdb.exec.streaming.lease import LeaseRecord, acquire, held_message, read_lease
+from tsdb.exec.streaming.pipeline import Pipeline
+from tsdb.exec.streaming.run_store import WarehouseRunStore
+from tsdb.fs.file_io import FileIO
+from tsdb.options import parse_duration_ms
+
+JOBS_FOLDER = "_jobs"
+_OTHER_PROCESS_STOP_S = 60.0
+
+SinkFactory: TypeAlias = Callable[[str], Sink]
+"""Makes the sink of a job for a commit user."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A row of SHOW JOBS. status: RUNNING, FINISHED, STOPPED, FAILED, or LOST (its process is gone without a word)."""
+
+    job_id: str
+    name: str
+    status: str
+    version: int
+    rows_in: int
+    rows_out: int
+    started_at_ms: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobDraft:
+    """A job before it has a state. sql: normalised text of the INSERT. plan: what the state depends on, as text."""
+
+    name: str
+    sql: str
+    plan: str
+    pipeline: Pipeline
+    sink: SinkFactory
+
+
+class JobRegistry:
+    """All jobs of one warehouse, as one session sees them. Thread-safe as far as its jobs are."""
+
+    def __init__(self, file_io: FileIO, root: str) -> None:
+        self._file_io = file_io
+        self._root = f"{root}/{JOBS_FOLDER}"
+        self._jobs: dict[str, Job] = {}
+        _open_registries.add(self)
+
+    def submit(self, draft: JobDraft, options: Mapping[str, str]) -> Job:
+        """Start a job, or resume it from its newest checkpoint.
+
+        Raises AlreadyExists if it runs already, here or elsewhere, or if the name belongs to another query. On an
+        error the pipeline is closed.
+        """
+        try:
+            job = self._open(draft, options)
+        except BaseException:
+            draft.pipeline.close()
+            raise
+        self._jobs[draft.name] = job
+        job.start()
+        return job
+
+    def jobs(self) -> list[Job]:
+        """The jobs that this session started, in that order, ended ones included."""
+        return list(self._jobs.values())
+
+    def show(self) -> list[JobInfo]:
+        """Every job of the warehouse, by name."""
+        names = {unquote(s.name) for s in self._file_io.list_files(self._root) if s.is_dir} | set(self._jobs)
+        found = (self._info(name) for name in sorted(names))
+        return [info for info in found if info is not None]
+
+    def find(self, name_or_id: str) -> JobInfo:
+        """One job. Raises ProgrammingError naming the nearest."""
+        infos = self.show()
+        for info in infos:
+            if name_or_id in (info.name, info.job_id):
+                return info
+        hint = nearest(name_or_id, [info.name for info in infos])
+        raise ProgrammingError(f"there is no job `{name_or_id}` in this warehouse; SHOW JOBS lists them.{hint}")
+
+    def stop(self, name_or_id: str, timeout: float = _OTHER_PROCESS_STOP_S) -> None:
+        """End a job with a last checkpoint, wherever it runs; quiet if it does not. Raises JobFailed if it fails."""
+        info = self.find(name_or_id)
+        job = self._jobs.get(info.name)
+        if job is not None and job.status == "RUNNING":
+            job.stop(timeout)
+        elif info.status == "RUNNING":
+            self._stop_elsewhere(info.name, timeout)
+
+    def drop(self, name_or_id: str) -> None:
+        """Forget a job and its state; its table stays as it is. Running here: stopped; elsewhere: AlreadyExists."""
+        info = self.find(name_or_id)
+        job = self._jobs.get(info.name)
+        if job is not None and job.status == "RUNNING":
+            job.stop()
+        lease = read_lease(self._file_io, self._folder(info.name))
+        if lease is not None and lease.is_held:
+            raise AlreadyExists(held_message(info.name, lease))
+        self._jobs.pop(info.name, None)
+        self._file_io.delete_dir(self._folder(info.name))
+
+    def close(self) -> None:
+        """Stop the jobs of this session, each with a last checkpoint; the reasons of failed ones stay in SHOW JOBS."""
+        for job in self._jobs.values():
+            job.request_stop()
+        for job in self._jobs.values():
+            try:
+                job.wait(_OTHER_PROCESS_STOP_S)
+            except JobFailed:
+                continue
+
+    # --- parts
+
+    def _open(self, draft: JobDraft, options: Mapping[str, str]) -> Job:
+        folder = self._folder(draft.name)
+        checkpoints = CheckpointStore(self._file_io, folder)
+        plan = hashlib.sha256(draft.plan.encode()).hexdigest()
+        newest = checkpoints.newest()
+        if newest is not None:
+            _check_same(newest, draft, plan)
+        job_id = newest.job_id if newest is not None else clock.current().new_id()
+        lease = acquire(self._file_io, folder, draft.name, job_id)
+        try:
+            newest = checkpoints.newest()  # again: what another process published until it lost its lease counts
+            if newest is None:
+                newest = Checkpoint(0, job_id, draft.name, draft.sql, plan, clock.current().now_ms())
+                if not checkpoints.publish(newest):
+                    raise AlreadyExists(f"job `{draft.name}` was started by another process meanwhile; try again")
+            _check_same(newest, draft, plan)
+            runs = WarehouseRunStore(self._file_io, f"{folder}/state", lease.epoch)
+            job = Job(
+                newest,
+                draft.pipeline,
+                draft.sink(newest.job_id),
+                JobState(lease, checkpoints, runs),
+                interval_s=parse_duration_ms(options.get("execution.checkpointing.interval", "1 s")) / 1000,
+                retained=int(options.get("execution.checkpointing.num-retained", "3")),
+                stop_wanted=lambda: self._file_io.exists(_stop_request(folder, lease.epoch)),
+            )
+            job.recover()
+        except BaseException as err:
+            version = newest.version if newest is not None else 0
+            lease.release("FAILED", version=version, rows_in=0, rows_out=0, error=f"{type(err).__name__}: {err}")
+            raise
+        return job
+
+    def _info(self, name: str) -> JobInfo | None:
+        job = self._jobs.get(name)
+        if job is not None:
+            metrics = job.metrics()
+            error = None if job.error is None else f"{type(job.error).__name__}: {job.error}"
+            return JobInfo(
+                job.id, name, job.status, job.version, metrics["rows_in"], metrics["rows_out"], job.started_at_ms, error
+            )
+        lease = read_lease(self._file_io, self._folder(name))
+        return None if lease is None else self._info_of_files(name, lease)
+
+    def _info_of_files(self, name: str, lease: LeaseRecord) -> JobInfo:
+        counts = (lease.version, lease.rows_in, lease.rows_out)
+        if lease.status == "LOST":
+            newest = CheckpointStore(self._file_io, self._folder(name)).newest()
+            if newest is not None:
+                counts = (newest.version, newest.rows_in, newest.rows_out)
+        return JobInfo(lease.job_id, name, lease.status, *counts, lease.started_at_ms, lease.error)
+
+    def _stop_elsewhere(self, name: str, timeout: float) -> None:
+        """Leave a request beside the lease; its holder looks for it with every sign of life."""
+        folder = self._folder(name)
+        lease = read_lease(self._file_io, folder)
+        if lease is None or not lease.is_held:
+            return
+        self._file_io.replace(_stop_request(folder, lease.epoch), b"")
+        deadline = clock.current().monotonic_s() + timeout
+        while (now := read_lease(self._file_io, folder)) is not None and now.epoch == lease.epoch and now.is_held:
+            if clock.current().monotonic_s() > deadline:
+                raise OperationalError(
+                    f"job `{name}` runs in process {lease.pid} on {lease.host.split('/')[0]}, "
+                    f"which has not stopped it within {timeout:g} s"
+                )
+            clock.current().sleep(0.05)
+        self._file_io.delete(_stop_request(folder, lease.epoch))
+
+    def _folder(self, name: str) -> str:
+        return f"{self._root}/{quote(name, safe='')}"
+
+
+def _check_same(newest: Checkpoint, draft: JobDraft, plan: str) -> None:
+    """The name belongs to this query, and its state to this plan."""
+    advice = f"STOP JOB and DROP JOB '{draft.name}' to start anew, or SET 'pipeline.name' to run it under another name"
+    if newest.sql != draft.sql:
+        raise AlreadyExists(
+            f"job `{draft.name}` exists with another query, and its state belongs to that one:\n  {newest.sql}\n"
+            f"now submitted:\n  {draft.sql}\n{advice}"
+        )
+    if newest.plan != plan:
+        raise AlreadyExists(
+            f"job `{draft.name}` cannot go on: its query is the same but its plan is not, because a table or view it reads "
+            f"has other columns or keys now, or tsdb plans it differently. Its state at version {newest.version} does not "
+            f"fit; {advice}"
+        )
+
+
+def _stop_request(folder: str, epoch: int) -> str:
+    return f"{folder}/stop-{epoch}"
+
+
+_open_registries: "weakref.WeakSet[JobRegistry]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A process that ends without `close` still takes the last checkpoints of its jobs."""
+    for registry in list(_open_registries):
+        registry.close()

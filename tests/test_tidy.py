@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 MODULE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 
-EVERYWHERE = {"errors", "options", "data_types", "changes", "clock"}
+EVERYWHERE = {"errors", "options", "data_types", "changes", "clock", "row_hash"}
 
 # package (or top module) of tsdb -> what else of tsdb it may import; everything may import EVERYWHERE and itself
 ALLOWED: dict[str, set[str]] = {

@@ -13,6 +13,8 @@ from enum import IntEnum
 import numpy as np
 import pyarrow as pa
 
+from tsdb.row_hash import arrays, group_rows, hash_rows
+
 
 class RowKind(IntEnum):
     """The kind of a changelog row; the number is the one Paimon stores in `_VALUE_KIND`."""
@@ -83,3 +85,51 @@ def plus(batches: Sequence[ChangeBatch], schema: pa.Schema) -> ChangeBatch:
     if len(some) == 1:
         return some[0]
     return ChangeBatch(pa.concat_tables([b.rows for b in some]), np.concatenate([b.weights for b in some]))
+
+
+def consolidate(batch: ChangeBatch) -> ChangeBatch:
+    """The same Z-set with each row at most once and no zero weights; NULL = NULL, NaN = NaN, -0.0 = 0.0. Order may change."""
+    if batch.num_rows > 1:
+        columns = arrays(batch.rows)
+        groups = group_rows(columns, hash_rows(columns, batch.num_rows))
+        if groups.count < batch.num_rows:
+            weights = groups.sum(batch.weights)
+            kept = weights != 0
+            first, weights = groups.first[kept], weights[kept]
+            in_order = np.argsort(first)
+            return ChangeBatch(batch.rows.take(pa.array(first[in_order])), weights[in_order])
+    if not np.count_nonzero(batch.weights) == batch.num_rows:
+        kept = batch.weights != 0
+        return ChangeBatch(batch.rows.filter(pa.array(kept)), batch.weights[kept])
+    return batch
+
+
+def to_row_kinds(batch: ChangeBatch, key: Sequence[str] | None) -> tuple[pa.Table, np.ndarray]:
+    """The rows of a net change with their row kinds (int8), a row of weight n being n rows.
+
+    With a key: what leaves and what comes under one key become -U, +U side by side; the rest is -D or +I.
+    Without: every -D, then every +I.
+    """
+    net = consolidate(batch)
+    copies = np.abs(net.weights)
+    at = np.repeat(np.arange(net.num_rows), copies)
+    leaves = np.repeat(net.weights < 0, copies)
+    kinds = np.where(leaves, np.int8(RowKind.DELETE), np.int8(RowKind.INSERT))
+    if key is None:
+        order = np.argsort(~leaves, kind="stable")
+        return net.rows.take(pa.array(at[order])), kinds[order]
+    keys = arrays(net.rows.select(list(key)))
+    groups = group_rows(keys, hash_rows(keys, net.num_rows))
+    group = groups.first[groups.ids()][at] if net.num_rows else at
+    # the n-th row that leaves a group pairs with the n-th that comes
+    by_side = np.lexsort((~leaves, group))
+    side = group[by_side] * 2 + ~leaves[by_side]
+    begins = np.concatenate([[True], side[1:] != side[:-1]]) if len(side) else np.empty(0, np.bool_)
+    nth = np.empty(len(at), np.int64)
+    nth[by_side] = np.arange(len(side)) - np.maximum.accumulate(np.where(begins, np.arange(len(side)), 0))
+    order = np.lexsort((~leaves, nth, group))
+    group, nth, kinds = group[order], nth[order], kinds[order]
+    pairs = np.flatnonzero((group[1:] == group[:-1]) & (nth[1:] == nth[:-1]))
+    kinds[pairs] = RowKind.UPDATE_BEFORE
+    kinds[pairs + 1] = RowKind.UPDATE_AFTER
+    return net.rows.take(pa.array(at[order])), kinds

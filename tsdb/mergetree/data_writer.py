@@ -16,14 +16,13 @@ from tsdb.format.parquet import physical_schema, write_parquet
 from tsdb.fs.file_io import FileIO
 from tsdb.mergetree.merge import SEQUENCE_NUMBER, is_add, kinds_of
 from tsdb.metadata.binary_row import encode_rows
-from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta, SimpleStats
+from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, SimpleStats
 from tsdb.metadata.paths import FileNames
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.stats import compute_stats
 from tsdb.options import TableOptions
 
 FILE_SOURCE_APPEND, FILE_SOURCE_COMPACT = 0, 1
-EMPTY_KEY = bytes(12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class _Seen:
         value_stats, value_stats_columns = compute_stats(extremes, self._schema.fields)
         by_name = dict(zip(self._schema.names, self._nulls.tolist(), strict=True))
         value_stats = _with_nulls(value_stats, by_name, value_stats_columns or self._schema.names)
-        key_stats, min_key, max_key = EMPTY_STATS, EMPTY_KEY, EMPTY_KEY
+        key_stats, min_key, max_key = EMPTY_STATS, EMPTY_ROW, EMPTY_ROW
         if self._first_key is not None and self._last_key is not None:
             key_fields = [self._schema.field(k) for k in self._key_names]
             key_stats = compute_stats(extremes.select(self._key_names), key_fields)[0]

@@ -66,7 +66,7 @@ def sorted_runs(files: Iterable[DataFileMeta], key_range: Callable[[DataFileMeta
     for level in sorted(levels):
         ordered = sorted(levels[level], key=lambda f: key_range(f)[0])
         for left, right in pairwise(ordered):
-            assert key_range(left)[1] < key_range(right)[0], (
+            assert key_range(left)[1] <= key_range(right)[0], (
                 f"files {left.file_name} and {right.file_name} of level {level} overlap"
             )
         runs.append(SortedRun(level, tuple(ordered)))

@@ -12,6 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 
+_CHUNKS_MAX = 8  # taking rows out of more chunks costs more than the copy that joins them
+
+
 @dataclass(frozen=True, slots=True)
 class BufferedRows:
     """The rows of one group: rows[positions], ascending; kinds belongs to `rows`; None means all +I."""
@@ -52,7 +55,9 @@ class WriteBuffer:
         """
         if not self._rows:
             return []
-        rows = pa.concat_tables(self._rows).combine_chunks()
+        rows = pa.concat_tables(self._rows)
+        if len(self._rows) > _CHUNKS_MAX:
+            rows = rows.combine_chunks()
         groups = np.concatenate(self._groups)
         kinds = _concat_kinds(self._kinds, [len(g) for g in self._groups])
         self.clear()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from tsdb.metadata.binary_row import bucket_of, encode_rows, hash_rows
+from tsdb.metadata.data_file import EMPTY_ROW
 
 from tsdb.errors import NotSupportedError
 from tsdb.metadata.schema import TableSchema
@@ -88,14 +89,14 @@ def _buckets(rows: pa.Table, schema: TableSchema, options: TableOptions) -> npt.
 
 
 def _partitions(rows: pa.Table, schema: TableSchema) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """The distinct serialized partitions, and for each row the index of its own."""
+    """The distinct serialized partitions, and for each row the index of its own (nothing for an unpartitioned table)."""
     keys = schema.partition_keys
+    if not keys:
+        return [EMPTY_ROW], np.zeros(0, np.int64)
     types = [schema.field(key).type for key in keys]
     codes = _distinct_codes([rows[key] for key in keys], rows.num_rows)
     distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    examples = rows.select(list(keys)).take(pa.array(first)) if keys else rows.select([])
-    if not keys:
-        return [bytes(12)], np.zeros(rows.num_rows, np.int64)
+    examples = rows.select(list(keys)).take(pa.array(first))
     serialized = encode_rows([examples[key] for key in keys], types)
     assert len(serialized) == len(distinct)
     return [bytes(row) for row in serialized], inverse.astype(np.int64)

@@ -82,7 +82,7 @@ def test_runs_and_sections():
 
 def test_overlapping_files_of_a_level_are_our_mistake():
     with pytest.raises(AssertionError, match="overlap"):
-        sorted_runs([data_file("a", 0, 10, level=1), data_file("b", 10, 20, level=1)], KEY_RANGE)
+        sorted_runs([data_file("a", 0, 10, level=1), data_file("b", 9, 20, level=1)], KEY_RANGE)
 
 
 def test_plan_upgrades_large_files_and_rewrites_the_rest():

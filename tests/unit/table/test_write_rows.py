@@ -14,14 +14,25 @@ from tsdb.table.row_check import conform
 
 def schema_of(primary_keys=("k",), **columns):
     fields = tuple(
-        DataField(i, name, parse_type(kind)) if isinstance(kind, str) else DataField(i, name, parse_type(kind[0]), default_value=kind[1])
+        DataField(i, name, parse_type(kind))
+        if isinstance(kind, str)
+        else DataField(i, name, parse_type(kind[0]), default_value=kind[1])
         for i, (name, kind) in enumerate(columns.items())
     )
     return TableSchema(0, fields, primary_keys=primary_keys, highest_field_id=len(fields) - 1)
 
 
-SCHEMA = schema_of(k="BIGINT NOT NULL", name="VARCHAR(3)", d="DECIMAL(5, 2)", raw="VARBINARY(2)", day="DATE", q=("INT", "7"))
-ROWS = {"k": [1, 2], "name": ["é中x", None], "d": [None, None], "raw": [b"ab", None], "day": [None, None], "q": [None, 5]}
+SCHEMA = schema_of(
+    k="BIGINT NOT NULL", name="VARCHAR(3)", d="DECIMAL(5, 2)", raw="VARBINARY(2)", day="DATE", q=("INT", "7")
+)
+ROWS = {
+    "k": [1, 2],
+    "name": ["é中x", None],
+    "d": [None, None],
+    "raw": [b"ab", None],
+    "day": [None, None],
+    "q": [None, 5],
+}
 
 
 def test_columns_are_matched_by_name_cast_and_get_their_defaults():
@@ -34,10 +45,22 @@ def test_columns_are_matched_by_name_cast_and_get_their_defaults():
     ("change", "error", "words"),
     [
         ({"k": [1, None]}, NullKeyError, "NULL in row 12: column `k` of table `db.t` is part of the primary key"),
-        ({"name": ["a", "abcd"]}, DataError, "the value 'abcd' in row 12 has 4 characters, but column `name` of table `db.t` is VARCHAR"),
+        (
+            {"name": ["a", "abcd"]},
+            DataError,
+            "the value 'abcd' in row 12 has 4 characters, but column `name` of table `db.t` is VARCHAR",
+        ),
         ({"raw": [b"abc", b""]}, DataError, "in row 11 has 3 bytes"),
-        ({"k": [1.5, 2.0]}, DataError, "column `k` of table `db.t` is BIGINT NOT NULL; values of type double do not fit"),
-        ({"day": ["2024-01-01", None]}, DataError, "column `day` of table `db.t` is DATE; values of type string do not fit: use CAST"),
+        (
+            {"k": [1.5, 2.0]},
+            DataError,
+            "column `k` of table `db.t` is BIGINT NOT NULL; values of type double do not fit",
+        ),
+        (
+            {"day": ["2024-01-01", None]},
+            DataError,
+            "column `day` of table `db.t` is DATE; values of type string do not fit: use CAST",
+        ),
         ({"d": [12345.678, None]}, DataError, "column `d`"),
         ({"q": [datetime.date(2024, 1, 1), None]}, DataError, "column `q`"),
     ],

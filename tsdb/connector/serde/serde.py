@@ -167,12 +167,17 @@ def decode_all(
     *,
     skip: bool,
     reason: Callable[[bytes, Exception], str],
+    keep: np.ndarray | None = None,
 ) -> tuple[list[T], int]:
     """Parse a block; where it fails, halve it until the bad line stands alone, and raise BadLine or skip and count it.
 
-    parse: takes lines, raises one of `errors` if any of them is bad. Costs one parse when all lines are good, and
-    about 2 log2(n) smaller ones per bad line. Returns the parts in order and the number of lines skipped.
+    parse: takes lines, raises one of `errors` if any of them is bad. keep: the lines that count; by default those
+    that are not blank. Costs one parse when all lines are good, and about 2 log2(n) smaller ones per bad line.
+    Returns the parts in order and the number of lines skipped.
     """
+    keep = lines.first_bytes() != 0 if keep is None else keep
+    numbers = np.flatnonzero(keep)
+    lines = lines.select(keep)
     results: list[T] = []
     skipped = 0
     waiting = [(0, len(lines))]
@@ -190,5 +195,5 @@ def decode_all(
                 skipped += 1
             else:
                 line = lines.line(begin)
-                raise BadLine(begin, reason(line, err), line) from err
+                raise BadLine(int(numbers[begin]), reason(line, err), line) from err
     return results, skipped

@@ -16,11 +16,8 @@ from tsdb import clock
 from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, consolidate, plus, to_row_kinds
 from tsdb.errors import Cancelled, InterfaceError, OperationalError
 from tsdb.exec.streaming.pipeline import Pipeline
+from tsdb.exec.streaming.waiter import Waiter
 
-WAIT_MIN_S = 0.001
-WAIT_MAX_S = 0.010
-WAIT_IDLE_S = 0.020
-_IDLE_AFTER_S = 5.0
 _CLOSE_S = 0.4
 
 _SYMBOLS = pa.array(ROW_KIND_SYMBOLS, pa.string())
@@ -158,31 +155,6 @@ class ChangelogResult:
         self._ready = self._ready.slice(table.num_rows)
         self.version = self._pipeline.version
         return table
-
-
-class Waiter:
-    """Pauses between looks at sources: short at first, longer while nothing comes, ended at once by `stop`."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-        self.reset()
-
-    def reset(self) -> None:
-        """Something came: look again soon."""
-        self._pause_s = WAIT_MIN_S
-        self._since_s = clock.current().monotonic_s()
-
-    def wait(self, deadline_s: float | None = None) -> bool:
-        """Pause; False if the deadline (of the monotonic clock) is reached."""
-        now = clock.current().monotonic_s()
-        pause = WAIT_IDLE_S if now - self._since_s > _IDLE_AFTER_S else self._pause_s
-        if deadline_s is not None:
-            if now >= deadline_s:
-                return False
-            pause = min(pause, deadline_s - now)
-        self._pause_s = min(self._pause_s * 2, WAIT_MAX_S)
-        self._stop.wait(pause)
-        return True
 
 
 def _with_op(rows: pa.Table, kinds: np.ndarray) -> pa.Table:

@@ -15,11 +15,11 @@ from typing import Any
 from tsdb import clock
 from tsdb.connector.connector import Sink
 from tsdb.errors import Error, InternalError, JobFailed, OperationalError
-from tsdb.exec.streaming.changelog import WAIT_MIN_S, Waiter
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
 from tsdb.exec.streaming.lease import HEARTBEAT_S, Lease
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.run_store import WarehouseRunStore
+from tsdb.exec.streaming.waiter import WAIT_MIN_S, Waiter
 
 ROWS_BETWEEN_CHECKPOINTS = 4_000_000
 """So many rows make a checkpoint due before its time: what the sink holds back stays bounded."""

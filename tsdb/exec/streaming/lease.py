@@ -26,7 +26,7 @@ _NAME = re.compile(r"lease-(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """What a lease file says. state: RUNNING, or the end: STOPPED, FINISHED, FAILED. host: also its boot and pid space."""
+    """What a lease file says. state: RUNNING, or how it ended: STOPPED, FINISHED, FAILED. host: with its boot and pid space."""
 
     epoch: int
     job_id: str

@@ -64,7 +64,7 @@ class JobRegistry:
         self._jobs: dict[str, Job] = {}
         _open_registries.add(self)
 
-    def submit(self, draft: JobDraft, options: Mapping[str, str]) -> Job:
+    def submit_draft(self, draft: JobDraft, options: Mapping[str, str]) -> Job:
         """Start a job, or resume it from its newest checkpoint.
 
         Raises AlreadyExists if it runs already, here or elsewhere, or if the name belongs to another query. On an
@@ -214,9 +214,9 @@ def _check_same(newest: Checkpoint, draft: JobDraft, plan: str) -> None:
         )
     if newest.plan != plan:
         raise AlreadyExists(
-            f"job `{draft.name}` cannot go on: its query is the same but its plan is not, because a table or view it reads "
-            f"has other columns or keys now, or tsdb plans it differently. Its state at version {newest.version} does not "
-            f"fit; {advice}"
+            f"job `{draft.name}` cannot go on: its query is the same but its plan is not, because a table or view it "
+            f"reads has other columns or keys now, or tsdb plans it differently. Its state at version {newest.version} "
+            f"does not fit; {advice}"
         )
 
 

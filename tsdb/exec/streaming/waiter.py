@@ -1,0 +1,35 @@
+"""Pauses between looks at sources that cannot tell when something comes."""
+
+import threading
+
+from tsdb import clock
+
+WAIT_MIN_S = 0.001
+WAIT_MAX_S = 0.010
+WAIT_IDLE_S = 0.020
+_IDLE_AFTER_S = 5.0
+
+
+class Waiter:
+    """Pauses between looks at sources: short at first, longer while nothing comes, ended at once by `stop`."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self.reset()
+
+    def reset(self) -> None:
+        """Something came: look again soon."""
+        self._pause_s = WAIT_MIN_S
+        self._since_s = clock.current().monotonic_s()
+
+    def wait(self, deadline_s: float | None = None) -> bool:
+        """Pause; False if the deadline (of the monotonic clock) is reached."""
+        now = clock.current().monotonic_s()
+        pause = WAIT_IDLE_S if now - self._since_s > _IDLE_AFTER_S else self._pause_s
+        if deadline_s is not None:
+            if now >= deadline_s:
+                return False
+            pause = min(pause, deadline_s - now)
+        self._pause_s = min(self._pause_s * 2, WAIT_MAX_S)
+        self._stop.wait(pause)
+        return True

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from sqlglot import exp
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from tsdb.errors import SqlSyntaxError, nearest
 from tsdb.sql.dialect import Flink, QueryParser, UnexpectedToken
@@ -210,7 +210,7 @@ class Cursor:
             self._claim_hint(table)
         return parsed
 
-    def expression(self, what: str = "an expression") -> exp.Expression:
+    def expression(self, what: str = "an expression") -> exp.Expr:
         """A value expression."""
         return self.read(lambda parser: parser._parse_disjunction(), what)
 

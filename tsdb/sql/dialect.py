@@ -20,7 +20,8 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
 from sqlglot.parser import Parser
-from sqlglot.tokens import Token, Tokenizer, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokens import Tokenizer
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class LocalTimestamp(exp.Expression, exp.Func):
     """LOCALTIMESTAMP: the clock of the session's zone, without a zone."""
 
     arg_types: ClassVar[dict[str, bool]] = {}
+    _sql_names: ClassVar[list[str]] = ["LOCALTIMESTAMP"]
 
 
 class UnexpectedToken(ParseError):
@@ -62,10 +64,23 @@ class UnsupportedClause(UnexpectedToken):
     """A clause that the grammar knows and tsdb does not do."""
 
 
+def _with_unit(name: str) -> Callable[[list[exp.Expr]], exp.Expr]:
+    """A function whose first argument is a unit, not a column."""
+
+    def build(arguments: list[exp.Expr]) -> exp.Expr:
+        unit, *rest = arguments or [exp.Null()]
+        word = exp.var(unit.name.upper()) if isinstance(unit, exp.Column) else unit
+        return exp.Anonymous(this=name, expressions=[word, *rest])
+
+    return build
+
+
 class QueryParser(Parser):
     """The grammar of queries and expressions."""
 
-    FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expression]]] = {}
+    FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {
+        name: _with_unit(name) for name in ("TIMESTAMPADD", "TIMESTAMPDIFF")
+    }
     FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
         name: Parser.FUNCTION_PARSERS[name]
         for name in ("CAST", "TRY_CAST", "SAFE_CAST", "EXTRACT", "TRIM", "SUBSTRING", "POSITION", "OVERLAY")
@@ -74,7 +89,7 @@ class QueryParser(Parser):
         "CASE": Parser.NO_PAREN_FUNCTION_PARSERS["CASE"],
         "ANY": Parser.NO_PAREN_FUNCTION_PARSERS["ANY"],
     }
-    NO_PAREN_FUNCTIONS: ClassVar[dict[TokenType, type[exp.Expression]]] = {
+    NO_PAREN_FUNCTIONS: ClassVar[dict[TokenType, type[exp.Expr]]] = {
         TokenType.CURRENT_DATE: exp.CurrentDate,
         TokenType.CURRENT_TIME: exp.CurrentTime,
         TokenType.CURRENT_TIMESTAMP: exp.CurrentTimestamp,
@@ -102,14 +117,14 @@ class QueryParser(Parser):
     def _parse_match_recognize(self) -> NoReturn:
         raise UnsupportedClause("MATCH_RECOGNIZE: use window functions (LAG, LEAD) or self-joins", self._curr)
 
-    def _parse_statement(self) -> exp.Expression | None:
+    def _parse_statement(self) -> exp.Expr | None:
         """Where sqlglot would allow any statement (a CTE's body, after WITH), a query must stand."""
         query = self._parse_select(nested=True, parse_subquery_alias=False)
         if query is None:
             self.raise_error("expected a query")
         return self._parse_query_modifiers(self._parse_set_operations(query))
 
-    def _parse_projections(self) -> tuple[list[exp.Expression], list[exp.Expression] | None]:
+    def _parse_projections(self) -> tuple[list[exp.Expr], list[exp.Expr] | None]:
         projections, exclude = super()._parse_projections()
         if not projections:
             self.raise_error("expected a column or an expression after SELECT")
@@ -125,7 +140,7 @@ class QueryParser(Parser):
             items.append(item)
         return items
 
-    def _parse_order(self, this: exp.Expression | None = None, skip_order_token: bool = False) -> Any:
+    def _parse_order(self, this: exp.Expr | None = None, skip_order_token: bool = False) -> Any:
         order = super()._parse_order(this, skip_order_token)
         if isinstance(order, exp.Order) and not order.expressions:
             self.raise_error("expected an expression after ORDER BY")
@@ -143,13 +158,22 @@ class QueryParser(Parser):
             self.raise_error("expected a number after LIMIT")
         return limit
 
+    def _parse_bracket(self, this: exp.Expr | None = None) -> exp.Expr | None:
+        """MAP[key, value, …] is a constructor; everything else in brackets is a subscript or a list."""
+        is_map = isinstance(this, exp.Column) and this.name.upper() == "MAP" and not this.this.quoted and not this.table
+        parsed = super()._parse_bracket(this)
+        if is_map and isinstance(parsed, exp.Bracket) and len(parsed.expressions) % 2 == 0:
+            keys = exp.Array(expressions=parsed.expressions[::2])
+            return exp.Map(keys=keys, values=exp.Array(expressions=parsed.expressions[1::2]))
+        return parsed
+
     def _parse_join(self, *args: Any, **kwargs: Any) -> exp.Join | None:
         join = super()._parse_join(*args, **kwargs)
         if join is not None and self._prev.token_type is TokenType.ON:
             self.raise_error("expected a condition after ON")
         return join
 
-    def _parse_lambda(self, alias: bool = False) -> exp.Expression | None:
+    def _parse_lambda(self, alias: bool = False) -> exp.Expr | None:
         """An argument of a function; table functions also take TABLE t, DESCRIPTOR(…) and name => value."""
         following = self._next.token_type
         if self._curr.token_type is TokenType.TABLE and following is not TokenType.L_PAREN:
@@ -172,7 +196,7 @@ class QueryParser(Parser):
             keys = self._parse_wrapped_csv(self._parse_column) if wrapped else [self._parse_column()]
         return self.expression(TableArgument(this=table, partition_by=keys))
 
-    def _parse_table(self, *args: Any, **kwargs: Any) -> exp.Expression | None:
+    def _parse_table(self, *args: Any, **kwargs: Any) -> exp.Expr | None:
         """TABLE(f(…)) in FROM is the table function itself."""
         if self._curr.token_type is TokenType.TABLE and self._next.token_type is TokenType.L_PAREN:
             self._advance(2)

@@ -51,8 +51,8 @@ def _translated(node: exp.Expr) -> exp.Expr | None:
         return translation(list(node.expressions)) if translation is not None else None
     if isinstance(node, exp.WithinGroup):
         return _within_group(node)
-    if isinstance(node, exp.Bracket) and isinstance(node.this, exp.Column) and node.this.name.upper() == "MAP":
-        return _map(node.expressions) if len(node.expressions) % 2 == 0 else None
+    if isinstance(node, exp.Mul) and (isinstance(node.this, exp.Interval) or isinstance(node.expression, exp.Interval)):
+        return _multiplied_interval(node)
     if isinstance(node, exp.Floor | exp.Ceil) and node.args.get("to") is not None:
         return _to_unit(node)
     if isinstance(node, exp.Extract) and node.name.upper() in _DATE_PARTS:
@@ -195,10 +195,16 @@ def _string_agg(arguments: Arguments) -> exp.Expr:
 def _within_group(node: exp.WithinGroup) -> exp.Expr | None:
     """LISTAGG(…) WITHIN GROUP (ORDER BY …): the order moves between the parentheses."""
     call, order = node.this, node.expression
-    if not isinstance(call, exp.Anonymous) or str(call.this).lower() != "string_agg" or not isinstance(order, exp.Order):
+    if (
+        not isinstance(call, exp.Anonymous)
+        or str(call.this).lower() != "string_agg"
+        or not isinstance(order, exp.Order)
+    ):
         return None
     *first, last = call.expressions
-    return _call("string_agg", *first, exp.Order(this=last.copy(), expressions=[key.copy() for key in order.expressions]))
+    return _call(
+        "string_agg", *first, exp.Order(this=last.copy(), expressions=[key.copy() for key in order.expressions])
+    )
 
 
 _DATE_PARTS = frozenset(
@@ -224,16 +230,33 @@ def _unit(node: exp.Expr) -> str:
 
 
 def _interval(count: exp.Expr, unit: str) -> exp.Expr:
+    """count units. DataFusion multiplies no interval, but casts text to one."""
     if unit == "QUARTER":
         return _interval(_binary(exp.Mul, count, _number(3)), "MONTH")
-    one = exp.Interval(this=_text("1"), unit=exp.var(unit))
-    return _binary(exp.Mul, count, one)
+    if isinstance(count, exp.Literal):
+        return exp.Interval(this=_text(count.name), unit=exp.var(unit))
+    text = exp.DPipe(this=_cast(count, "STRING"), expression=_text(f" {unit}"))
+    return exp.Cast(this=_paren(text), to=exp.DataType(this=exp.DataType.Type.INTERVAL))
+
+
+def _multiplied_interval(node: exp.Mul) -> exp.Expr | None:
+    """n * INTERVAL '2' DAY."""
+    interval, count = (
+        (node.this, node.expression) if isinstance(node.this, exp.Interval) else (node.expression, node.this)
+    )
+    unit = interval.args.get("unit")
+    if not isinstance(unit, exp.Var) or not isinstance(interval.this, exp.Literal) or isinstance(count, exp.Interval):
+        return None
+    length = exp.Literal.number(interval.this.name)
+    return _interval(count if length.name == "1" else _binary(exp.Mul, count, length), _unit(unit))
 
 
 def _timestamp_add(arguments: Arguments) -> exp.Expr:
     unit, count, moment = _unit(arguments[0]), arguments[1], arguments[2]
     if unit not in _FIXED_MICROS and unit not in _MONTHS:
-        raise ProgrammingError(f"`{unit}` is no unit of TIMESTAMPADD; use SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR")
+        raise ProgrammingError(
+            f"`{unit}` is no unit of TIMESTAMPADD; use SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR"
+        )
     return _binary(exp.Add, moment, _interval(count, unit))
 
 
@@ -243,7 +266,9 @@ def _timestamp_diff(arguments: Arguments) -> exp.Expr:
     if unit in _MONTHS:
         return _months_between(start, end, _MONTHS[unit])
     if unit not in _FIXED_MICROS:
-        raise ProgrammingError(f"`{unit}` is no unit of TIMESTAMPDIFF; use SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR")
+        raise ProgrammingError(
+            f"`{unit}` is no unit of TIMESTAMPDIFF; use SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR"
+        )
     micros = _binary(exp.Sub, _epoch_micros(end), _epoch_micros(start))
     return _paren(exp.Div(this=micros, expression=_number(_FIXED_MICROS[unit]), typed=True, safe=False))
 
@@ -256,9 +281,7 @@ def _months_between(start: exp.Expr, end: exp.Expr, months_per_unit: int) -> exp
     """The months between two month numbers, one less when the last month is not complete."""
 
     def month_number(moment: exp.Expr) -> exp.Expr:
-        return _binary(
-            exp.Add, _binary(exp.Mul, _date_part("YEAR", moment), _number(12)), _date_part("MONTH", moment)
-        )
+        return _binary(exp.Add, _binary(exp.Mul, _date_part("YEAR", moment), _number(12)), _date_part("MONTH", moment))
 
     start, end = _cast(start, "TIMESTAMP(6)"), _cast(end, "TIMESTAMP(6)")
     months = _binary(exp.Sub, month_number(end), month_number(start))
@@ -318,9 +341,7 @@ def _unix_timestamp(arguments: Arguments) -> exp.Expr:
     if not arguments:
         return _cast(_call("date_part", _text("epoch"), _call("now")), "BIGINT")
     moment = _to_timestamp(arguments) if len(arguments) > 1 else _cast(arguments[0], "TIMESTAMP(6)")
-    return _paren(
-        exp.Div(this=_epoch_micros(moment), expression=_number(1_000_000), typed=True, safe=False)
-    )
+    return _paren(exp.Div(this=_epoch_micros(moment), expression=_number(1_000_000), typed=True, safe=False))
 
 
 def _to_timestamp_ltz(arguments: Arguments) -> exp.Expr:
@@ -349,12 +370,6 @@ def _to_unit(node: exp.Expr) -> exp.Expr:
 
 def _if(arguments: Arguments) -> exp.Expr:
     return _case(arguments[0].copy(), arguments[1].copy(), arguments[2].copy())
-
-
-def _map(items: Arguments) -> exp.Expr:
-    keys = exp.Array(expressions=[item.copy() for item in items[::2]])
-    values = exp.Array(expressions=[item.copy() for item in items[1::2]])
-    return _call("map", keys, values)
 
 
 def _hex_digest(name: str) -> Translation:
@@ -419,9 +434,9 @@ FUNCTIONS: Mapping[str, Translation] = {
     "SHA256": _arity("SHA256", 1)(_hex_digest("sha256")),
     "SHA384": _arity("SHA384", 1)(_hex_digest("sha384")),
     "SHA512": _arity("SHA512", 1)(_hex_digest("sha512")),
-    "TO_BASE64": _arity("TO_BASE64", 1)(lambda arguments: _call("encode", arguments[0], _text("base64"))),
+    "TO_BASE64": _arity("TO_BASE64", 1)(lambda arguments: _call("encode", arguments[0], _text("base64pad"))),
     "FROM_BASE64": _arity("FROM_BASE64", 1)(
-        lambda arguments: _cast(_call("decode", arguments[0], _text("base64")), "STRING")
+        lambda arguments: _cast(_call("decode", arguments[0], _text("base64pad")), "STRING")
     ),
     "CARDINALITY": _arity("CARDINALITY", 1)(lambda arguments: _cast(_call("cardinality", arguments[0]), "INT")),
     "RAND": _arity("RAND", 0, 1)(_rand),

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.sql.dialect import Flink
@@ -61,7 +61,7 @@ def _bound(value: Any, values: Mapping[int, Any]) -> Any:
     """`value` with the placeholders in it replaced: by literals in trees, by the values themselves elsewhere."""
     if isinstance(value, exp.Placeholder):
         return values[value.meta["start"]]
-    if isinstance(value, exp.Expression):
+    if isinstance(value, exp.Expr):
         return value.transform(
             lambda node: literal(values[node.meta["start"]]) if isinstance(node, exp.Placeholder) else node
         )
@@ -75,7 +75,7 @@ def _bound(value: Any, values: Mapping[int, Any]) -> Any:
     return value
 
 
-def literal(value: Any) -> exp.Expression:
+def literal(value: Any) -> exp.Expr:
     """A Python value as a typed SQL literal."""
     if value is None:
         return exp.Null()
@@ -103,7 +103,7 @@ def literal(value: Any) -> exp.Expression:
     )
 
 
-def _integer(value: int) -> exp.Expression:
+def _integer(value: int) -> exp.Expr:
     if abs(value) > _INT64_MAX:
         if len(str(abs(value))) > 38:
             raise ProgrammingError(f"the parameter {value} has more than 38 digits; pass it as text")
@@ -111,14 +111,14 @@ def _integer(value: int) -> exp.Expression:
     return _signed(str(abs(value)), negative=value < 0)
 
 
-def _double(value: float) -> exp.Expression:
+def _double(value: float) -> exp.Expr:
     if math.isfinite(value):
         text = repr(abs(value))
         return _signed(text if "e" in text else f"{text}e0", negative=math.copysign(1, value) < 0)
     return _cast(str(value), "DOUBLE")
 
 
-def _decimal(value: Decimal) -> exp.Expression:
+def _decimal(value: Decimal) -> exp.Expr:
     if not value.is_finite():
         raise ProgrammingError(f"the parameter {value} has no SQL decimal; pass a float")
     text = format(value, "f")
@@ -130,7 +130,7 @@ def _decimal(value: Decimal) -> exp.Expression:
     return _cast(text, f"DECIMAL({precision}, {scale})")
 
 
-def _temporal(value: datetime | date | time | timedelta) -> exp.Expression:
+def _temporal(value: datetime | date | time | timedelta) -> exp.Expr:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             return _cast(value.isoformat(sep=" "), "TIMESTAMP(6)")
@@ -145,10 +145,10 @@ def _temporal(value: datetime | date | time | timedelta) -> exp.Expression:
     return exp.Interval(this=exp.Literal.string(text), unit=exp.var("SECOND"))
 
 
-def _signed(digits: str, *, negative: bool) -> exp.Expression:
+def _signed(digits: str, *, negative: bool) -> exp.Expr:
     number = exp.Literal.number(digits)
     return exp.Paren(this=exp.Neg(this=number)) if negative else number
 
 
-def _cast(text: str, type_name: str) -> exp.Expression:
+def _cast(text: str, type_name: str) -> exp.Expr:
     return exp.Cast(this=exp.Literal.string(text), to=exp.DataType.build(type_name, dialect=Flink))

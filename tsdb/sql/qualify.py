@@ -86,7 +86,10 @@ class _Resolver:
         for cte in clause.expressions:
             inner: Mapping[str, Columns] = known
             if clause.args.get("recursive"):
-                inner = {**known, cte.alias: _named_columns(cte) if _alias_columns(cte) else self._first(cte, known, parent)}
+                inner = {
+                    **known,
+                    cte.alias: _named_columns(cte) if _alias_columns(cte) else self._first(cte, known, parent),
+                }
             known[cte.alias] = _renamed(self.query(cte.this, inner, parent), cte)
         return known
 
@@ -313,19 +316,27 @@ class _Resolver:
         for level in scope.chain():
             found = level.column(node.table) if not node.db else Failure.MISSING
             if isinstance(found, Output):
-                if found.name != node.table:
-                    _rename(node.args["table"], found.name)
-                if found.type is not None and pa.types.is_struct(found.type):
-                    fields = [Output(field.name, field.name) for field in found.type]
-                    field = resolve(fields, node.name)
-                    if isinstance(field, Output) and field.name != node.name:
-                        _rename(node.this, field.name)
+                self._fix_field(node, found)
                 return
             if found is Failure.UNKNOWN:
                 return
-        if node.db and isinstance(self._find_source(node.db, None, scope)[0], Source):
-            return  # alias.column.field
-        self._no_table(node, scope)
+        source = self._find_source(node.db, None, scope)[0] if node.db else None
+        if source is None:
+            self._no_table(node, scope)
+        found = resolve(source.columns or (), node.table)  # alias.column.field
+        if isinstance(found, Output):
+            if source.alias and source.alias != node.db:
+                _rename(node.args["db"], source.alias)
+            self._fix_field(node, found)
+
+    def _fix_field(self, node: exp.Column, column: Output) -> None:
+        """The names of a struct column and of its field, in `column.field`."""
+        if column.name != node.table:
+            _rename(node.args["table"], column.name)
+        if column.type is not None and pa.types.is_struct(column.type):
+            field = resolve([Output(field.name, field.name) for field in column.type], node.name)
+            if isinstance(field, Output) and field.name != node.name:
+                _rename(node.this, field.name)
 
     def _no_table(self, node: exp.Column, scope: Scope) -> NoReturn:
         self.fail(
@@ -339,7 +350,9 @@ class _Resolver:
 
 
 def _ambiguous(name: str, scope: Scope) -> str:
-    holders = [s.alias for s in scope.sources if s.alias and any(c.shown.lower() == name.lower() for c in s.columns or ())]
+    holders = [
+        s.alias for s in scope.sources if s.alias and any(c.shown.lower() == name.lower() for c in s.columns or ())
+    ]
     where = " and ".join(f"`{holder}`" for holder in holders)
     return f"column `{name}` is ambiguous: it is in {where or 'two places'}; write the table before it"
 

@@ -60,7 +60,9 @@ class Scope:
 
     def column(self, name: str) -> Output | Failure:
         """A column by its bare name, in this scope only."""
-        known = [column for source in self.sources for column in source.columns or () if column.name not in source.hidden]
+        known = [
+            column for source in self.sources for column in source.columns or () if column.name not in source.hidden
+        ]
         unknown = any(source.columns is None for source in self.sources)
         for exact in (True, False):
             found = match(known, name, exact=exact)
@@ -76,7 +78,7 @@ class Scope:
         """A source by its alias, in this scope only."""
         named = [source for source in self.sources if source.alias is not None]
         if database is not None:
-            named = [source for source in named if (source.database or "").lower() == database.lower()]
+            named = [source for source in named if (source.database or database).lower() == database.lower()]
         for fits in (lambda source: source.alias == alias, lambda source: source.alias.lower() == alias.lower()):
             found = [source for source in named if fits(source)]
             if len(found) == 1:

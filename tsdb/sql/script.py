@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from tsdb.errors import Position, SqlSyntaxError
 from tsdb.sql.dialect import Flink
@@ -55,7 +55,7 @@ def position_at(script: str, offset: int) -> Position:
     return Position(script.count("\n", 0, offset) + 1, offset - line_start + 1, line)
 
 
-def position_of(node: exp.Expression | None, statement: Statement | None) -> Position | None:
+def position_of(node: exp.Expr | None, statement: Statement | None) -> Position | None:
     """Where `node`, or the first of its parts that knows, stands in the user's text; None when nothing knows."""
     if node is None or statement is None or not statement.script:
         return None

@@ -66,7 +66,7 @@ class ColumnDef:
     name: str
     type: DataType | None
     comment: str | None = None
-    computed: exp.Expression | None = None
+    computed: exp.Expr | None = None
     metadata_key: str | None = None
     default: str | None = None
 
@@ -76,7 +76,7 @@ class Watermark:
     """WATERMARK FOR `column` AS `expression`."""
 
     column: str
-    expression: exp.Expression
+    expression: exp.Expr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,8 +287,8 @@ class Update(Statement):
     """UPDATE target SET column = expression, … [WHERE …]."""
 
     target: TableName
-    assignments: Mapping[str, exp.Expression]
-    where: exp.Expression | None = None
+    assignments: Mapping[str, exp.Expr]
+    where: exp.Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +296,7 @@ class Delete(Statement):
     """DELETE FROM target [WHERE …]."""
 
     target: TableName
-    where: exp.Expression | None = None
+    where: exp.Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)

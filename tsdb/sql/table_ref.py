@@ -7,7 +7,7 @@ all become dynamic options of that one reference. A time without a zone is UTC.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from sqlglot import exp
 
@@ -96,5 +96,5 @@ def _millis(value: exp.Literal) -> int:
             f"AS OF '{value.name}' is no time; write it as '2024-01-31 12:00:00' (UTC) or with an offset, '…+02:00'"
         ) from None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
+        moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)

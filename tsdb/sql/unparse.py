@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ErrorLevel
 from sqlglot.generator import Generator
 
 from tsdb.errors import InternalError, NotSupportedError
-from tsdb.sql.dialect import Descriptor, LocalTimestamp, TableArgument
+from tsdb.sql.dialect import Descriptor, Flink, LocalTimestamp, TableArgument
 
 DT = exp.DataType.Type
 
@@ -32,6 +33,7 @@ _TYPE_NAMES: dict[Any, str] = {
     DT.BOOLEAN: "BOOLEAN",
     DT.DATE: "DATE",
     DT.TIME: "TIME",
+    DT.INTERVAL: "INTERVAL",
     **dict.fromkeys((DT.TEXT, DT.VARCHAR, DT.CHAR, DT.NVARCHAR, DT.NCHAR), "VARCHAR"),
     **dict.fromkeys((DT.VARBINARY, DT.BINARY, DT.BLOB), "BYTEA"),
 }
@@ -52,7 +54,7 @@ _UNITS = (
 _ARROW_UNITS = {3: "Millisecond", 6: "Microsecond", 9: "Nanosecond"}
 
 
-def to_datafusion(query: exp.Expression) -> str:
+def to_datafusion(query: exp.Expr) -> str:
     """The text that DataFusion plans. Table functions and time travel must have been rewritten or bound before."""
     leftover = query.find(exp.Placeholder, TableArgument, Descriptor)
     if isinstance(leftover, exp.Placeholder):
@@ -64,9 +66,10 @@ def to_datafusion(query: exp.Expression) -> str:
     return str(query.sql(dialect=DataFusion, identify=True, comments=False))
 
 
-def expression_text(node: exp.Expression) -> str:
+def expression_text(node: exp.Expr) -> str:
     """An expression as a person would write it, for the name of an unnamed column."""
-    return str(node.sql(dialect=DataFusion, identify=False, comments=False)).replace('"', "")
+    text = node.sql(dialect=Flink, comments=False, normalize_functions=False, unsupported_level=ErrorLevel.IGNORE)
+    return str(text).replace("`", "").replace('"', "").replace("TIMESTAMPLTZ", "TIMESTAMP_LTZ")
 
 
 class DataFusion(Dialect):
@@ -88,7 +91,7 @@ class DataFusion(Dialect):
         LIMIT_FETCH = "LIMIT"
         VALUES_AS_TABLE = True
         TYPE_MAPPING: ClassVar[dict[Any, str]] = {**Generator.TYPE_MAPPING, **_TYPE_NAMES}
-        TRANSFORMS: ClassVar[dict[type[exp.Expression], Callable[..., str]]] = {
+        TRANSFORMS: ClassVar[dict[type[exp.Expr], Callable[..., str]]] = {
             **Generator.TRANSFORMS,
             exp.CurrentDate: lambda self, e: "current_date()",
             exp.CurrentTime: lambda self, e: "current_time()",
@@ -98,7 +101,7 @@ class DataFusion(Dialect):
             exp.Hint: lambda self, e: "",
             exp.RegexpLike: lambda self, e: self.func("regexp_like", e.this, e.expression),
             exp.StrPosition: lambda self, e: self.func("strpos", e.this, e.args["substr"]),
-            exp.TimestampLtzFromParts: lambda self, e: "",
+            exp.Map: lambda self, e: self.func("map", e.args["keys"], e.args["values"]),
             LocalTimestamp: lambda self, e: "CAST(now() AS TIMESTAMP(6))",
         }
 
@@ -145,7 +148,7 @@ class DataFusion(Dialect):
             name = name[:-1] if name.endswith("S") and name[:-1] in _UNITS else name
             if isinstance(expression.this, exp.Literal):
                 return f"INTERVAL '{expression.this.name} {name}'"
-            return f"({self.sql(expression, 'this')} * INTERVAL '1 {name}')"
+            return f"CAST((CAST({self.sql(expression, 'this')} AS VARCHAR) || ' {name}') AS INTERVAL)"
 
         def kwarg_sql(self, expression: exp.Kwarg) -> str:
             """name => value."""

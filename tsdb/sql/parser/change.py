@@ -55,7 +55,7 @@ def read_update(cursor: Cursor) -> Update:
     """UPDATE t SET column = expression, … [WHERE condition]."""
     target = cursor.table_name()
     cursor.expect("SET")
-    assignments: dict[str, exp.Expression] = {}
+    assignments: dict[str, exp.Expr] = {}
     while True:
         name = cursor.identifier("a column name")
         if cursor.accept("."):
@@ -75,7 +75,7 @@ def read_delete(cursor: Cursor) -> Delete:
     return Delete(cursor.table_name(), _where(cursor))
 
 
-def _where(cursor: Cursor) -> exp.Expression | None:
+def _where(cursor: Cursor) -> exp.Expr | None:
     if cursor.sees("FROM") or cursor.sees("USING"):
         raise unsupported(
             cursor, "UPDATE or DELETE with a second table: use a subquery in WHERE, or INSERT INTO … SELECT"

@@ -21,7 +21,7 @@ def read_constant(cursor: Cursor) -> Any:
     return value
 
 
-def constant(node: exp.Expression) -> tuple[bool, Any]:
+def constant(node: exp.Expr) -> tuple[bool, Any]:
     """(True, its value) if `node` is a constant. Casts of strings (DATE '…') give the string."""
     if isinstance(node, exp.Placeholder):
         return True, node
@@ -41,9 +41,10 @@ def constant(node: exp.Expression) -> tuple[bool, Any]:
         return (True, -value) if number else (False, None)
     if isinstance(node, exp.Array):
         return _all(node.expressions)
-    if isinstance(node, exp.Bracket) and node.this.name.upper() == "MAP":
-        found, items = _all(node.expressions)
-        return found, dict(zip(items[::2], items[1::2], strict=True)) if found and len(items) % 2 == 0 else None
+    if isinstance(node, exp.Map):
+        found, items = _all([*node.args["keys"].expressions, *node.args["values"].expressions])
+        half = len(items) // 2
+        return found, dict(zip(items[:half], items[half:], strict=True))
     return False, None
 
 
@@ -61,7 +62,7 @@ def _literal(node: exp.Literal) -> str | int | float | Decimal:
     return float(text) if "e" in text.lower() else Decimal(text)
 
 
-def _all(nodes: list[exp.Expression]) -> tuple[bool, list[Any]]:
+def _all(nodes: list[exp.Expr]) -> tuple[bool, list[Any]]:
     pairs = [constant(node) for node in nodes]
     return all(found for found, _ in pairs), [value for _, value in pairs]
 

@@ -20,7 +20,7 @@ _PLAIN: dict[str, str] = {
     **dict.fromkeys(("INT", "INTEGER", "INT4"), "INT"),
     **dict.fromkeys(("BIGINT", "INT8", "LONG"), "BIGINT"),
     **dict.fromkeys(("FLOAT", "REAL", "FLOAT4"), "FLOAT"),
-    **dict.fromkeys(("DOUBLE", "FLOAT8"), "DOUBLE"),
+    **dict.fromkeys(("DOUBLE", "DOUBLE PRECISION", "FLOAT8"), "DOUBLE"),
     **dict.fromkeys(("STRING", "TEXT"), "STRING"),
     **dict.fromkeys(("BYTES", "BYTEA", "BLOB"), "BYTES"),
     "DATE": "DATE",
@@ -28,7 +28,7 @@ _PLAIN: dict[str, str] = {
 _LENGTH: dict[str, tuple[str, str]] = {  # name → (name with a length, type without one)
     "CHAR": ("CHAR", "CHAR(1)"),
     "CHARACTER": ("CHAR", "CHAR(1)"),
-    "VARCHAR": ("VARCHAR", "STRING"),
+    **dict.fromkeys(("VARCHAR", "CHARACTER VARYING", "CHAR VARYING"), ("VARCHAR", "STRING")),
     "BINARY": ("BINARY", "BINARY(1)"),
     "VARBINARY": ("VARBINARY", "BYTES"),
 }
@@ -63,14 +63,10 @@ def _not_null(spec: Spec) -> Spec:
 
 def _unmarked(cursor: Cursor) -> Spec:
     start = cursor.index
-    name = cursor.identifier("a type").upper()
+    name = " ".join(cursor.identifier("a type").upper().split())
     if name in _PLAIN:
-        if name == "DOUBLE":
-            cursor.accept("PRECISION")
         return _PLAIN[name]
     if name in _LENGTH:
-        if cursor.accept("VARYING"):
-            name = f"VAR{'CHAR' if name.startswith('CHAR') else name}"
         lengths = _numbers(cursor, 1)
         return f"{_LENGTH[name][0]}({lengths[0]})" if lengths else _LENGTH[name][1]
     if name in _DECIMAL:

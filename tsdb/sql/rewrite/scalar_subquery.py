@@ -10,8 +10,32 @@ from __future__ import annotations
 from sqlglot import exp
 
 _AGGREGATES = frozenset(
-    "ARRAY_AGG AVG BIT_AND BIT_OR BIT_XOR BOOL_AND BOOL_OR COUNT FIRST_VALUE LAST_VALUE LISTAGG MAX MEDIAN MIN STDDEV STDDEV_POP "
-    "STDDEV_SAMP STRING_AGG SUM VARIANCE VAR_POP VAR_SAMP APPROX_COUNT_DISTINCT APPROX_DISTINCT".split()
+    [
+        "ARRAY_AGG",
+        "AVG",
+        "BIT_AND",
+        "BIT_OR",
+        "BIT_XOR",
+        "BOOL_AND",
+        "BOOL_OR",
+        "COUNT",
+        "FIRST_VALUE",
+        "LAST_VALUE",
+        "LISTAGG",
+        "MAX",
+        "MEDIAN",
+        "MIN",
+        "STDDEV",
+        "STDDEV_POP",
+        "STDDEV_SAMP",
+        "STRING_AGG",
+        "SUM",
+        "VARIANCE",
+        "VAR_POP",
+        "VAR_SAMP",
+        "APPROX_COUNT_DISTINCT",
+        "APPROX_DISTINCT",
+    ]
 )
 
 
@@ -38,7 +62,9 @@ def join_scalar_subqueries(query: exp.Expr) -> exp.Expr:
 
 def _is_scalar(node: exp.Subquery) -> bool:
     parent = node.parent
-    if isinstance(parent, exp.From | exp.Join | exp.Lateral | exp.In | exp.Exists | exp.SetOperation | exp.CTE | exp.Any):
+    if isinstance(
+        parent, exp.From | exp.Join | exp.Lateral | exp.In | exp.Exists | exp.SetOperation | exp.CTE | exp.Any
+    ):
         return False
     return parent is not None and not isinstance(parent, exp.Subquery | exp.All) and isinstance(node.this, exp.Query)
 
@@ -54,7 +80,9 @@ def _single_row(node: exp.Subquery) -> exp.Select | None:
         return None
     projection = body.expressions[0].unalias()
     aggregated = _is_aggregate(projection)
-    if aggregated and not any(body.args.get(key) for key in ("group", "having", "limit", "offset", "qualify", "distinct")):
+    if aggregated and not any(
+        body.args.get(key) for key in ("group", "having", "limit", "offset", "qualify", "distinct")
+    ):
         one = body.copy()
         one.set("expressions", [exp.alias_(projection.copy(), "value", quoted=True)])
         return one

@@ -1,6 +1,7 @@
 """Window table functions as plain SQL: TUMBLE, HOP, CUMULATE and SESSION become derived tables.
 
-The output is the input's columns, then `window_start`, `window_end` and `window_time` (= window_end − 1 ms). Windows are [start, end),
+The output is the input's columns, then `window_start`, `window_end` and `window_time` (= window_end − 1 ms), TIMESTAMP(3), as
+in Flink. Windows are [start, end),
 aligned to the epoch plus the offset: start(ts) = ts − floormod(ts − offset, size). TUMBLE is a projection; HOP and CUMULATE unnest the
 windows of a row; SESSION is two window functions. So both modes run them with the operators they have.
 
@@ -26,7 +27,14 @@ _ARGUMENTS = {
     "SESSION": ("DATA", "TIMECOL", "GAP"),
 }
 _WINDOWS_MAX = 1000
-_MILLIS = {"MILLISECOND": 1, "SECOND": 1000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000, "WEEK": 604_800_000}
+_MILLIS = {
+    "MILLISECOND": 1,
+    "SECOND": 1000,
+    "MINUTE": 60_000,
+    "HOUR": 3_600_000,
+    "DAY": 86_400_000,
+    "WEEK": 604_800_000,
+}
 _PARTS = {"START": "window_start", "END": "window_end", "ROWTIME": "window_time", "PROCTIME": "window_time"}
 
 
@@ -138,7 +146,9 @@ def _cumulate(window: Window, count: int) -> exp.Select:
     start = exp.column("window_start", quoted=True)
     ends = [_shift(start, (i + 1) * window.step_ms) for i in range(count)]
     unnested = _select_all(_derived(_tumble(window), window.relation), window_end=_unnest(ends))
-    timed = _select_all(_derived(unnested, window.relation), window_time=_shift(exp.column("window_end", quoted=True), -1))
+    timed = _select_all(
+        _derived(unnested, window.relation), window_time=_shift(exp.column("window_end", quoted=True), -1)
+    )
     return timed.where(exp.GT(this=exp.column("window_end", quoted=True), expression=window.time.copy()), copy=False)
 
 
@@ -146,7 +156,9 @@ def _session(window: Window) -> exp.Select:
     """A session begins where the row before is a gap or more away; its number is the count of beginnings so far."""
     keys = [key.copy() for key in window.keys]
     ordered = exp.Order(expressions=[exp.Ordered(this=window.time.copy(), desc=False, nulls_first=True)])
-    before = exp.Window(this=exp.Anonymous(this="LAG", expressions=[window.time.copy()]), partition_by=keys, order=ordered)
+    before = exp.Window(
+        this=exp.Anonymous(this="LAG", expressions=[window.time.copy()]), partition_by=keys, order=ordered
+    )
     begins = exp.Case(
         ifs=[exp.If(this=exp.LT(this=window.time.copy(), expression=_shift(before, window.size_ms)), true=_number(0))],
         default=_number(1),
@@ -196,7 +208,8 @@ def _derived(select: exp.Select, relation: exp.Expr) -> exp.Subquery:
 
 def _floor(time: exp.Expr, size_ms: int, offset_ms: int) -> exp.Expr:
     origin = exp.Cast(this=exp.Literal.string("1970-01-01 00:00:00"), to=exp.DataType.build("TIMESTAMP"))
-    return exp.Anonymous(this="date_bin", expressions=[_interval(size_ms), time.copy(), _shift(origin, offset_ms)])
+    start = exp.Anonymous(this="date_bin", expressions=[_interval(size_ms), time.copy(), _shift(origin, offset_ms)])
+    return exp.Cast(this=start, to=exp.DataType.build("TIMESTAMP(3)"))
 
 
 def _shift(time: exp.Expr, length_ms: int) -> exp.Expr:
@@ -226,7 +239,9 @@ def _expand_group_window(select: exp.Select) -> None:
         return
     clause = select.args.get("from_")
     if len(calls) > 1 or clause is None or select.args.get("joins"):
-        raise NotSupportedError("a group window needs one table in FROM, and may stand once; use TABLE(TUMBLE(…)) instead")
+        raise NotSupportedError(
+            "a group window needs one table in FROM, and may stand once; use TABLE(TUMBLE(…)) instead"
+        )
     call, relation = calls[0], clause.this
     kind, arguments = str(call.this).upper(), call.expressions
     others = tuple(key.copy() for key in group.expressions if key is not call) if kind == "SESSION" else ()

@@ -37,7 +37,7 @@ _WEIGHT_OF_KIND = np.array([1, -1, 1, -1], dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class ChangeBatch:
-    """rows[i] changes by weights[i]. rows: pa.Table of n rows (may have several chunks); weights: int64, length n, no zeros needed."""
+    """rows[i] changes by weights[i]. rows: n rows (may have several chunks); weights: int64, length n."""
 
     rows: pa.Table
     weights: np.ndarray
@@ -88,7 +88,7 @@ def plus(batches: Sequence[ChangeBatch], schema: pa.Schema) -> ChangeBatch:
 
 
 def consolidate(batch: ChangeBatch) -> ChangeBatch:
-    """The same Z-set with each row at most once and no zero weights; NULL = NULL, NaN = NaN, -0.0 = 0.0. Order may change."""
+    """The same Z-set with each row at most once and no zero weights; NULL = NULL, NaN = NaN, -0.0 = 0.0."""
     if batch.num_rows > 1:
         columns = arrays(batch.rows)
         groups = group_rows(columns, hash_rows(columns, batch.num_rows))
@@ -98,7 +98,7 @@ def consolidate(batch: ChangeBatch) -> ChangeBatch:
             first, weights = groups.first[kept], weights[kept]
             in_order = np.argsort(first)
             return ChangeBatch(batch.rows.take(pa.array(first[in_order])), weights[in_order])
-    if not np.count_nonzero(batch.weights) == batch.num_rows:
+    if np.count_nonzero(batch.weights) != batch.num_rows:
         kept = batch.weights != 0
         return ChangeBatch(batch.rows.filter(pa.array(kept)), batch.weights[kept])
     return batch

@@ -1,10 +1,12 @@
 """Rows as identities: a stable 64-bit hash, equality and grouping of rows of any Arrow type, vectorised.
 
-NULL equals NULL, NaN equals NaN and -0.0 equals 0.0, as when DataFusion groups (inside lists and structs it tells -0.0 from 0.0, and
-so do we). Equal rows have equal hashes; rows with equal hashes are compared before they count as equal. Integers of any width hash
-alike, and so do strings of any layout. Hashes are kept in checkpoints: changing a constant here makes old checkpoints unreadable.
+NULL equals NULL, NaN equals NaN and -0.0 equals 0.0, as when DataFusion groups (inside lists and structs it tells
+-0.0 from 0.0, and so do we). Equal rows have equal hashes; rows with equal hashes are compared before they count as
+equal. Integers of any width hash alike, and so do strings of any layout. Hashes are kept in checkpoints: changing a
+constant here makes old checkpoints unreadable.
 
-Source: the finaliser of MurmurHash3; multilinear hashing of sequences (Lemire and Kaser, Strongly universal string hashing, 2014).
+Source: the finaliser of MurmurHash3; multilinear hashing of sequences (Lemire and Kaser, Strongly universal string
+hashing, 2014).
 """
 
 from collections.abc import Sequence
@@ -113,12 +115,12 @@ def group_rows(columns: Sequence[pa.Array], hashes: U64) -> RowGroups:
 
 
 def hash_is_exact(columns: Sequence[pa.Array]) -> bool:
-    """Whether different rows certainly have different hashes: one integer-like column of up to 64 bits, without NULLs."""
+    """Whether different rows certainly have different hashes: one integer-like column without NULLs."""
     if len(columns) != 1:
         return False
     kind = columns[0].type
     integer = pa.types.is_integer(kind) or pa.types.is_temporal(kind) or pa.types.is_boolean(kind)
-    return integer and not pa.types.is_interval(kind) and columns[0].null_count == 0
+    return bool(integer and not pa.types.is_interval(kind) and columns[0].null_count == 0)
 
 
 def take(columns: Sequence[pa.Array], rows: np.ndarray) -> list[pa.Array]:
@@ -128,7 +130,7 @@ def take(columns: Sequence[pa.Array], rows: np.ndarray) -> list[pa.Array]:
 
 
 def _split_collisions(columns: Sequence[pa.Array], order: I64, hash_group: I64) -> RowGroups:
-    """Groups when different rows share a hash: compare with the leader of each hash group, then go on with what differs."""
+    """Groups when different rows share a hash: compare with the first of each hash group, go on with what differs."""
     label = np.empty(len(order), np.int64)
     pending, groups = order, hash_group
     while len(pending):

@@ -1,0 +1,1 @@
+"""Queries that go on: changes in, changes out."""

@@ -1,0 +1,105 @@
+"""Expressions of a plan, bound to the columns of a stream.
+
+The plan names a column by (relation, name), e.g. `o.id`; a stream is one table. So an expression is taken as
+DataFusion serialises it and every qualified column reference in it is replaced by an unqualified one *of the same
+encoded length*: `#3____` for the column at position 3. Nothing else of the expression changes, so types, casts,
+FILTER, ORDER BY and frames stay exactly as they were planned.
+
+Source: DataFusion's `datafusion.proto` (LogicalExprNode.column = 1; Column.name = 1, Column.relation = 2,
+ColumnRelation.relation = 1).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datafusion import SessionContext
+from datafusion.expr import Column, Expr, ScalarSubquery
+
+from tsdb.errors import InternalError, NotSupportedError
+
+
+@dataclass(frozen=True, slots=True)
+class PlanColumn:
+    """A column as the plan names it."""
+
+    relation: str | None
+    name: str
+
+    def encoded(self) -> bytes:
+        """The serialised reference to this column."""
+        body = _field(0x0A, self.name.encode())
+        if self.relation is not None:
+            body += _field(0x12, _field(0x0A, self.relation.encode()))
+        return _field(0x0A, body)
+
+
+def frame_names(columns: Sequence[PlanColumn]) -> list[str]:
+    """The names under which `columns` stand in the table that bound expressions are evaluated over."""
+    names = [c.name if c.relation is None else _same_length_name(c, i) for i, c in enumerate(columns)]
+    if len(set(names)) != len(names):
+        raise NotSupportedError(f"columns of the same name in one input: {names}; give them different names")
+    return names
+
+
+def bind(raw: Any, columns: Sequence[PlanColumn], context: SessionContext) -> Expr:
+    """The plan's expression over a table with columns frame_names(columns). context: knows its functions."""
+    expr = Expr(raw)
+    try:
+        text = expr.to_bytes()
+    except Exception as err:
+        raise NotSupportedError(f"expression `{expr.canonical_name()}` cannot run as a stream: {err}") from err
+    for column, name in zip(columns, frame_names(columns), strict=True):
+        if column.relation is not None:
+            old, new = column.encoded(), PlanColumn(None, name).encoded()
+            assert len(old) == len(new), (old, new)
+            text = text.replace(old, new)
+    return Expr.from_bytes(text, context)
+
+
+def position(raw: Any, columns: Sequence[PlanColumn]) -> int | None:
+    """The position of the column if the expression is a plain column reference, else None."""
+    variant = Expr(raw).to_variant()
+    if not isinstance(variant, Column):
+        return None
+    wanted = PlanColumn(variant.relation(), variant.name())
+    if wanted in columns:
+        return columns.index(wanted)
+    by_name = [
+        i for i, c in enumerate(columns) if c.name == wanted.name and (wanted.relation is None or not c.relation)
+    ]
+    if len(by_name) == 1:
+        return by_name[0]
+    raise InternalError(f"column {wanted} is not among {list(columns)}")
+
+
+def is_scalar_subquery(raw: Any) -> bool:
+    """Whether the expression is an uncorrelated scalar subquery itself."""
+    return isinstance(_variant(raw), ScalarSubquery)
+
+
+def _variant(raw: Any) -> object:
+    try:
+        return Expr(raw).to_variant()
+    except Exception:
+        return None
+
+
+def _same_length_name(column: PlanColumn, at: int) -> str:
+    room = len(column.encoded())
+    name = f"#{at}"
+    while len(PlanColumn(None, name).encoded()) < room:
+        name += "_"
+    if len(PlanColumn(None, name).encoded()) != room:
+        raise NotSupportedError(
+            f"column name `{column.relation}.{column.name}` of this length; rename the column or its table alias"
+        )
+    return name
+
+
+def _field(tag: int, content: bytes) -> bytes:
+    length, size = len(content), b""
+    while length > 127:
+        size += bytes([length & 127 | 128])
+        length >>= 7
+    return bytes([tag]) + size + bytes([length]) + content

@@ -1,0 +1,138 @@
+"""A compiled query that is fed changes and gives back changes.
+
+Law: after any number of steps, the sum of all outputs is the batch result over the sum of all inputs. A step takes
+one consistent cut of all inputs and runs the whole graph before it returns, so nothing in between is ever seen.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from tsdb.changes import ChangeBatch, consolidate, empty
+from tsdb.errors import InternalError, OperationalError
+from tsdb.exec.streaming.graph import Node, Operator, RunStore, StatefulOperator, Stream
+
+__all__ = ["Dataflow", "InputSpec", "RunStore"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One input of a dataflow.
+
+    mode: 'append' (weights are positive), 'all' (a complete changelog), or 'upsert' (in arrival order: weight 1 says
+    what the row of its key is now, -1 that the key is deleted; then only the key columns need values). upsert_key:
+    columns that identify a row.
+    """
+
+    schema: pa.Schema
+    upsert_key: tuple[str, ...] | None
+    mode: str
+
+
+class Dataflow:
+    """The operators of one query with their state. Not thread-safe: one step at a time."""
+
+    def __init__(
+        self, nodes: Sequence[Node], output: Stream, schema: pa.Schema, inputs: Mapping[str, InputSpec]
+    ) -> None:
+        """nodes: inputs before users; schema: of the output under its own names."""
+        self.schema = schema
+        self.inputs = dict(inputs)
+        self.upsert_key = None if output.key is None else tuple(schema.names[i] for i in output.key)
+        self.append_only = output.append_only
+        self._nodes = list(nodes)
+        self._output = output.node
+        self._started = False
+        self._steps = 0
+        self._rows_in = 0
+        self._rows_out = 0
+
+    def step(self, deltas: Mapping[str, ChangeBatch]) -> ChangeBatch:
+        """The net change of the output; inputs that are not named did not change. The first step emits constants.
+
+        Rows may repeat (each with a positive weight) when nothing leaves; otherwise every row comes once.
+        """
+        outputs: list[ChangeBatch] = []
+        for node in self._nodes:
+            outputs.append(self._run(node, deltas, outputs))
+        self._started = True
+        self._steps += 1
+        self._rows_in += sum(d.num_rows for d in deltas.values())
+        result = outputs[self._output]
+        if result.num_rows and (result.weights <= 0).any():
+            result = consolidate(result)
+        self._rows_out += result.num_rows
+        return replace(result, rows=result.rows.rename_columns(self.schema.names).cast(self.schema))
+
+    def checkpoint(self, store: RunStore) -> dict[str, Any]:
+        """The whole state as JSON that names runs of the store."""
+        states = {
+            str(i): node.operator.checkpoint(store)
+            for i, node in enumerate(self._nodes)
+            if isinstance(node.operator, StatefulOperator)
+        }
+        return {"format": _FORMAT, "plan": self.explain(), "started": self._started, "operators": states}
+
+    def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
+        """Become the dataflow that made the manifest; it must have been compiled from the same query."""
+        if manifest.get("format") != _FORMAT or manifest.get("plan") != self.explain():
+            raise OperationalError(
+                "the checkpoint was made by another plan of this query (another version of tsdb, or changed tables); "
+                "start the job under another name, or drop it and start again"
+            )
+        for number, state in manifest["operators"].items():
+            operator = self._nodes[int(number)].operator
+            if not isinstance(operator, StatefulOperator):
+                raise InternalError(f"operator {number} keeps no state, but the checkpoint has some")
+            operator.restore(state, store)
+        self._started = bool(manifest["started"])
+
+    def metrics(self) -> dict[str, Any]:
+        """Steps and rows since start, and the rows and bytes each operator remembers."""
+        operators = []
+        for number, node in enumerate(self._nodes):
+            if isinstance(node.operator, StatefulOperator):
+                size = node.operator.state_size()
+                operators.append(
+                    {"node": number, "operator": node.operator.describe(), "rows": size.rows, "bytes": size.size_bytes}
+                )
+        return {
+            "steps": self._steps,
+            "rows_in": self._rows_in,
+            "rows_out": self._rows_out,
+            "state_rows": sum(o["rows"] for o in operators),
+            "state_bytes": sum(o["bytes"] for o in operators),
+            "operators": operators,
+        }
+
+    def explain(self) -> str:
+        """The tree of operators, output first, with keys, state and mode."""
+        lines: list[str] = []
+        self._describe(self._output, 0, lines)
+        return "\n".join(lines)
+
+    def _describe(self, number: int, depth: int, lines: list[str]) -> None:
+        node = self._nodes[number]
+        lines.append("  " * depth + node.operator.describe())
+        for source in node.inputs:
+            self._describe(source, depth + 1, lines)
+
+    def _run(self, node: Node, deltas: Mapping[str, ChangeBatch], outputs: Sequence[ChangeBatch]) -> ChangeBatch:
+        if node.input_name is not None:
+            delta = deltas.get(node.input_name)
+            given = [empty(self.inputs[node.input_name].schema) if delta is None else delta]
+        else:
+            given = [outputs[i] for i in node.inputs]
+        if self._started and not any(d.num_rows for d in given):
+            return empty(node.schema)
+        result = node.operator.step(given)
+        assert result.schema.types == node.schema.types, (_name(node.operator), result.schema, node.schema)
+        return result
+
+
+def _name(operator: Operator) -> str:
+    return type(operator).__name__

@@ -1,0 +1,106 @@
+"""Expressions and whole operators evaluated in DataFusion over the rows of one step.
+
+There is no second expression engine: a delta becomes a DataFusion table, the bound expressions of the plan run over
+it, and the table is forgotten again (about 0.3 ms for a few rows, 0.8 ms for 64k). Plain column references never go
+there.
+"""
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from datafusion import DataFrame, SessionConfig, SessionContext
+from datafusion.expr import Expr
+
+from tsdb.errors import DataError, InternalError
+from tsdb.row_hash import arrays
+
+_BATCH_ROWS = 65_536
+_DATA_ERROR = re.compile(
+    r"divide by zero|cast error|overflow|can't cast|cannot cast|parser error|arrow error|out of range", re.I
+)
+
+
+class Frames:
+    """Runs DataFusion over tables of one step; one context for a dataflow, one partition, so order is stable."""
+
+    def __init__(self) -> None:
+        """A context of its own: what the user registers is not visible in it."""
+        config = SessionConfig().with_target_partitions(1).with_batch_size(_BATCH_ROWS)
+        self._context = SessionContext(config)
+        self._numbers = itertools.count()
+
+    def run(self, table: pa.Table, query: Callable[[DataFrame], DataFrame]) -> pa.Table:
+        """query over the rows of `table`; exceptions of DataFusion become DataError or InternalError."""
+        name = f"delta_{next(self._numbers)}"
+        batches = table.to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
+        try:
+            self._context.register_record_batches(name, [batches])
+            return query(self._context.table(name)).to_arrow_table()
+        except Exception as err:
+            raise _translated(err) from err
+        finally:
+            self._context.deregister_table(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """An output column that needs DataFusion."""
+
+    expr: Expr
+
+
+class Evaluator:
+    """A list of output columns over a table: positions are passed on, expressions are computed together."""
+
+    def __init__(
+        self, frames: Frames, names: Sequence[str], outputs: Sequence[int | Computed], schema: pa.Schema
+    ) -> None:
+        """names: frame names of the input columns; schema: of the input. A run without rows finds the types."""
+        self._frames = frames
+        self._names = list(names)
+        self._outputs = tuple(outputs)
+        self._exprs = [o.expr.alias(f"e{i}") for i, o in enumerate(outputs) if isinstance(o, Computed)]
+        self._types: tuple[pa.DataType, ...] = ()
+        columns = self.columns(schema.empty_table())
+        self._types = tuple(c.type for c in columns)
+
+    @property
+    def types(self) -> tuple[pa.DataType, ...]:
+        """The types of the output columns."""
+        return self._types
+
+    def columns(self, table: pa.Table) -> list[pa.Array]:
+        """The output columns over the rows of `table`, in row order."""
+        inputs: list[pa.Array] | None = None
+        computed = iter(self._computed(table)) if self._exprs else iter(())
+        result = []
+        for output in self._outputs:
+            if isinstance(output, Computed):
+                result.append(next(computed))
+            else:
+                inputs = arrays(table) if inputs is None else inputs
+                result.append(inputs[output])
+        if self._types:
+            result = [c if c.type == t else c.cast(t) for c, t in zip(result, self._types, strict=True)]
+        return result
+
+    def _computed(self, table: pa.Table) -> list[pa.Array]:
+        renamed = table.rename_columns(self._names) if self._names else pa.table({"#": pa.nulls(table.num_rows)})
+        result = self._frames.run(renamed, lambda frame: frame.select(*self._exprs))
+        assert result.num_rows == table.num_rows, (result.num_rows, table.num_rows)
+        return arrays(result)
+
+
+def positional(types: Sequence[pa.DataType]) -> pa.Schema:
+    """Columns c0, c1, …: inside a dataflow columns are known by position."""
+    return pa.schema([pa.field(f"c{i}", t) for i, t in enumerate(types)])
+
+
+def _translated(err: Exception) -> Exception:
+    text = str(err).removeprefix("DataFusion error: ")
+    if _DATA_ERROR.search(text):
+        return DataError(text)
+    return InternalError(f"DataFusion refused a step of a stream: {text}")

@@ -1,0 +1,175 @@
+"""What a dataflow is made of while it is built: streams between operators.
+
+A stream is what one operator emits: weighted rows, whose columns are known by position inside and by (relation, name)
+in the plan.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import pyarrow as pa
+from datafusion import SessionContext
+from datafusion.expr import Alias, Column, Expr
+from datafusion.plan import LogicalPlan
+
+from tsdb.changes import ChangeBatch
+from tsdb.exec.streaming.binding import PlanColumn, bind, frame_names, position
+from tsdb.exec.streaming.expression import Computed, Evaluator, Frames
+
+
+class RunStore(Protocol):
+    """Where immutable runs of state are kept. A name stays readable while a checkpoint names it."""
+
+    def put(self, table: pa.Table) -> str:
+        """Keep the table, return its name."""
+        ...
+
+    def get(self, name: str) -> pa.Table:
+        """The table kept under this name (may be memory-mapped)."""
+        ...
+
+
+class Operator(Protocol):
+    """One incremental operator: what `step` returns sums up to the batch operator over what it was given."""
+
+    def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
+        """The change of the output for the changes of the inputs (one each, maybe without rows)."""
+        ...
+
+    def describe(self) -> str:
+        """One line for EXPLAIN: the name, the key and the mode."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StateSize:
+    """How much an operator remembers."""
+
+    rows: int
+    size_bytes: int
+
+
+@runtime_checkable
+class StatefulOperator(Operator, Protocol):
+    """An operator that remembers: its state can be stored and found again."""
+
+    def checkpoint(self, store: RunStore) -> dict[str, Any]:
+        """The state as JSON that names runs in the store; runs that are there already are not put again."""
+        ...
+
+    def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
+        """Become the operator that made the manifest."""
+        ...
+
+    def state_size(self) -> StateSize:
+        """How much is remembered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What node number `node` emits. key: positions of columns that identify an accumulated row, if known."""
+
+    node: int
+    columns: tuple[PlanColumn, ...]
+    schema: pa.Schema
+    key: tuple[int, ...] | None
+    append_only: bool
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns when bound expressions run over them."""
+        return frame_names(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An operator in its place. input_name: set for a node that reads an input of the dataflow."""
+
+    operator: Operator
+    inputs: tuple[int, ...]
+    schema: pa.Schema
+    input_name: str | None = None
+
+
+class GraphBuilder:
+    """Collects the nodes of a dataflow, inputs before users."""
+
+    def __init__(self, context: SessionContext) -> None:
+        """context: knows the functions that the plan uses."""
+        self.context = context
+        self.frames = Frames()
+        self.nodes: list[Node] = []
+
+    def add(
+        self,
+        operator: Operator,
+        inputs: Sequence[Stream],
+        columns: Sequence[PlanColumn],
+        schema: pa.Schema,
+        *,
+        key: Sequence[int] | None = None,
+        append_only: bool = False,
+        input_name: str | None = None,
+    ) -> Stream:
+        """A new node that reads the streams; returns what it emits."""
+        assert len(columns) == len(schema), (columns, schema)
+        self.nodes.append(Node(operator, tuple(s.node for s in inputs), schema, input_name))
+        return Stream(len(self.nodes) - 1, tuple(columns), schema, None if key is None else tuple(key), append_only)
+
+    def bind(self, raw: Any, stream: Stream) -> Expr:
+        """The plan's expression over the columns of the stream."""
+        return bind(raw, stream.columns, self.context)
+
+    def output(self, raw: Any, stream: Stream) -> int | Computed:
+        """The plan's expression as an output of an Evaluator: a position where it is a plain column."""
+        variant = Expr(raw).to_variant() if Expr(raw).variant_name() in ("Alias", "Column") else None
+        inner = variant.expr() if isinstance(variant, Alias) else raw
+        is_column = isinstance(variant, Column) or (
+            isinstance(variant, Alias) and Expr(inner).variant_name() == "Column"
+        )
+        at = position(inner, stream.columns) if is_column else None
+        return Computed(self.bind(raw, stream)) if at is None else at
+
+    def evaluator(self, raws: Sequence[Any], stream: Stream) -> Evaluator:
+        """The plan's expressions over the stream's rows."""
+        return Evaluator(self.frames, stream.names, [self.output(r, stream) for r in raws], stream.schema)
+
+
+Build: TypeAlias = Callable[[LogicalPlan, Any, Sequence[Stream], GraphBuilder], Stream]
+"""plan node, its variant, its compiled inputs, the graph → what the node emits."""
+
+
+def named_like(flat_names: Sequence[str], bare_names: Sequence[str]) -> tuple[PlanColumn, ...]:
+    """Plan columns from a schema's flat names (`relation.name` or `name`) and the bare names."""
+    columns = []
+    for flat, bare in zip(flat_names, bare_names, strict=True):
+        assert flat.endswith(bare), (flat, bare)
+        columns.append(PlanColumn(flat[: -len(bare) - 1] if flat != bare else None, bare))
+    return tuple(columns)
+
+
+def bare_name(raw: Any) -> str:
+    """The name, without a relation, of the column that an expression makes."""
+    expr = Expr(raw)
+    kind = expr.variant_name()
+    if kind == "Alias":
+        return str(expr.to_variant().alias())
+    if kind == "Column":
+        return str(expr.to_variant().name())
+    return expr.schema_name()
+
+
+def flat_names(variant: Any) -> list[str]:
+    """The flat names of a plan node's schema."""
+    names = variant.schema().field_names()
+    return [str(n) for n in names]
+
+
+def with_columns(stream: Stream, columns: Sequence[PlanColumn]) -> Stream:
+    """The same rows under other names."""
+    return replace(stream, columns=tuple(columns))
+
+
+OperatorTable: TypeAlias = Mapping[str, Build]

@@ -4,7 +4,7 @@ A file of a primary-key table holds `_KEY_<pk>` columns, `_SEQUENCE_NUMBER`, `_V
 order; a file of an append table holds the table columns. Rows stream through: a file is never in memory as a whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,10 +55,14 @@ class DataWriter:
             for part in _cut(tables, rows_per_file):
                 files.append(self._write_file(part, level, source, changelog))
         except BaseException:
-            for file in files:
-                self.file_io.delete(f"{self.directory}/{file.file_name}")
+            self.delete(files)
             raise
         return files
+
+    def delete(self, files: Iterable[DataFileMeta]) -> None:
+        """Delete files of this bucket."""
+        for file in files:
+            self.file_io.delete(f"{self.directory}/{file.file_name}")
 
     def _write_file(self, tables: Iterator[pa.Table], level: int, source: int, changelog: bool) -> DataFileMeta:
         """One file with all of the rows, which are not empty."""

@@ -28,9 +28,8 @@ from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.schema import TableSchema
 from tsdb.options import TableOptions
 
-_STEP_ROWS = (
-    1 << 18
-)  # rows of each run in a step: sorting stays inside the processor's caches, and the cost of a step is spread
+# rows of each run in a step: sorting stays inside the processor's caches, and the cost of a step is spread
+_STEP_ROWS = 1 << 18
 SEQUENCE_NUMBER = "_SEQUENCE_NUMBER"
 VALUE_KIND = "_VALUE_KIND"
 
@@ -102,15 +101,20 @@ def live_masks(
 
 
 def merge_steps(
-    runs: Sequence[Iterator[pa.RecordBatch]], spec: MergeSpec, *, by_sequence_number: bool
+    runs: Sequence[Iterator[pa.RecordBatch]],
+    spec: MergeSpec,
+    *,
+    by_sequence_number: bool,
+    step_rows: int = 1 << 16,
 ) -> Iterator[MergeStep]:
     """Merge runs, the oldest first.
 
-    runs[i]: the rows of run i in key order, all of one schema: the columns of `spec.key` and
-    `spec.sequence_fields`, `_VALUE_KIND` if `spec.ignore_delete` and `_SEQUENCE_NUMBER` if by_sequence_number.
-    Otherwise the rows of a later run are the newer ones. Raises CorruptFile if a run is not sorted.
+    runs[i]: the rows of run i in key order, all of one schema: the columns of `spec.key` and `spec.sequence_fields`,
+    `_VALUE_KIND` if `spec.ignore_delete`, `_SEQUENCE_NUMBER` if by_sequence_number (otherwise the rows of a later run
+    are the newer ones), and any others. step_rows: about how many rows of each run are held.
+    Raises CorruptFile if a run is not sorted.
     """
-    cursors = [_Cursor(run) for run in runs]
+    cursors = [_Cursor(run, step_rows) for run in runs]
     while True:
         for cursor in cursors:
             cursor.fill()
@@ -212,18 +216,19 @@ def _size_bytes(packed: dict[str, _Packed]) -> int:
 class _Cursor:
     """The rows of one run that are read but not merged yet."""
 
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+    def __init__(self, batches: Iterator[pa.RecordBatch], step_rows: int) -> None:
         self._batches = batches
+        self._step_rows = step_rows
         self.rows: pa.Table = pa.table({})
         self.ended = False
 
     def fill(self) -> None:
         """Read until there are enough rows for a step that is worth its cost."""
-        if self.ended or self.rows.num_rows >= _STEP_ROWS:
+        if self.ended or self.rows.num_rows >= self._step_rows:
             return
         count = self.rows.num_rows
         parts = self.rows.to_batches() if count else []
-        while count < _STEP_ROWS:
+        while count < self._step_rows:
             batch = next(self._batches, None)
             if batch is None:
                 self.ended = True
@@ -273,7 +278,8 @@ def _section_masks(section: Sequence[SortedRun], spec: MergeSpec, read: ReadColu
         spec = replace(spec, ignore_delete=False)
     parts: list[list[Mask]] = [[] for _ in runs]
     readers = [(batch for file in run.files for batch in read(file, columns)) for run in runs]
-    for step in merge_steps(readers, spec, by_sequence_number=by_sequence_number):
+    steps = merge_steps(readers, spec, by_sequence_number=by_sequence_number, step_rows=_STEP_ROWS)
+    for step in steps:
         lengths = [rows.num_rows for rows in step.rows]
         mask = np.zeros(sum(lengths), np.bool_)
         mask[step.survivors] = True

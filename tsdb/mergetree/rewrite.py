@@ -65,8 +65,7 @@ def rewrite(
             after += new
             written += new
     except BaseException:
-        for file in written:
-            writer.file_io.delete(f"{writer.directory}/{file.file_name}")
+        writer.delete(written)
         raise
     return CompactResult(tuple(before), tuple(after))
 

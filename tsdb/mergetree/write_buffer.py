@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-
 _CHUNKS_MAX = 8  # taking rows out of more chunks costs more than the copy that joins them
 
 

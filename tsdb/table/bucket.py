@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from tsdb.metadata.binary_row import bucket_of, encode_rows, hash_rows
-from tsdb.metadata.data_file import EMPTY_ROW
 
 from tsdb.errors import NotSupportedError
+from tsdb.metadata.binary_row import bucket_of, encode_rows, hash_rows
+from tsdb.metadata.data_file import EMPTY_ROW
 from tsdb.metadata.schema import TableSchema
 from tsdb.options import TableOptions
 
@@ -89,7 +89,7 @@ def _buckets(rows: pa.Table, schema: TableSchema, options: TableOptions) -> npt.
 
 
 def _partitions(rows: pa.Table, schema: TableSchema) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """The distinct serialized partitions, and for each row the index of its own (nothing for an unpartitioned table)."""
+    """The distinct serialized partitions, and for each row the index of its own (nothing if unpartitioned)."""
     keys = schema.partition_keys
     if not keys:
         return [EMPTY_ROW], np.zeros(0, np.int64)

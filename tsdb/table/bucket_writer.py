@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from tsdb.metadata.binary_row import decode_row
-from tsdb.table.table import Table
 
+from tsdb.errors import NotSupportedError
 from tsdb.mergetree.changelog_producer import ChangelogProducer, changelog_producer
 from tsdb.mergetree.compaction import CompactionOptions, pick, pick_full
 from tsdb.mergetree.data_writer import FILE_SOURCE_APPEND, DataWriter
@@ -23,8 +22,10 @@ from tsdb.mergetree.merge import SEQUENCE_NUMBER, VALUE_KIND, MergeSpec, ReadCol
 from tsdb.mergetree.rewrite import CompactResult, rewrite
 from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sorted_runs
 from tsdb.mergetree.write_buffer import BufferedRows
+from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.table import Table
 
 _SLICE_ROWS = 1 << 18
 
@@ -46,6 +47,12 @@ def bucket_plan(table: Table) -> BucketPlan:
     """
     options = table.options
     keyed = bool(table.schema.primary_keys)
+    if keyed and options.deletion_vectors_enabled:
+        raise NotSupportedError(
+            f"writing to `{table.identifier}` is not supported yet: 'deletion-vectors.enabled' is set"
+        )
+    if (file_format := options.get("file.format")) != "parquet":
+        raise NotSupportedError(f"'file.format' = '{file_format}' can be read but not written; set it to 'parquet'")
     target = options.target_file_size_bytes(keyed)
     compaction = CompactionOptions(
         trigger=options.num_sorted_run_compaction_trigger,
@@ -158,9 +165,8 @@ class BucketWriter:
     def abort(self) -> None:
         """Delete the files that are in no message yet."""
         kept = {file.file_name for file in self.compact_before} - {file.file_name for file in self.new_files}
-        for file in (*self.new_files, *self.changelog_files, *self.compact_after):
-            if file.file_name not in kept:
-                self._delete(file)
+        added = (*self.new_files, *self.changelog_files, *self.compact_after)
+        self.writer.delete(file for file in added if file.file_name not in kept)
         self.take_message()
 
     def _apply(self, result: CompactResult) -> None:
@@ -173,11 +179,8 @@ class BucketWriter:
             if (file.file_name, file.level) not in made_here:
                 self.compact_before.append(file)
             elif file.file_name not in lasting:
-                self._delete(file)
+                self.writer.delete([file])
         self.compact_after = [f for f in self.compact_after if (f.file_name, f.level) not in gone] + list(result.after)
-
-    def _delete(self, file: DataFileMeta) -> None:
-        self.writer.file_io.delete(f"{self.writer.directory}/{file.file_name}")
 
     def _slices(self, buffered: BufferedRows, chosen: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
         """The chosen rows of the group, in that order, with the system columns. chosen: indices into

@@ -10,17 +10,19 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 from tsdb.metadata.paths import FileNames
-from tsdb.table.commit import commit
 from tsdb.table.scan import live_files
-from tsdb.table.table import Table
 
+from tsdb.errors import NotSupportedError
 from tsdb.mergetree.data_writer import FILE_SOURCE_COMPACT, DataWriter
 from tsdb.mergetree.merge import SEQUENCE_NUMBER, ReadColumns
 from tsdb.mergetree.rewrite import rows_per_file
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_directory, bucket_plan, column_reader
+from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.table import Table
+from tsdb.table.threads import in_threads
 from tsdb.table.write import discard
 
 
@@ -33,14 +35,23 @@ def compact(
     and join all small files; else only what the compaction options find worth it.
     """
     plan = bucket_plan(table)
+    for option in ("deletion-vectors.enabled", "row-tracking.enabled"):
+        if table.options.flag(option):
+            raise NotSupportedError(f"compacting `{table.identifier}` is not supported yet: '{option}' is set")
     buckets: dict[tuple[bytes, int, int], list[DataFileMeta]] = {}
     for entry in live_files(table, table.latest_snapshot()):
         if partitions is None or partitions(entry.partition):
             buckets.setdefault((entry.partition, entry.bucket, entry.total_buckets), []).append(entry.file)
     messages: list[CommitMessage] = []
+
+    def work(item: tuple[tuple[bytes, int, int], list[DataFileMeta]]) -> None:
+        (partition, bucket, total_buckets), files = item
+        messages.append(
+            _compact_bucket(table, replace(plan, total_buckets=total_buckets), partition, bucket, files, full)
+        )
+
     try:
-        for (partition, bucket, total_buckets), files in buckets.items():
-            messages.append(_compact_bucket(table, plan, partition, bucket, total_buckets, files, full))
+        in_threads(work, list(buckets.items()))
     except BaseException:
         discard(table, messages)
         raise
@@ -53,7 +64,6 @@ def _compact_bucket(
     plan: BucketPlan,
     partition: bytes,
     bucket: int,
-    total_buckets: int,
     files: list[DataFileMeta],
     full: bool,
 ) -> CommitMessage:
@@ -61,22 +71,38 @@ def _compact_bucket(
     writer = DataWriter(table.file_io, directory, FileNames(), table.schema, table.options)
     read = column_reader(table, directory)
     if plan.merge is not None:
-        buckets = replace(plan, total_buckets=total_buckets)
-        bucket_writer = BucketWriter(partition, bucket, buckets, writer, read, files, 0)
+        bucket_writer = BucketWriter(partition, bucket, plan, writer, read, files, 0)
         bucket_writer.compact(full=full)
         return bucket_writer.take_message()
-    before: list[DataFileMeta] = []
+    groups = small_neighbours(
+        files, plan.target_file_size_bytes, 2 if full else table.options.integer("compaction.min.file-num")
+    )
+    return _join(partition, bucket, plan, writer, read, groups)
+
+
+def _join(
+    partition: bytes,
+    bucket: int,
+    plan: BucketPlan,
+    writer: DataWriter,
+    read: ReadColumns,
+    groups: Sequence[Sequence[DataFileMeta]],
+) -> CommitMessage:
+    """Each group of files becomes one file, or a few."""
     after: list[DataFileMeta] = []
-    count_min = 2 if full else table.options.integer("compaction.min.file-num")
-    for group in small_neighbours(files, plan.target_file_size_bytes, count_min):
-        after += writer.write(
-            _joined(group, read, table.schema.names),
-            level=0,
-            source=FILE_SOURCE_COMPACT,
-            rows_per_file=rows_per_file(group, plan.target_file_size_bytes),
-        )
-        before += group
-    return CommitMessage(partition, bucket, total_buckets, compact_before=tuple(before), compact_after=tuple(after))
+    try:
+        for group in groups:
+            after += writer.write(
+                _joined(group, read, writer.schema.names),
+                level=0,
+                source=FILE_SOURCE_COMPACT,
+                rows_per_file=rows_per_file(group, plan.target_file_size_bytes),
+            )
+    except BaseException:
+        writer.delete(after)
+        raise
+    before = tuple(file for group in groups for file in group)
+    return CommitMessage(partition, bucket, plan.total_buckets, compact_before=before, compact_after=tuple(after))
 
 
 def small_neighbours(

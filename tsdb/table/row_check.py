@@ -1,4 +1,4 @@
-"""Rows that a table can take: its columns in its order and types, no NULL where none may be, no text that is too long."""
+"""Rows that a table can take: its columns, in its order and types, no NULL where none may be, no text too long."""
 
 from collections.abc import Sequence
 

@@ -8,32 +8,30 @@ committed, or the writer aborted, before the next.
 Source: Paimon, `TableWriteImpl`, `MergeTreeWriter` and `AppendOnlyWriter`.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from tsdb.metadata.manifest import ManifestEntry
 from tsdb.metadata.paths import FileNames
 from tsdb.table.scan import live_files
-from tsdb.table.table import Table
 
 from tsdb.changes import ROW_KIND_SYMBOLS, RowKind
 from tsdb.errors import DataError, NotSupportedError, ProgrammingError
 from tsdb.mergetree.data_writer import DataWriter
 from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
 from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.manifest import ManifestEntry
 from tsdb.table.bucket import BucketMode, bucket_mode, place
 from tsdb.table.bucket_writer import BucketWriter, bucket_directory, bucket_plan, column_reader
 from tsdb.table.commit_message import CommitMessage as CommitMessage
 from tsdb.table.row_check import conform
+from tsdb.table.table import Table
+from tsdb.table.threads import in_threads
 
 _SLICE_ROWS = 1 << 20
-_Item = TypeVar("_Item")
 
 
 class TableWriter:
@@ -53,7 +51,6 @@ class TableWriter:
         self._numbers: dict[tuple[bytes, int], int] = {}
         self._buckets: dict[tuple[bytes, int], BucketWriter] = {}
         self._live = _LiveFiles(table, user)
-        self._pool: ThreadPoolExecutor | None = None
         self._rows_seen = 0
         self._started = False
 
@@ -90,7 +87,7 @@ class TableWriter:
         else:
             compact_none, full = not compact, compact
         if not compact_none and not self._overwrite:
-            self._each(lambda bucket: bucket.compact(full=full), buckets)
+            in_threads(lambda bucket: bucket.compact(full=full), buckets)
         messages = [message for bucket in buckets if not (message := bucket.take_message()).is_empty]
         self._live.prepared(messages, buckets)
         self._started = False
@@ -107,10 +104,7 @@ class TableWriter:
         self._live.forget()
 
     def close(self) -> None:
-        """Free the threads. Buffered rows are lost."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        """Forget what is buffered."""
         self._buffer.clear()
 
     def _write_slice(self, rows: pa.Table, kinds: npt.NDArray[np.int8] | None) -> None:
@@ -142,7 +136,7 @@ class TableWriter:
         def flush(job: tuple[BucketWriter, BufferedRows]) -> None:
             job[0].flush(job[1])
 
-        self._each(flush, jobs)
+        in_threads(flush, jobs)
 
     def _relieve(self) -> None:
         """Back-pressure: compact at once the buckets that have 'num-sorted-run.stop-trigger' runs."""
@@ -150,7 +144,7 @@ class TableWriter:
             return
         stop = self._table.options.num_sorted_run_stop_trigger
         crowded = [bucket for bucket in self._buckets.values() if len(bucket.runs()) >= stop]
-        self._each(lambda bucket: bucket.compact(full=False), crowded)
+        in_threads(lambda bucket: bucket.compact(full=False), crowded)
 
     def _bucket(self, partition: bytes, bucket: int) -> BucketWriter:
         known = self._buckets.get((partition, bucket))
@@ -166,19 +160,6 @@ class TableWriter:
         made = BucketWriter(partition, bucket, self._plan, writer, column_reader(table, directory), live, next_sequence)
         self._buckets[partition, bucket] = made
         return made
-
-    def _each(self, work: Callable[[_Item], object], items: Sequence[_Item]) -> None:
-        """Do the work for every item, side by side; the first exception comes out when all have ended."""
-        if len(items) < 2:
-            for item in items:
-                work(item)
-            return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "tsdb-write")
-        futures = [self._pool.submit(work, item) for item in items]
-        failures = [error for future in futures if (error := future.exception()) is not None]
-        if failures:
-            raise failures[0]
 
 
 class _LiveFiles:

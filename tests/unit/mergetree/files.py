@@ -2,10 +2,10 @@
 
 import numpy as np
 import pyarrow as pa
-from tsdb.metadata.binary_row import encode_row
 
 from tsdb.data_types import parse_type
 from tsdb.mergetree.sorted_run import key_ranges
+from tsdb.metadata.binary_row import encode_row
 from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta
 
 INT_KEY = (parse_type("BIGINT NOT NULL"),)

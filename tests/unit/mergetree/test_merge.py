@@ -107,7 +107,7 @@ def test_steps_give_the_survivors_in_key_order(kind):
     runs += [iter(files.tables[f.file_name].to_batches(max_chunksize=5)) for f in by_level if f.level == 0]
     runs.append(iter([]))
     merged = []
-    for step in merge_steps(runs, MergeSpec(key), by_sequence_number=False):
+    for step in merge_steps(runs, MergeSpec(key), by_sequence_number=False, step_rows=13):
         merged += pa.concat_tables(step.rows).take(step.survivors).to_pylist()
     wanted = fold(rows, key)
     assert merged == [wanted[k] for k in sorted(wanted)]

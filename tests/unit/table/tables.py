@@ -1,14 +1,12 @@
 """Tables without a catalog, and their files read with pyarrow alone."""
 
-from types import SimpleNamespace
-
 import pyarrow.parquet as pq
 
 from tsdb.data_types import DataField, parse_type
 from tsdb.fs.local import LocalFileIO
 from tsdb.metadata.binary_row import decode_row
-from tsdb.metadata.schema import TableSchema
-from tsdb.options import TableOptions
+from tsdb.metadata.schema import SchemaManager, TableSchema
+from tsdb.table.table import Identifier, open_table
 
 SYSTEM = ("_SEQUENCE_NUMBER", "_VALUE_KIND")
 
@@ -53,20 +51,17 @@ def make_table(tmp_path, columns, primary_keys, partition_keys, options):
         options=options,
         highest_field_id=len(fields) - 1,
     )
-    path = str(tmp_path / "db.db" / "t")
-    return SimpleNamespace(
-        identifier="db.t",
-        path=path,
-        file_io=LocalFileIO(),
-        schema=schema,
-        options=TableOptions(options),
-        snapshots=SimpleNamespace(latest_id=lambda: None),
-        latest_snapshot=lambda: None,
-        paths=SimpleNamespace(bucket=lambda p, b: "/".join([path, *(f"{k}={v}" for k, v in p.items()), f"bucket-{b}"])),
-    )
+    file_io, path = LocalFileIO(), str(tmp_path / "db.db" / "t")
+    assert SchemaManager(file_io, path).try_create(schema)
+    return open_table(file_io, Identifier("db", "t"), path)
 
 
 def directory_of(table, message):
     types = [table.schema.field(k).type for k in table.schema.partition_keys]
     values = decode_row(message.partition, types) if types else ()
     return table.paths.bucket(dict(zip(table.schema.partition_keys, values, strict=True)), message.bucket)
+
+
+def bucket_of_entry(table, entry):
+    """The directory of a manifest entry."""
+    return directory_of(table, entry)

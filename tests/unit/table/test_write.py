@@ -1,4 +1,4 @@
-"""What a writer leaves in files, against a Python fold over the rows it was given; files are read with pyarrow alone."""
+"""What a writer leaves in files, against a Python fold over the rows it was given; files are read with pyarrow."""
 
 import numpy as np
 import pyarrow as pa
@@ -134,7 +134,7 @@ def test_append_tables_refuse_retractions(tmp_path):
     table = make_table(tmp_path, COLUMNS, (), (), {})
     with (
         TableWriter(table, user="u") as writer,
-        pytest.raises(NotSupportedError, match="row 2 is a -D.*no primary key"),
+        pytest.raises(NotSupportedError, match=r"row 2 is a -D.*no primary key"),
     ):
         writer.write(random_rows(np.random.default_rng(0), 2), np.array([0, 3], np.int8))
 
@@ -148,7 +148,7 @@ def test_rowkind_field(tmp_path):
             RowKind.INSERT,
             RowKind.DELETE,
         ]
-        with pytest.raises(DataError, match="'x' of 'rowkind.field' `v` is no row kind"):
+        with pytest.raises(DataError, match=r"'x' of 'rowkind.field' `v` is no row kind"):
             writer.write(pa.table({"k": [1], "p": [""], "s": [1], "v": ["x"]}))
 
 

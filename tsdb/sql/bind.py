@@ -1,4 +1,4 @@
-"""The whole way of a query through this package: table functions written out, names resolved, rewritten, as text for DataFusion."""
+"""The whole way of a query through this package: desugared, names resolved, rewritten, as text for DataFusion."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class BoundQuery:
 def bind_query(
     query: exp.Query, schema_of: SchemaOf, statement: Statement | None = None, *, streaming: bool = False
 ) -> BoundQuery:
-    """Everything before planning. `schema_of` is called once for each reference to a real table, in the desugared copy, and may
-    rename it there with `tsdb.sql.table_ref.bind_reference`.
+    """Everything before planning. `schema_of` is called once for each reference to a real table, in the desugared copy,
+    and may rename it there with `tsdb.sql.table_ref.bind_reference`.
     """
     resolved = qualify(desugar(query), schema_of, statement)
     rewritten = rewrite(resolved, streaming=streaming)

@@ -1,6 +1,7 @@
 """A cursor over the tokens of one statement: the words every statement parser is written in.
 
-It drives the one `QueryParser`, so that queries, expressions and names inside any statement are read by the same grammar.
+It drives the one `QueryParser`, so that queries, expressions and names inside any statement are read by the same
+grammar.
 """
 
 from __future__ import annotations
@@ -212,7 +213,8 @@ class Cursor:
 
     def expression(self, what: str = "an expression") -> exp.Expr:
         """A value expression."""
-        return self.read(lambda parser: parser._parse_disjunction(), what)
+        parsed: exp.Expr = self.read(lambda parser: parser._parse_disjunction(), what)
+        return parsed
 
     def read(self, method: Callable[[Any], Any], what: str) -> Any:
         """What `method` of the query parser reads; nothing is an error."""

@@ -1,10 +1,11 @@
 """Our SQL dialect, on sqlglot: how queries and expressions are read.
 
-Flink's SQL, read generously: backquotes and double quotes both make identifiers, strings take single quotes. It differs from
-sqlglot's own dialects on purpose in three ways.
+Flink's SQL, read generously: backquotes and double quotes both make identifiers, strings take single quotes. It
+differs from sqlglot's own dialects on purpose in three ways.
 
-- A function call stays what the user wrote (`exp.Anonymous`): only functions with their own grammar (CAST, EXTRACT, TRIM, …)
-  become nodes. So nothing is renamed behind the user's back; `tsdb.sql.functions` holds every change of meaning.
+- A function call stays what the user wrote (`exp.Anonymous`): only functions with their own grammar (CAST, EXTRACT,
+  TRIM, …) become nodes. So nothing is renamed behind the user's back; `tsdb.sql.functions` holds every change of
+  meaning.
 - Reading is strict: a dangling comma or an empty SELECT list is an error, as it is in SQL.
 - `raise_error` keeps the token, so that errors point at the user's text.
 
@@ -152,8 +153,8 @@ class QueryParser(Parser):
             self.raise_error("expected an expression after GROUP BY")
         return group
 
-    def _parse_limit(self, this: Any = None, top: bool = False, **rest: Any) -> Any:
-        limit = super()._parse_limit(this, top=top, **rest)
+    def _parse_limit(self, this: exp.Expr | None = None, top: bool = False, skip_limit_token: bool = False) -> Any:
+        limit = super()._parse_limit(this, top, skip_limit_token)
         if isinstance(limit, exp.Limit) and limit.expression is None:
             self.raise_error("expected a number after LIMIT")
         return limit
@@ -227,9 +228,9 @@ class Flink(Dialect):
     class Tokenizer(Tokenizer):
         """The words. Every hint is kept as a token: `tsdb.sql.script` decides which ones mean something."""
 
-        IDENTIFIERS: ClassVar[list[str]] = ["`", '"']
-        QUOTES: ClassVar[list[str]] = ["'"]
-        HEX_STRINGS: ClassVar[list[tuple[str, str]]] = [("x'", "'"), ("X'", "'")]
+        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`", '"']
+        QUOTES: ClassVar[list[tuple[str, str] | str]] = ["'"]
+        HEX_STRINGS: ClassVar[list[str | tuple[str, str]]] = [("x'", "'"), ("X'", "'")]
         VAR_SINGLE_TOKENS: ClassVar[set[str]] = {"$"}
         COMMANDS: ClassVar[set[TokenType]] = set()
         TOKENS_PRECEDING_HINT: ClassVar[set[TokenType]] = set(TokenType)

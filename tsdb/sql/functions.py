@@ -1,9 +1,10 @@
 """Functions whose name or meaning differs between Flink and DataFusion, translated in the tree.
 
-`FUNCTIONS` maps an upper-case name to what makes DataFusion's expression of it from the arguments. A function that is not in the table goes
-to DataFusion as written. Functions that mean something else there under the same name are all in the table, so that nothing is silently
-different: LOG, CONCAT, GREATEST, LEAST, REGEXP_REPLACE, DATE_FORMAT, TO_TIMESTAMP, TO_DATE, FROM_UNIXTIME, the SHA family, NOW.
-Known to remain: SUM(INT) is BIGINT and AVG of integers is DOUBLE (Flink keeps the argument's type).
+`FUNCTIONS` maps an upper-case name to what makes DataFusion's expression of it from the arguments. A function that is
+not in the table goes to DataFusion as written. Functions that mean something else there under the same name are all
+in the table, so that nothing is silently different: LOG, CONCAT, GREATEST, LEAST, REGEXP_REPLACE, DATE_FORMAT,
+TO_TIMESTAMP, TO_DATE, FROM_UNIXTIME, the SHA family, NOW. Known to remain: SUM(INT) is BIGINT and AVG of integers is
+DOUBLE (Flink keeps the argument's type).
 """
 
 from __future__ import annotations

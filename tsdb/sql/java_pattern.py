@@ -7,9 +7,12 @@ import re
 from tsdb.errors import NotSupportedError
 
 _LETTERS = {
-    "yyyy": "%Y", "yy": "%y", "y": "%Y", "uuuu": "%Y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%-m", "dd": "%d", "d": "%-d",
-    "HH": "%H", "H": "%-H", "hh": "%I", "h": "%-I", "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S", "SSS": "%3f", "SSSSSS": "%6f",
-    "SSSSSSSSS": "%9f", "EEEE": "%A", "EEE": "%a", "E": "%a", "a": "%p", "DDD": "%j", "D": "%-j", "XXX": "%:z", "Z": "%z",
+    "yyyy": "%Y", "yy": "%y", "y": "%Y", "uuuu": "%Y",
+    "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%-m", "dd": "%d", "d": "%-d",
+    "HH": "%H", "H": "%-H", "hh": "%I", "h": "%-I", "mm": "%M", "m": "%-M",
+    "ss": "%S", "s": "%-S", "SSS": "%3f", "SSSSSS": "%6f",
+    "SSSSSSSSS": "%9f", "EEEE": "%A", "EEE": "%a", "E": "%a", "a": "%p", "DDD": "%j", "D": "%-j",
+    "XXX": "%:z", "Z": "%z",
 }  # fmt: skip
 _PIECE = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|[^A-Za-z']+")
 

@@ -1,7 +1,7 @@
 """The columns that a SELECT gives: their names, made unique.
 
-DataFusion refuses two output columns of one name; every other engine gives both. So repeated names get a suffix inside, and
-`Output.shown` keeps what the user expects to see. An unnamed expression is shown as its own text.
+DataFusion refuses two output columns of one name; every other engine gives both. So repeated names get a suffix
+inside, and `Output.shown` keeps what the user expects to see. An unnamed expression is shown as its own text.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from tsdb.sql.unparse import expression_text
 
 
 def name_outputs(select: exp.Select, scope: Scope, *, keep_single: bool = False) -> tuple[Output, ...] | None:
-    """Give every projection of `select` a unique name; None when a star cannot be resolved. `keep_single`: the name of a
-    lone expression cannot matter (a scalar subquery).
+    """Give every projection of `select` a unique name; None when a star cannot be resolved.
+
+    keep_single: the name of a lone expression does not matter (a scalar subquery).
     """
     projections: list[tuple[exp.Expr, list[Output] | None]] = [
         (node, _outputs(node, scope)) for node in select.expressions

@@ -1,6 +1,7 @@
 """Parameters: every `?` outside strings and comments takes one value, in the order of the text.
 
-A value becomes a literal of its own SQL type in the tree, so it can never be read as SQL, and DataFusion never sees a `?`.
+A value becomes a literal of its own SQL type in the tree, so it can never be read as SQL, and DataFusion never sees a
+`?`.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def literal(value: Any) -> exp.Expr:
     if callable(item):  # numpy's scalars
         return literal(item())
     raise NotSupportedError(
-        f"a parameter of type {type(value).__name__} has no SQL type; pass a number, text, bytes, date, time, list or None"
+        f"a parameter of type {type(value).__name__} has no SQL type; "
+        "pass a number, text, bytes, date, time, list or None"
     )
 
 

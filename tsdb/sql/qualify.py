@@ -1,7 +1,8 @@
 """Names resolved: every table and column of a query gets the name it really has, or an error at its place in the text.
 
-A name is matched exactly first, else without regard to case when only one fits; in the innermost scope that has it. What this module
-cannot be sure of (functions as tables, whose columns are not known) it leaves as written for DataFusion to judge. On the way it
+A name is matched exactly first, else without regard to case when only one fits; in the innermost scope that has it.
+What this module cannot be sure of (functions as tables, whose columns are not known) it leaves as written for
+DataFusion to judge. On the way it
 
 - makes output names unique (`tsdb.sql.output`), and keeps the ones to show;
 - turns USING and NATURAL into ON (DataFusion takes the left column even where a RIGHT or FULL join leaves it NULL);

@@ -1,7 +1,8 @@
 """What names mean at one place of a query: the sources of a FROM clause, with their columns.
 
-A name is matched exactly first and then, if that finds nothing, without regard to case when only one column fits. A source whose columns
-are not known (a table function) makes everything uncertain: then nothing is decided here and DataFusion has the last word.
+A name is matched exactly first and then, if that finds nothing, without regard to case when only one column fits. A
+source whose columns are not known (a table function) makes everything uncertain: then nothing is decided here and
+DataFusion has the last word.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One relation of a FROM clause. columns None: not known. `hidden`: merged into the other side by USING or NATURAL."""
+    """One relation of a FROM clause. columns None: not known. hidden: merged into the other side by USING, NATURAL."""
 
     alias: str | None
     columns: tuple[Output, ...] | None
@@ -79,8 +80,8 @@ class Scope:
         named = [source for source in self.sources if source.alias is not None]
         if database is not None:
             named = [source for source in named if (source.database or database).lower() == database.lower()]
-        for fits in (lambda source: source.alias == alias, lambda source: source.alias.lower() == alias.lower()):
-            found = [source for source in named if fits(source)]
+        exact = [source for source in named if source.alias == alias]
+        for found in (exact, [source for source in named if (source.alias or "").lower() == alias.lower()]):
             if len(found) == 1:
                 return found[0]
             if found:

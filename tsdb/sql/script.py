@@ -1,8 +1,8 @@
 """The user's SQL text: cut into tokens and statements, and the way back from a node to its place.
 
-A script is cut at `;` tokens, so a semicolon inside a string, a quoted name or a comment never cuts. Hints are comments, except
-`/*+ OPTIONS('key' = 'value') */`: those are taken out of the token list and kept by the token that they follow
-(a table name or its alias), so the grammar does not have to know where they may stand.
+A script is cut at `;` tokens, so a semicolon inside a string, a quoted name or a comment never cuts. Hints are
+comments, except `/*+ OPTIONS('key' = 'value') */`: those are taken out of the token list and kept by the token that
+they follow (a table name or its alias), so the grammar does not have to know where they may stand.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Statements: what one piece of SQL text asks for, as plain data.
 
-The parser makes them, `tsdb.session` dispatches on their class. A query inside a statement stays a sqlglot tree (`exp.Query`) of
-our dialect; its nodes know their place in the user's text (see `tsdb.sql.script.position_of`).
+The parser makes them, `tsdb.session` dispatches on their class. A query inside a statement stays a sqlglot tree
+(`exp.Query`) of our dialect; its nodes know their place in the user's text (see `tsdb.sql.script.position_of`).
 
-Every statement keeps where it began (`position`), its own text without the `;` (`text`) and the whole script (`script`).
-Two statements are equal when they ask for the same, wherever they were written.
+Every statement keeps where it began (`position`), its own text without the `;` (`text`) and the whole script
+(`script`). Two statements are equal when they ask for the same, wherever they were written.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ class DropView(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Insert(Statement):
-    """INSERT INTO or OVERWRITE. `partition`: static values by key, literals or placeholders already read as Python values."""
+    """INSERT INTO or OVERWRITE. partition: the static values by key, as Python values."""
 
     target: TableName
     columns: tuple[str, ...] | None

@@ -1,7 +1,7 @@
 """Table references inside a query: which there are, which table each names, and which version and options it asks for.
 
-`/*+ OPTIONS('k'='v') */` behind a name, `FOR SYSTEM_TIME AS OF TIMESTAMP '…'`, `TIMESTAMP AS OF '…'` and `VERSION AS OF 3 | 'tag'`
-all become dynamic options of that one reference. A time without a zone is UTC.
+`/*+ OPTIONS('k'='v') */` behind a name, `FOR SYSTEM_TIME AS OF TIMESTAMP '…'`, `TIMESTAMP AS OF '…'` and `VERSION AS
+OF 3 | 'tag'` all become dynamic options of that one reference. A time without a zone is UTC.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from tsdb.sql.statements import Statement, TableName
 
 
 def references(query: exp.Expr) -> list[exp.Table]:
-    """The references to real tables, in the order of the text: names of common table expressions and functions are left out."""
+    """The references to real tables, in order: names of common table expressions and functions are left out."""
     return list(_references(query, frozenset()))
 
 
 def _references(node: exp.Expr, names: frozenset[str]) -> Iterator[exp.Table]:
-    if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
-        if node.args.get("db") or node.name.lower() not in names:
-            yield node
+    if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier) and not _is_cte(node, names):
+        yield node
     clause = node.args.get("with_")
     if isinstance(clause, exp.With):
         for expression in clause.expressions:
@@ -34,6 +33,10 @@ def _references(node: exp.Expr, names: frozenset[str]) -> Iterator[exp.Table]:
     for child in node.iter_expressions():
         if child is not clause:
             yield from _references(child, names)
+
+
+def _is_cte(table: exp.Table, names: frozenset[str]) -> bool:
+    return not table.args.get("db") and table.name.lower() in names
 
 
 def table_name(table: exp.Table) -> TableName:

@@ -1,7 +1,8 @@
 """A query tree as SQL text for DataFusion.
 
-Every identifier comes out quoted (DataFusion folds the others to lower case), every ORDER BY with its NULL order written out (NULLs are
-lowest here, as in Flink; DataFusion's own default differs), every type under the name that gives the Arrow type of our tables.
+Every identifier comes out quoted (DataFusion folds the others to lower case), every ORDER BY with its NULL order
+written out (NULLs are lowest here, as in Flink; DataFusion's own default differs), every type under the name that
+gives the Arrow type of our tables.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from tsdb.sql.scope import Failure, Output, Scope, Source
 
 
 def merge_join(join: exp.Join, scope: Scope, right_start: int, fail: Callable[[str, exp.Expr], NoReturn]) -> None:
-    """Rewrite `join` if it merges columns. scope.sources[right_start:] are its right side. Left as it is when columns are unknown."""
+    """Rewrite `join` if it merges columns and all are known. scope.sources[right_start:] are its right side."""
     natural = join.args.get("method") == "NATURAL"
     if not natural and not join.args.get("using"):
         return

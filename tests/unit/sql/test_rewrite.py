@@ -11,7 +11,6 @@ import pytest
 
 from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.sql.java_pattern import to_strftime
-from tsdb.sql.unparse import DataFusion
 
 from .conftest import Bind, Rows
 
@@ -269,4 +268,3 @@ def test_refusals(bind: Bind) -> None:
 def test_java_patterns() -> None:
     assert to_strftime("yyyy-MM-dd'T'HH:mm:ss.SSS") == "%Y-%m-%dT%H:%M:%S%.3f"
     assert to_strftime("d/M/yy 'o''clock' 100%") == "%-d/%-m/%y o'clock 100%%"
-    assert DataFusion is not None

@@ -1,7 +1,8 @@
 """SQL text → statements.
 
-`parse_script` cuts a script into statements and reads each with the function that `STATEMENTS` has for its first word. Anything that
-cannot be read is a `SqlSyntaxError` with its place in the text; anything that is understood but not done here is a `NotSupportedError`.
+`parse_script` cuts a script into statements and reads each with the function that `STATEMENTS` has for its first
+word. Anything that cannot be read is a `SqlSyntaxError` with its place in the text; anything that is understood but
+not done here is a `NotSupportedError`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Column types as people write them: Flink's names, and those of DuckDB, Spark and PostgreSQL where they mean the same.
 
-VARCHAR and VARBINARY without a length are STRING and BYTES, as in Flink's DDL; TIMESTAMP has precision 6, TIME 0, DECIMAL (10, 0).
+VARCHAR and VARBINARY without a length are STRING and BYTES, as in Flink's DDL; TIMESTAMP has precision 6, TIME 0,
+DECIMAL (10, 0).
 """
 
 from __future__ import annotations

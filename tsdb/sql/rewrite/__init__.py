@@ -1,7 +1,9 @@
-"""Rewrites of a query between the user's SQL and DataFusion's. One rule a file; each keeps the meaning and is tested alone.
+"""Rewrites of a query between the user's SQL and DataFusion's. One rule a file; each keeps the meaning and is tested
+alone.
 
-`desugar` runs before names are resolved: what it writes is ordinary SQL whose names are then resolved like the user's own.
-`rewrite` runs after: its rules may rely on `tsdb.sql.qualify` having resolved names and noted the output columns.
+`desugar` runs before names are resolved: what it writes is ordinary SQL whose names are then resolved like the user's
+own. `rewrite` runs after: its rules may rely on `tsdb.sql.qualify` having resolved names and noted the output
+columns.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def order_nulls(query: exp.Expr) -> exp.Expr:
 
 def output_list(query: exp.Expr) -> tuple[Output, ...] | None:
     """The output columns of a resolved query, None when they are not known."""
-    while isinstance(query, exp.Subquery) or isinstance(query, exp.SetOperation):
+    while isinstance(query, exp.Subquery | exp.SetOperation):
         if query.meta.get("outputs") is not None:
             break
         query = query.this

@@ -1,8 +1,9 @@
 """An uncorrelated scalar subquery as a cross join with its one row (streaming only).
 
-DataFusion keeps such a subquery inside the expression, where no incremental operator can see it. A subquery that is one aggregate without
-GROUP BY always has exactly one row, so `CROSS JOIN (subquery)` means the same. One that has at most one row (LIMIT 1) is folded by MAX
-first. What may have more rows, or stands where a join cannot be added, is left alone; the streaming compiler then says why it cannot run.
+DataFusion keeps such a subquery inside the expression, where no incremental operator can see it. A subquery that is
+one aggregate without GROUP BY always has exactly one row, so `CROSS JOIN (subquery)` means the same. One that has at
+most one row (LIMIT 1) is folded by MAX first. What may have more rows, or stands where a join cannot be added, is
+left alone; the streaming compiler then says why it cannot run.
 """
 
 from __future__ import annotations

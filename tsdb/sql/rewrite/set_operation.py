@@ -1,8 +1,8 @@
 """EXCEPT ALL and INTERSECT ALL with the right multiplicities.
 
-A row that is a times on the left and b times on the right is max(a − b, 0) times in EXCEPT ALL and min(a, b) times in INTERSECT ALL.
-DataFusion loses these counts. Numbering equal rows 1, 2, … on both sides makes all rows distinct, and then the plain
-operation on (row, number) is right.
+A row that is a times on the left and b times on the right is max(a - b, 0) times in EXCEPT ALL and min(a, b) times in
+INTERSECT ALL. DataFusion loses these counts. Numbering equal rows 1, 2, … on both sides makes all rows distinct, and
+then the plain operation on (row, number) is right.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Window table functions as plain SQL: TUMBLE, HOP, CUMULATE and SESSION become derived tables.
 
-The output is the input's columns, then `window_start`, `window_end` and `window_time` (= window_end − 1 ms), TIMESTAMP(3), as
-in Flink. Windows are [start, end),
-aligned to the epoch plus the offset: start(ts) = ts − floormod(ts − offset, size). TUMBLE is a projection; HOP and CUMULATE unnest the
-windows of a row; SESSION is two window functions. So both modes run them with the operators they have.
+The output is the input's columns, then `window_start`, `window_end` and `window_time` (= window_end - 1 ms),
+TIMESTAMP(3), as in Flink. Windows are [start, end), aligned to the epoch plus the offset: start(ts) = ts -
+floormod(ts - offset, size). TUMBLE is a projection; HOP and CUMULATE unnest the windows of a row; SESSION is two
+window functions. So both modes run them with the operators they have.
 
 Also the older form, GROUP BY TUMBLE(ts, size) with TUMBLE_START and its like.
 Source: Flink, window table-valued functions (behaviour only).
@@ -40,7 +40,7 @@ _PARTS = {"START": "window_start", "END": "window_end", "ROWTIME": "window_time"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One window function: its kind, input relation, time column, lengths in ms and, for SESSION, the partition's columns."""
+    """One window function: kind, input relation, time column, lengths in ms; for SESSION, the partition's columns."""
 
     kind: str
     relation: exp.Expr
@@ -235,7 +235,7 @@ def _expand_group_window(select: exp.Select) -> None:
     """GROUP BY TUMBLE(ts, size), … : the window becomes part of FROM, and its columns the keys."""
     group = select.args.get("group")
     calls = [key for key in group.expressions if _is_group_window(key)] if group is not None else []
-    if not calls:
+    if group is None or not calls:
         return
     clause = select.args.get("from_")
     if len(calls) > 1 or clause is None or select.args.get("joins"):

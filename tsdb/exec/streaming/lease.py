@@ -26,7 +26,7 @@ _NAME = re.compile(r"lease-(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """What a lease file says. state: RUNNING, or how it ended: STOPPED, FINISHED, FAILED. host: with its boot and pid space."""
+    """What a lease file says. state: RUNNING, or its end: STOPPED, FINISHED, FAILED. host: with boot and pid space."""
 
     epoch: int
     job_id: str
@@ -66,7 +66,6 @@ class Lease:
         self._file_io = file_io
         self._folder = folder
         self.record = record
-        _owners_here.add(record.owner)
 
     @property
     def epoch(self) -> int:
@@ -115,16 +114,20 @@ def acquire(file_io: FileIO, folder: str, name: str, job_id: str) -> Lease:
         started_at_ms=now,
         heartbeat_ms=now,
     )
-    lease = Lease(file_io, folder, record)
-    if not file_io.try_create(_path(folder, record.epoch), _encode(record)):
+    _owners_here.add(record.owner)
+    try:
+        created = file_io.try_create(_path(folder, record.epoch), _encode(record))
+        if created and before is not None:
+            file_io.delete(_path(folder, before.epoch))
+    except BaseException:
+        _owners_here.discard(record.owner)  # perhaps it was created: then nobody holds it
+        raise
+    if not created:
         _owners_here.discard(record.owner)
         winner = read_lease(file_io, folder)
-        raise AlreadyExists(
-            held_message(name, winner) if winner else f"job `{name}` was dropped meanwhile; start it again"
-        )
-    if before is not None:
-        file_io.delete(_path(folder, before.epoch))
-    return lease
+        gone = f"job `{name}` was dropped meanwhile; start it again"
+        raise AlreadyExists(held_message(name, winner) if winner else gone)
+    return Lease(file_io, folder, record)
 
 
 def read_lease(file_io: FileIO, folder: str) -> LeaseRecord | None:

@@ -147,7 +147,7 @@ def published(folder: str) -> Counter[tuple[str, int]]:
 
 
 def batch_count(cuts: Sequence[Sequence[str]]) -> Counter[tuple[str, int]]:
-    return Counter({(word, n): 1 for word, n in Counter(w for cut in cuts for w in cut).items()})
+    return Counter(Counter(w for cut in cuts for w in cut).items())
 
 
 def pipeline(source: CutSource) -> Pipeline:

@@ -105,13 +105,18 @@ def test_a_change_is_seen_within_milliseconds() -> None:
     source = CutSource([["a"]], bounded=False)
     result = ChangelogResult(pipeline(source), bounded=False)
     result.next(None)
-    delays = []
-    for i in range(20):
-        timer = threading.Timer(0.03, lambda i=i: (sent.append(time.monotonic()), source.cuts.append([f"w{i}"])))
-        sent: list[float] = []
+    delays: list[float] = []
+    sent: list[float] = []
+
+    def send() -> None:
+        sent.append(time.monotonic())
+        source.cuts.append([f"w{len(sent)}"])
+
+    for _ in range(20):
+        timer = threading.Timer(0.03, send)
         timer.start()
         assert result.next(5).num_rows == 1
-        delays.append(time.monotonic() - sent[0])
+        delays.append(time.monotonic() - sent[-1])
         timer.join()
     assert sorted(delays)[10] < 0.015, delays
     result.close()

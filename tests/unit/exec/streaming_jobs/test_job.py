@@ -121,14 +121,15 @@ def test_names_may_hold_any_character(tmp_path: Path) -> None:
 
 
 OTHER_PROCESS = """
-import sys, time
+import sys
 from tests.unit.exec.streaming_jobs.parts import CutSource, draft
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.fs import LocalFileIO
 folder = sys.argv[1]
 jobs = JobRegistry(LocalFileIO(), folder)
-job = jobs.submit_draft(draft(CutSource([["a"], ["b"]], bounded=False), folder), {"execution.checkpointing.interval":
-"0 ms"}) job.checkpoint(10)
+source = CutSource([["a"], ["b"]], bounded=False)
+job = jobs.submit_draft(draft(source, folder), {"execution.checkpointing.interval": "0 ms"})
+job.checkpoint(10)
 print("ready", flush=True)
 job.wait()
 print(job.status, flush=True)

@@ -1,0 +1,302 @@
+"""Manifests and manifest lists: which files were added and deleted, and which manifests a snapshot consists of.
+
+Table state = fold of base list ∪ delta list, in order. Entries are identified by (partition, bucket, level, file name,
+extra files, embedded index, external path). Files never change, so what was read is kept, by path, within a budget.
+Source: Paimon, `ManifestEntry`, `ManifestFileMeta`; Avro as Paimon Java 1.4.2 writes it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import fastavro
+
+from tsdb.data_types import DataType
+from tsdb.fs.file_io import FileIO
+from tsdb.metadata.avro_file import member, optional, read_records, record, write_records
+from tsdb.metadata.binary_row import decode_row, encode_row
+from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, SimpleStats
+from tsdb.metadata.schema import TableSchema
+
+ADD, DELETE = 0, 1
+CACHED_ENTRIES_MAX = 400_000
+_ARRAY_OF_STRING = {"type": "array", "items": "string"}
+Identity = tuple[bytes, int, int, str, tuple[str, ...], bytes | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestEntry:
+    """A file added (kind ADD) or deleted (kind DELETE). partition: serialized BinaryRow. total_buckets: -1 without buckets."""
+
+    kind: int
+    partition: bytes
+    bucket: int
+    total_buckets: int
+    file: DataFileMeta
+
+    @property
+    def identity(self) -> Identity:
+        """What an ADD and its DELETE have in common."""
+        f = self.file
+        return (
+            self.partition, self.bucket, f.level, f.file_name, f.extra_files, f.embedded_file_index, f.external_path,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFileMeta:
+    """An entry of a manifest list."""
+
+    file_name: str
+    file_size: int
+    num_added_files: int
+    num_deleted_files: int
+    partition_stats: SimpleStats
+    schema_id: int
+    min_bucket: int | None = None
+    max_bucket: int | None = None
+    min_level: int | None = None
+    max_level: int | None = None
+    min_row_id: int | None = None
+    max_row_id: int | None = None
+
+
+def _stats_type(name: str) -> dict[str, Any]:
+    counts = {"type": "array", "items": ["null", "long"]}
+    return record(name, member("_MIN_VALUES", "bytes"), member("_MAX_VALUES", "bytes"), optional("_NULL_COUNTS", counts))
+
+
+_FILE_TYPE = record(
+    "record__FILE",
+    member("_FILE_NAME", "string"),
+    member("_FILE_SIZE", "long"),
+    member("_ROW_COUNT", "long"),
+    member("_MIN_KEY", "bytes"),
+    member("_MAX_KEY", "bytes"),
+    member("_KEY_STATS", _stats_type("record__FILE__KEY_STATS")),
+    member("_VALUE_STATS", _stats_type("record__FILE__VALUE_STATS")),
+    member("_MIN_SEQUENCE_NUMBER", "long"),
+    member("_MAX_SEQUENCE_NUMBER", "long"),
+    member("_SCHEMA_ID", "long"),
+    member("_LEVEL", "int"),
+    member("_EXTRA_FILES", _ARRAY_OF_STRING),
+    optional("_CREATION_TIME", {"type": "long", "logicalType": "timestamp-millis"}),
+    optional("_DELETE_ROW_COUNT", "long"),
+    optional("_EMBEDDED_FILE_INDEX", "bytes"),
+    optional("_FILE_SOURCE", "int"),
+    optional("_VALUE_STATS_COLS", _ARRAY_OF_STRING),
+    optional("_EXTERNAL_PATH", "string"),
+    optional("_FIRST_ROW_ID", "long"),
+    optional("_WRITE_COLS", _ARRAY_OF_STRING),
+)
+_ENTRY_SCHEMA = fastavro.parse_schema(
+    record(
+        "record",
+        member("_VERSION", "int"),
+        member("_KIND", "int"),
+        member("_PARTITION", "bytes"),
+        member("_BUCKET", "int"),
+        member("_TOTAL_BUCKETS", "int"),
+        member("_FILE", _FILE_TYPE),
+    )
+)
+_LIST_SCHEMA = fastavro.parse_schema(
+    record(
+        "record",
+        member("_VERSION", "int"),
+        member("_FILE_NAME", "string"),
+        member("_FILE_SIZE", "long"),
+        member("_NUM_ADDED_FILES", "long"),
+        member("_NUM_DELETED_FILES", "long"),
+        member("_PARTITION_STATS", _stats_type("record__PARTITION_STATS")),
+        member("_SCHEMA_ID", "long"),
+        optional("_MIN_BUCKET", "int"),
+        optional("_MAX_BUCKET", "int"),
+        optional("_MIN_LEVEL", "int"),
+        optional("_MAX_LEVEL", "int"),
+        optional("_MIN_ROW_ID", "long"),
+        optional("_MAX_ROW_ID", "long"),
+    )
+)
+
+# record member -> field of DataFileMeta, for the members that are copied as they are
+_PLAIN_FILE = {
+    "_FILE_NAME": "file_name", "_FILE_SIZE": "file_size", "_ROW_COUNT": "row_count", "_MIN_KEY": "min_key",
+    "_MAX_KEY": "max_key", "_MIN_SEQUENCE_NUMBER": "min_sequence_number",
+    "_MAX_SEQUENCE_NUMBER": "max_sequence_number", "_SCHEMA_ID": "schema_id", "_LEVEL": "level",
+    "_DELETE_ROW_COUNT": "delete_row_count", "_EMBEDDED_FILE_INDEX": "embedded_file_index",
+    "_FILE_SOURCE": "file_source", "_EXTERNAL_PATH": "external_path", "_FIRST_ROW_ID": "first_row_id",
+}  # fmt: skip
+_PLAIN_LIST = {
+    "_FILE_NAME": "file_name", "_FILE_SIZE": "file_size", "_NUM_ADDED_FILES": "num_added_files",
+    "_NUM_DELETED_FILES": "num_deleted_files", "_SCHEMA_ID": "schema_id", "_MIN_BUCKET": "min_bucket",
+    "_MAX_BUCKET": "max_bucket", "_MIN_LEVEL": "min_level", "_MAX_LEVEL": "max_level",
+    "_MIN_ROW_ID": "min_row_id", "_MAX_ROW_ID": "max_row_id",
+}  # fmt: skip
+
+
+def write_manifest(
+    file_io: FileIO, path: str, entries: Sequence[ManifestEntry], schema: TableSchema
+) -> ManifestFileMeta:
+    """A new manifest of the entries, and its entry for a manifest list."""
+    size = write_records(file_io, path, _ENTRY_SCHEMA, (_entry_record(e) for e in entries))
+    _CACHE.put(path, tuple(entries))
+    types = [schema.field(k).type for k in schema.partition_keys]
+    added = sum(e.kind == ADD for e in entries)
+    return ManifestFileMeta(
+        file_name=path.rsplit("/", 1)[-1],
+        file_size=size,
+        num_added_files=added,
+        num_deleted_files=len(entries) - added,
+        partition_stats=_partition_stats({e.partition for e in entries}, types),
+        schema_id=schema.id,
+        min_bucket=min((e.bucket for e in entries), default=None),
+        max_bucket=max((e.bucket for e in entries), default=None),
+        min_level=min((e.file.level for e in entries), default=None),
+        max_level=max((e.file.level for e in entries), default=None),
+    )
+
+
+def read_manifest(file_io: FileIO, path: str) -> tuple[ManifestEntry, ...]:
+    """The entries of a manifest in order. Raises CorruptFile naming the file."""
+    known = _CACHE.get(path)
+    if known is None:
+        known = tuple(read_records(file_io, path, "manifest", _entry))
+        _CACHE.put(path, known)
+    return known
+
+
+def write_manifest_list(file_io: FileIO, path: str, metas: Sequence[ManifestFileMeta]) -> int:
+    """A new manifest list (also of nothing); returns its size in bytes."""
+    size = write_records(file_io, path, _LIST_SCHEMA, (_list_record(m) for m in metas))
+    _LIST_CACHE.put(path, tuple(metas))
+    return size
+
+
+def read_manifest_list(file_io: FileIO, path: str) -> tuple[ManifestFileMeta, ...]:
+    """The manifests of a list, in the order of application. Raises CorruptFile naming the file."""
+    known = _LIST_CACHE.get(path)
+    if known is None:
+        known = tuple(read_records(file_io, path, "manifest list", _list_meta))
+        _LIST_CACHE.put(path, known)
+    return known
+
+
+def fold(entries: Iterable[ManifestEntry]) -> list[ManifestEntry]:
+    """What the entries come to: live ADDs in the order they were made, and DELETEs whose ADD is not among them."""
+    live: dict[Identity, ManifestEntry] = {}
+    for entry in entries:
+        identity = entry.identity
+        before = live.get(identity)
+        if entry.kind == DELETE and before is not None and before.kind == ADD:
+            del live[identity]
+        else:
+            live[identity] = entry
+    return list(live.values())
+
+
+def _partition_stats(partitions: set[bytes], types: Sequence[DataType]) -> SimpleStats:
+    if not types or not partitions:
+        return EMPTY_STATS
+    columns = list(zip(*(decode_row(p, types) for p in partitions), strict=True))
+    present = [[v for v in column if v is not None] for column in columns]
+    low = [min(c) if c else None for c in present]
+    high = [max(c) if c else None for c in present]
+    nulls = tuple(len(c) - len(p) for c, p in zip(columns, present, strict=True))
+    return SimpleStats(encode_row(low, types), encode_row(high, types), nulls)
+
+
+def _stats_record(stats: SimpleStats) -> dict[str, Any]:
+    counts = None if stats.null_counts is None else list(stats.null_counts)
+    return {"_MIN_VALUES": stats.min_values, "_MAX_VALUES": stats.max_values, "_NULL_COUNTS": counts}
+
+
+def _stats(spec: dict[str, Any]) -> SimpleStats:
+    counts = spec.get("_NULL_COUNTS")
+    return SimpleStats(spec["_MIN_VALUES"], spec["_MAX_VALUES"], None if counts is None else tuple(counts))
+
+
+def _entry_record(entry: ManifestEntry) -> dict[str, Any]:
+    f = entry.file
+    file: dict[str, Any] = {name: getattr(f, attribute) for name, attribute in _PLAIN_FILE.items()}
+    file["_KEY_STATS"] = _stats_record(f.key_stats)
+    file["_VALUE_STATS"] = _stats_record(f.value_stats)
+    file["_EXTRA_FILES"] = list(f.extra_files)
+    file["_CREATION_TIME"] = f.creation_time_millis
+    file["_VALUE_STATS_COLS"] = None if f.value_stats_cols is None else list(f.value_stats_cols)
+    file["_WRITE_COLS"] = None if f.write_cols is None else list(f.write_cols)
+    return {
+        "_VERSION": 2,
+        "_KIND": entry.kind,
+        "_PARTITION": entry.partition,
+        "_BUCKET": entry.bucket,
+        "_TOTAL_BUCKETS": entry.total_buckets,
+        "_FILE": file,
+    }
+
+
+def _entry(spec: dict[str, Any]) -> ManifestEntry:
+    file = spec["_FILE"]
+    created = file.get("_CREATION_TIME")
+    columns, written = file.get("_VALUE_STATS_COLS"), file.get("_WRITE_COLS")
+    meta = DataFileMeta(
+        **{attribute: file.get(name) for name, attribute in _PLAIN_FILE.items()},
+        key_stats=_stats(file["_KEY_STATS"]),
+        value_stats=_stats(file["_VALUE_STATS"]),
+        extra_files=tuple(file.get("_EXTRA_FILES") or ()),
+        creation_time_millis=None if created is None else _millis(created),
+        value_stats_cols=None if columns is None else tuple(columns),
+        write_cols=None if written is None else tuple(written),
+    )
+    return ManifestEntry(spec["_KIND"], spec["_PARTITION"], spec["_BUCKET"], spec["_TOTAL_BUCKETS"], meta)
+
+
+def _millis(created: Any) -> int:
+    """fastavro turns timestamp-millis into a datetime."""
+    return created if isinstance(created, int) else round(created.timestamp() * 1000)
+
+
+def _list_record(meta: ManifestFileMeta) -> dict[str, Any]:
+    out: dict[str, Any] = {name: getattr(meta, attribute) for name, attribute in _PLAIN_LIST.items()}
+    return {"_VERSION": 2, **out, "_PARTITION_STATS": _stats_record(meta.partition_stats)}
+
+
+def _list_meta(spec: dict[str, Any]) -> ManifestFileMeta:
+    plain = {attribute: spec.get(name) for name, attribute in _PLAIN_LIST.items()}
+    return ManifestFileMeta(**plain, partition_stats=_stats(spec["_PARTITION_STATS"]))
+
+
+T = TypeVar("T")
+
+
+class _Cache:
+    """The newest results by path, up to a number of entries in all. Thread-safe."""
+
+    def __init__(self, entries_max: int) -> None:
+        self._entries_max = entries_max
+        self._entries = 0
+        self._known: OrderedDict[str, tuple[Any, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: str) -> tuple[Any, ...] | None:
+        with self._lock:
+            if path in self._known:
+                self._known.move_to_end(path)
+            return self._known.get(path)
+
+    def put(self, path: str, entries: tuple[Any, ...]) -> None:
+        with self._lock:
+            before = self._known.pop(path, ())
+            self._known[path] = entries
+            self._entries += len(entries) + 1 - (len(before) + 1 if before else 0)
+            while self._entries > self._entries_max and self._known:
+                _, oldest = self._known.popitem(last=False)
+                self._entries -= len(oldest) + 1
+
+
+_CACHE = _Cache(CACHED_ENTRIES_MAX)
+_LIST_CACHE = _Cache(CACHED_ENTRIES_MAX)
+
+EMPTY_PARTITION = EMPTY_ROW

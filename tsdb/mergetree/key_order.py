@@ -49,7 +49,7 @@ def grouped_order(words: Words, then: Words = ()) -> tuple[npt.NDArray[np.int64]
     n = len(order)
     if n == 0:
         return order, np.zeros(1, np.int64)
-    new = np.zeros(n - 1, bool)
+    new = np.zeros(n - 1, np.bool_)
     for word in ordered:
         new |= word[1:] != word[:-1]
     return order, np.concatenate(([0], np.flatnonzero(new) + 1, [n]))
@@ -79,25 +79,49 @@ def count_at_most(words: Words, bound: tuple[int, ...]) -> int:
 
 def _sort(words: Words) -> tuple[npt.NDArray[np.int64], Words]:
     """The stable order and the words in that order."""
-    n = len(words[0])
-    if n < 2:
-        return np.arange(n), words
-    if len(words) > 1:
-        order = np.lexsort(words[::-1]).astype(np.int64, copy=False)
-        return order, tuple(word[order] for word in words)
-    word = words[0]
-    if bool(np.all(word[1:] >= word[:-1])):
-        return np.arange(n), words
-    # key and position in one integer: numpy sorts plain integers several times faster than it argsorts, and the
-    # result is stable
+    order, first = _sort_word(words[0])
+    if len(words) == 1:
+        return order, (first,)
+    _sort_ties(order, first, words[1:])
+    return order, tuple(word[order] for word in words)
+
+
+def _sort_word(word: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    n = len(word)
+    descents = int(np.count_nonzero(word[1:] < word[:-1]))
+    if descents == 0:
+        return np.arange(n), word
+    # key and position in one integer: numpy sorts plain integers several times faster than it argsorts, and the result
+    # is stable
     smallest, largest = int(word.min()), int(word.max())
     position_bits = (n - 1).bit_length()
     if (largest - smallest).bit_length() + position_bits <= 63:
         packed = ((word - np.int64(smallest)) << position_bits) | np.arange(n)
         packed.sort()
-        return packed & ((1 << position_bits) - 1), (packed >> position_bits,)
-    order = np.argsort(word, kind="stable")
-    return order, (word[order],)
+        ordered = packed >> position_bits
+        ordered += smallest
+        packed &= (1 << position_bits) - 1
+        return packed, ordered
+    if descents < n >> 10:  # a few sorted runs: merged by the stable sort in linear time
+        order = np.argsort(word, kind="stable")
+        return order, word[order]
+    order = np.argsort(word)  # three times faster than the stable one; equal words are put in order afterwards
+    ordered = word[order]
+    _sort_ties(order, ordered, ())
+    return order, ordered
+
+
+def _sort_ties(order: npt.NDArray[np.int64], first: npt.NDArray[np.int64], words: Words) -> None:
+    """Put rows with equal first words in order of the other words, then of position. first: the first words in `order`."""
+    equal = first[1:] == first[:-1]
+    if not equal.any():
+        return
+    tied = np.zeros(len(order), np.bool_)
+    tied[1:] |= equal
+    tied[:-1] |= equal
+    places = np.flatnonzero(tied)
+    rows = order[places]
+    order[places] = rows[np.lexsort((rows, *(word[rows] for word in words[::-1]), first[places]))]
 
 
 def _pack(words: list[list[npt.NDArray[np.int64]]]) -> list[list[npt.NDArray[np.int64]]]:

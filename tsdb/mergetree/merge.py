@@ -168,7 +168,7 @@ def kinds_of(rows: pa.Table) -> npt.NDArray[np.int8]:
 
 def is_add(kinds: npt.NDArray[np.int8]) -> Mask:
     """True for +I and +U."""
-    return (kinds == RowKind.INSERT) | (kinds == RowKind.UPDATE_AFTER)
+    return np.asarray((kinds == RowKind.INSERT) | (kinds == RowKind.UPDATE_AFTER))
 
 
 class MaskCache:

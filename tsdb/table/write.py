@@ -151,10 +151,8 @@ class TableWriter:
         if known is not None:
             return known
         table = self._table
-        if self._overwrite or self._mode is BucketMode.UNAWARE:
-            live, next_sequence = [], 0
-        else:
-            live, next_sequence = self._live.of(partition, bucket)
+        starts_anew = self._overwrite or self._mode is BucketMode.UNAWARE
+        live, next_sequence = ([], 0) if starts_anew else self._live.of(partition, bucket)
         directory = bucket_directory(table, partition, bucket)
         writer = DataWriter(table.file_io, directory, FileNames(), table.schema, table.options)
         made = BucketWriter(partition, bucket, self._plan, writer, column_reader(table, directory), live, next_sequence)

@@ -106,3 +106,14 @@ def test_sliced_columns():
         words = order_words([[pa.chunked_array([column])]])[0]
         values = column.to_pylist()
         assert stable_order(words).tolist() == sorted(range(10), key=lambda i: values[i])
+
+
+@pytest.mark.parametrize("spread", [3, 1000, 2**40, 2**62])
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_large_arrays_sort_stably(spread, columns):
+    rng = np.random.default_rng(4)
+    words = tuple(rng.integers(-spread, spread, 20_000) // (1 + 9 * i) for i in range(columns))
+    words = tuple(np.where(np.arange(20_000) % 3 == 0, word[0], word) for word in words)
+    assert np.array_equal(stable_order(words), np.lexsort(words[::-1]))
+    runs = (np.concatenate([np.sort(words[0][i::4]) for i in range(4)]),)
+    assert np.array_equal(stable_order(runs), np.argsort(runs[0], kind="stable"))

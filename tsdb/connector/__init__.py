@@ -1,1 +1,31 @@
-"""Connectors: tables that live outside the warehouse."""
+"""Connectors: tables that live outside the warehouse, by the value of the option `connector`."""
+
+from collections.abc import Mapping
+
+from tsdb.connector.connector import Connector, ConnectorTable
+from tsdb.connector.console import BlackholeConnector, PrintConnector
+from tsdb.connector.datagen import DatagenConnector
+from tsdb.connector.filesystem import FilesystemConnector
+from tsdb.errors import NotSupportedError, OptionError, nearest
+
+_ALL: tuple[Connector, ...] = (FilesystemConnector(), DatagenConnector(), PrintConnector(), BlackholeConnector())
+
+CONNECTORS: Mapping[str, Connector] = {connector.name: connector for connector in _ALL}
+
+_PLANNED = ("kafka", "upsert-kafka", "postgres-cdc", "mysql-cdc", "jdbc")
+
+
+def connector_of(table: ConnectorTable) -> Connector:
+    """The connector that the table's options name. Raises OptionError if there is none."""
+    word = table.options.get("connector", "")
+    connector = CONNECTORS.get(word)
+    if connector is not None:
+        return connector
+    known = ", ".join(f"'{name}'" for name in sorted(CONNECTORS))
+    if word in _PLANNED:
+        raise NotSupportedError(
+            f"table `{table.identifier}`: the connector '{word}' is not there yet; there are {known}"
+        )
+    raise OptionError(
+        f"table `{table.identifier}`: there is no connector '{word}'.{nearest(word, CONNECTORS)} There are {known}"
+    )

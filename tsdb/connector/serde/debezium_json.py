@@ -1,8 +1,8 @@
-"""The format `debezium-json`: change events of Debezium, with or without inline schemas, bare or captured with key and topic.
+"""The format `debezium-json`: change events of Debezium, with or without inline schemas, bare or with key and topic.
 
-r, c: a row comes. u: `before` leaves (null for PostgreSQL's REPLICA IDENTITY DEFAULT), `after` comes. d: `before` leaves;
-for REPLICA IDENTITY DEFAULT only its key is real. t: the table is emptied. Tombstones, transaction marks, schema changes,
-heartbeats and logical messages are no rows and are passed over.
+r, c: a row comes. u: `before` leaves (null for PostgreSQL's REPLICA IDENTITY DEFAULT), `after` comes. d: `before`
+leaves; for REPLICA IDENTITY DEFAULT only its key is real. t: the table is emptied. Tombstones, transaction marks,
+schema changes, heartbeats and logical messages are no rows and are passed over.
 With a declared primary key the changes are upserts by it; without one, whole old rows have to be in the messages.
 
 Source: Debezium's documentation; captures of Debezium 3.5 from PostgreSQL 15 and MariaDB 10.11.
@@ -10,6 +10,7 @@ Source: Debezium's documentation; captures of Debezium 3.5 from PostgreSQL 15 an
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +94,7 @@ class DebeziumDecoder:
         if len(lines) == 0:
             return None
         plan = self._plan(lines, group)
-        row = pa.struct(plan.read)
+        row: pa.DataType = pa.struct(plan.read)
         try:
             table = _read(lines, group.path, [*_HEADER, *_MARKS, pa.field("before", row), pa.field("after", row)])
         except json_block.PARSE_ERRORS:
@@ -105,7 +106,7 @@ class DebeziumDecoder:
 
     def _plan(self, lines: Lines, group: Messages) -> RowPlan:
         if group.schema is not None:
-            row = next((f for f in group.schema["fields"] if f["field"] == "after"), {})
+            row: Mapping[str, Any] = next((f for f in group.schema["fields"] if f["field"] == "after"), {})
             return plan_of_schema(row, self._schema)
         objects = json_block.sample(lines)
         for step in group.path:
@@ -160,7 +161,7 @@ class DebeziumSerde:
             "debezium-json.table.include",
             "string",
             None,
-            "Regular expression for the tables to read, matched whole with `table`, `schema.table` or `database.table`.",
+            "Regular expression for the tables to read: all of `table`, `schema.table` or `database.table`.",
         ),
         OptionSpec(
             "debezium-json.database.include",
@@ -223,11 +224,11 @@ def _ops(table: pa.Table) -> np.ndarray:
 
 
 def _valid(values: pa.Array) -> np.ndarray:
-    return values.is_valid().to_numpy(zero_copy_only=False)
+    return np.asarray(values.is_valid())
 
 
 def _mask(values: pa.Array) -> np.ndarray:
-    return pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return np.asarray(pc.fill_null(values, False))
 
 
 def _require(holds: np.ndarray, message: str) -> None:

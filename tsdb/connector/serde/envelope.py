@@ -41,7 +41,7 @@ def is_message(lines: Lines) -> np.ndarray:
     out = first != 0
     if b"null" in lines.data:
         out &= ~pc.match_substring_regex(lines.array(), _TOMBSTONE).to_numpy(zero_copy_only=False)
-    return out
+    return np.asarray(out)
 
 
 def messages(lines: Lines) -> Iterator[Messages]:

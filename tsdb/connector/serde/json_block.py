@@ -35,7 +35,7 @@ def read(lines: Lines, schema: pa.Schema) -> pa.Table:
         raise ValueError("the line is not a JSON object")
     if len(schema) == 0:
         schema = pa.schema([pa.field("", pa.int8())])
-    text = _bare_specials(lines.bytes(), schema)
+    text = _bare_specials(lines.raw(), schema)
     longest = int(np.diff(lines.starts).max())
     table = paj.read_json(
         pa.BufferReader(text),

@@ -15,7 +15,7 @@ from tsdb.connector.serde.serde import Change, Truncate
 
 
 def interleave(before: pa.Table, before_at: np.ndarray, after: pa.Table, after_at: np.ndarray) -> ChangeBatch:
-    """before[i] leaves and after[j] comes, in the order of the messages before_at[i], after_at[j]; leaving goes first."""
+    """before[i] leaves and after[j] comes, in the order of their messages, before_at[i] and after_at[j]."""
     order = np.argsort(np.concatenate([before_at * 2, after_at * 2 + 1]), kind="stable")
     weights = np.concatenate([np.full(len(before_at), -1, np.int64), np.ones(len(after_at), np.int64)])
     if len(before_at) == 0:

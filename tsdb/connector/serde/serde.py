@@ -70,7 +70,7 @@ class Lines:
         """Lines begin … end-1."""
         return Lines(self.data, self.starts[begin : end + 1])
 
-    def bytes(self) -> bytes:
+    def raw(self) -> bytes:
         """All lines as they are."""
         return self.data[int(self.starts[0]) : int(self.starts[-1])]
 

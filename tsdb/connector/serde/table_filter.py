@@ -11,7 +11,7 @@ from tsdb.errors import OptionError
 
 
 class TableFilter:
-    """The options `<format>.table.include` and `<format>.database.include`; without them, all messages are of one table.
+    """The options `<format>.table.include` and `<format>.database.include`; without them all messages have one table.
 
     Tables that are not filtered are compared with the first one seen: rows of two tables are never mixed by accident.
     """
@@ -37,7 +37,7 @@ class TableFilter:
             keep &= np.logical_or.reduce([_matches(t, self._tables) for t in texts])
         if self._databases is not None:
             keep &= _matches(names.database, self._databases)
-        return keep | pc.is_null(table).to_numpy(zero_copy_only=False)
+        return np.asarray(keep | np.asarray(pc.is_null(table)))
 
     def check(self, header: pa.Table) -> None:
         """Raises OptionError when an unfiltered log holds a second table."""
@@ -83,4 +83,4 @@ def _pattern(key: str, options: Mapping[str, str]) -> str | None:
 
 
 def _matches(texts: pa.Array, pattern: str) -> np.ndarray:
-    return pc.fill_null(pc.match_substring_regex(texts, pattern), False).to_numpy(zero_copy_only=False)
+    return np.asarray(pc.fill_null(pc.match_substring_regex(texts, pattern), False))

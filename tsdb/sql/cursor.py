@@ -207,8 +207,6 @@ class Cursor:
             parsed = self._parser._values_to_select(parsed)
         if not isinstance(parsed, exp.Query):
             self.error("expected a query")
-        for table in parsed.find_all(exp.Table):
-            self._claim_hint(table)
         return parsed
 
     def expression(self, what: str = "an expression") -> exp.Expr:
@@ -221,6 +219,8 @@ class Cursor:
         parsed = method(self._parser)
         if parsed is None:
             self.error(f"expected {what}")
+        for table in parsed.find_all(exp.Table):
+            self._claim_hint(table)
         return parsed
 
     def _claim_hint(self, table: exp.Table) -> None:

@@ -111,7 +111,9 @@ def _star_items(node: exp.Expr, found: list[Output], names: list[str], scope: Sc
     items: list[exp.Expr] = []
     for (source, column), name in zip(pairs, names, strict=True):
         merged = None if qualified else scope.merged.get(column.name)
-        reference = merged.copy() if merged is not None else exp.column(column.name, table=source.alias, quoted=True)
+        reference = (
+            merged.copy() if merged is not None else exp.column(column.name, table=source.qualifier, quoted=True)
+        )
         items.append(_named(reference, name))
     return items
 

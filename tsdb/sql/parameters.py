@@ -6,7 +6,6 @@ A value becomes a literal of its own SQL type in the tree, so it can never be re
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -114,10 +113,7 @@ def _integer(value: int) -> exp.Expr:
 
 
 def _double(value: float) -> exp.Expr:
-    if math.isfinite(value):
-        text = repr(abs(value))
-        return _signed(text if "e" in text else f"{text}e0", negative=math.copysign(1, value) < 0)
-    return _cast(str(value), "DOUBLE")
+    return _cast(repr(value), "DOUBLE")
 
 
 def _decimal(value: Decimal) -> exp.Expr:

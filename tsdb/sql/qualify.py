@@ -19,11 +19,12 @@ from typing import NoReturn
 import pyarrow as pa
 from sqlglot import exp
 
-from tsdb.errors import BindError, ColumnNotFound, nearest
+from tsdb.errors import BindError, ColumnNotFound, DatabaseError, NotSupportedError, nearest
 from tsdb.sql.output import name_outputs
 from tsdb.sql.scope import Failure, Output, Scope, Source, resolve
 from tsdb.sql.script import position_of
 from tsdb.sql.statements import Statement
+from tsdb.sql.unnest import is_lateral, unnest_join
 from tsdb.sql.using import merge_join
 
 SchemaOf = Callable[[exp.Table], pa.Schema | None]
@@ -131,13 +132,20 @@ class _Resolver:
         clause = select.args.get("from_")
         if clause is not None:
             self._relation(clause.this, scope, ctes)
-        for join in select.args.get("joins") or ():
+        for join in list(select.args.get("joins") or ()):
             self._join(join, scope, ctes)
         for lateral in select.args.get("laterals") or ():
             self._relation(lateral, scope, ctes)
 
     def _join(self, join: exp.Join, scope: Scope, ctes: Mapping[str, Columns]) -> None:
         before = len(scope.sources)
+        unnest = join.this.this if isinstance(join.this, exp.Lateral) else join.this
+        if isinstance(unnest, exp.Unnest) and is_lateral(unnest) and before:
+            self._visit_all(unnest.expressions, scope, ctes)
+            if unnest is not join.this and join.this.args.get("alias"):
+                unnest.set("alias", join.this.args["alias"])
+            unnest_join(join, unnest, scope, self.fail)
+            return
         self._relation(join.this, scope, ctes)
         if join.args.get("kind") in ("SEMI", "ANTI"):
             scope.sources[before:] = [replace(source, in_star=False) for source in scope.sources[before:]]
@@ -147,18 +155,20 @@ class _Resolver:
     def _relation(self, node: exp.Expr, scope: Scope, ctes: Mapping[str, Columns]) -> None:
         """Add what one item of FROM brings."""
         if isinstance(node, exp.Table):
-            scope.sources.append(self._table(node, scope, ctes))
+            scope.sources.append(replace(self._table(node, scope, ctes), relation=node))
         elif isinstance(node, exp.Subquery) and not isinstance(node.this, exp.Query):
             self._relation(node.this, scope, ctes)  # a join in parentheses
         elif isinstance(node, exp.Subquery):
             columns = self.query(node, ctes, scope.parent)
-            scope.sources.append(Source(node.alias or None, _renamed(columns, node)))
+            scope.sources.append(Source(node.alias or None, _renamed(columns, node), relation=node))
         elif isinstance(node, exp.Values):
             self._visit_all(node.expressions, Scope([], scope.parent), ctes)
             scope.sources.append(Source(node.alias or None, _values_columns(node)))
         elif isinstance(node, exp.Lateral) and isinstance(node.this, exp.Subquery):
             columns = self.query(node.this, ctes, scope)
             scope.sources.append(Source(node.alias or None, _renamed(columns, node)))
+        elif isinstance(node, exp.Lateral):
+            self.fail("LATERAL with a table function; LATERAL UNNEST(…) is supported", node, NotSupportedError)
         else:
             self._visit_all(list(node.iter_expressions()), scope, ctes)
             scope.sources.append(Source(node.alias or None, _named_columns(node)))
@@ -289,8 +299,8 @@ class _Resolver:
         if isinstance(found, Failure):
             self.fail(f"column `{node.name}` is in `{source.alias}` more than once; give the columns other names", node)
         node.meta["shown"] = found.shown
-        if source.alias and source.alias != node.table:
-            _rename(node.args["table"], source.alias)
+        if source.qualifier and source.qualifier != node.table:
+            _rename(node.args["table"], source.qualifier)
         node.set("db", None)
         if node.name != found.name:
             _rename(node.this, found.name)
@@ -345,7 +355,7 @@ class _Resolver:
             node.args["table"],
         )
 
-    def fail(self, message: str, node: exp.Expr, error: type[BindError] = BindError) -> NoReturn:
+    def fail(self, message: str, node: exp.Expr, error: type[DatabaseError] = BindError) -> NoReturn:
         """Stop, pointing at `node`."""
         raise error(message, position=position_of(node, self.statement))
 

@@ -33,6 +33,15 @@ class Source:
     database: str | None = None
     hidden: frozenset[str] = frozenset()
     in_star: bool = True
+    inside: str | None = None
+    """The alias that holds these columns in the SQL, when it is not `alias` (unnested arrays)."""
+    relation: exp.Expr | None = field(default=None, compare=False)
+    """The node in FROM."""
+
+    @property
+    def qualifier(self) -> str | None:
+        """What to write before a column of this source."""
+        return self.inside or self.alias
 
 
 class Failure(Enum):

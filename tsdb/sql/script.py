@@ -81,6 +81,18 @@ def split(script: str) -> list[StatementTokens]:
     return [statement for statement in statements if statement.tokens]
 
 
+def normalized(text: str) -> str:
+    """`text` without comments, with single spaces and upper-case keywords: equal when only the layout differs."""
+    words = []
+    for token in tokenize(text):
+        if token.token_type is TokenType.HINT and not _OPTIONS_HINT.match(text, token.start):
+            continue
+        written = text[token.start : token.end + 1]
+        is_name = token.token_type in (TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.HINT)
+        words.append(written if is_name else " ".join(written.upper().split()))
+    return " ".join(words)
+
+
 def _inside_statement_set(tokens: list[Token]) -> bool:
     """EXECUTE STATEMENT SET BEGIN … END holds statements with their own `;`."""
     words = [token.text.upper() for token in tokens[:4]]

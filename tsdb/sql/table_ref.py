@@ -6,12 +6,12 @@ OF 3 | 'tag'` all become dynamic options of that one reference. A time without a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from sqlglot import exp
 
-from tsdb.errors import NotSupportedError, ProgrammingError, TableNotFound, nearest
+from tsdb.errors import Error, NotSupportedError, ProgrammingError, TableNotFound, nearest
 from tsdb.sql.script import position_of
 from tsdb.sql.statements import Statement, TableName
 
@@ -21,18 +21,42 @@ def references(query: exp.Expr) -> list[exp.Table]:
     return list(_references(query, frozenset()))
 
 
-def _references(node: exp.Expr, names: frozenset[str]) -> Iterator[exp.Table]:
-    if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier) and not _is_cte(node, names):
-        yield node
-    clause = node.args.get("with_")
-    if isinstance(clause, exp.With):
-        for expression in clause.expressions:
-            inner = names | {expression.alias.lower()} if clause.args.get("recursive") else names
-            yield from _references(expression.this, inner)
-            names = names | {expression.alias.lower()}
-    for child in node.iter_expressions():
-        if child is not clause:
-            yield from _references(child, names)
+def inline_view(table: exp.Table, query: exp.Query, columns: Sequence[str] | None, database: str) -> exp.Subquery:
+    """Put the query of a view in the place of a reference to it; the derived table is returned.
+
+    The tables of the view without a database are those of `database`, whatever the query around it calls its own
+    expressions. Places are forgotten, because they are places in another text.
+    """
+    body = query.copy()
+    for reference in references(body):
+        if not reference.args.get("db"):
+            reference.set("db", exp.to_identifier(database, quoted=True))
+    for node in body.walk():
+        node.meta.pop("start", None)
+    alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
+    if columns and not alias.columns:
+        alias.set("columns", [exp.to_identifier(column, quoted=True) for column in columns])
+    derived = exp.Subquery(this=body, alias=alias, joins=table.args.get("joins"))
+    if table.parent is not None:
+        table.replace(derived)
+    return derived
+
+
+def _references(root: exp.Expr, names: frozenset[str]) -> Iterator[exp.Table]:
+    pending: list[tuple[exp.Expr, frozenset[str]]] = [(root, names)]
+    while pending:
+        node, visible = pending.pop()
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier) and not _is_cte(node, visible):
+            yield node
+        children: list[tuple[exp.Expr, frozenset[str]]] = []
+        clause = node.args.get("with_")
+        if isinstance(clause, exp.With):
+            for expression in clause.expressions:
+                name = frozenset((expression.alias.lower(),))
+                children.append((expression.this, visible | name if clause.args.get("recursive") else visible))
+                visible |= name
+        children += [(child, visible) for child in node.iter_expressions() if child is not clause]
+        pending.extend(reversed(children))
 
 
 def _is_cte(table: exp.Table, names: frozenset[str]) -> bool:
@@ -45,12 +69,16 @@ def table_name(table: exp.Table) -> TableName:
     return TableName(tuple(part.name for part in table.parts), start)
 
 
-def table_options(table: exp.Table) -> dict[str, str]:
+def table_options(table: exp.Table, statement: Statement | None = None) -> dict[str, str]:
     """The dynamic options of this reference, from its hint and its version clause."""
     options = dict(table.meta.get("options", {}))
     version = table.args.get("version")
     if isinstance(version, exp.Version):
-        options |= _version_options(version)
+        try:
+            options |= _version_options(version)
+        except Error as error:
+            error.position = position_of(table, statement)
+            raise
     return options
 
 

@@ -133,6 +133,8 @@ class DataFusion(Dialect):
         def cast_sql(self, expression: exp.Cast, safe_prefix: str | None = None) -> str:
             """A cast to a type with a zone names the zone: UTC, as our tables have it."""
             target = expression.args["to"]
+            if target.this is DT.TIMESTAMP and not target.expressions and _nanoseconds(expression.this):
+                return f"CAST({self.sql(expression, 'this')} AS TIMESTAMP(9))"
             if safe_prefix is None and target.this in (DT.TIMESTAMPLTZ, DT.TIMESTAMPTZ):
                 unit = _ARROW_UNITS[_arrow_precision([self.sql(argument) for argument in target.expressions])]
                 return f"arrow_cast({self.sql(expression, 'this')}, 'Timestamp({unit}, Some(\"UTC\"))')"
@@ -164,6 +166,11 @@ def _arrow_precision(arguments: list[str]) -> int:
     """The precision that gives the Arrow unit of our TIMESTAMP(p): ms up to 3, µs up to 6, else ns."""
     precision = int(arguments[0]) if arguments else 6
     return 3 if precision <= 3 else 6 if precision <= 6 else 9
+
+
+def _nanoseconds(node: exp.Expr) -> bool:
+    """A literal with more than six digits of seconds."""
+    return isinstance(node, exp.Literal) and node.is_string and len(node.name.partition(".")[2]) > 6
 
 
 def _interval_range(text: str, span: exp.IntervalSpan) -> str:

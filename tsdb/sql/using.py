@@ -60,7 +60,7 @@ def _reference(side: Scope, column: Output) -> exp.Expr:
     if column.name in side.merged:
         return side.merged[column.name].copy()
     holder = next(source for source in side.sources if _shows(source, column))
-    reference: exp.Expr = exp.column(column.name, table=holder.alias, quoted=True)
+    reference: exp.Expr = exp.column(column.name, table=holder.qualifier, quoted=True)
     return reference
 
 

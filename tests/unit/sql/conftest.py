@@ -26,6 +26,13 @@ TABLES = {
     "customers": pa.table({"Name": ["ann", "cid"], "city": ["Rome", "Oslo"]}),
     "l": pa.table({"k": pa.array([1, 1, 1, 2, None], pa.int64()), "v": ["a", "a", "b", "c", "n"]}),
     "r": pa.table({"k": pa.array([1, 3, None], pa.int64()), "w": ["A", "C", "N"]}),
+    "deep": pa.table(
+        {
+            "id": [1],
+            "items": pa.array([[{"p": 1, "q": "a"}, {"p": 2, "q": "b"}]]),
+            "m": pa.array([[("k", 7)]], pa.map_(pa.string(), pa.int64())),
+        }
+    ),
     "nested": pa.table({"id": [1], "S": pa.array([{"Inner": 5}])}),
 }
 

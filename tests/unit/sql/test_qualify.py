@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from tsdb.errors import BindError, ColumnNotFound, Error, TableNotFound
+from tsdb.errors import BindError, ColumnNotFound, Error, ProgrammingError, TableNotFound
 from tsdb.sql.parser import parse_one
 from tsdb.sql.qualify import qualify_expression
 from tsdb.sql.statements import Delete, Select
-from tsdb.sql.table_ref import bind_reference, references, table_options
+from tsdb.sql.table_ref import bind_reference, inline_view, references, table_options
 from tsdb.sql.unparse import to_datafusion
 
 from .conftest import TABLES, Bind, Rows
@@ -160,3 +160,58 @@ def test_an_expression_over_one_table() -> None:
     assert to_datafusion(resolved) == """"orders"."id" = 1 AND "Customer" = 'x'"""
     with pytest.raises(ColumnNotFound, match="nope"):
         qualify_expression(parse_one("DELETE FROM orders WHERE nope = 1").where, TABLES["orders"].schema)  # type: ignore[attr-defined]
+
+
+UNNESTS: dict[str, list[tuple[Any, ...]]] = {
+    "SELECT id, x FROM orders CROSS JOIN UNNEST(tags) AS u (x)": [(1, "x"), (1, "y"), (4, "z")],
+    "SELECT o.ID, u.X FROM orders AS o, UNNEST(o.Tags) AS u (x) WHERE U.x <> 'y'": [(1, "x"), (4, "z")],
+    "SELECT id, tag FROM orders LEFT JOIN UNNEST(tags) AS tag ON TRUE": [
+        (1, "x"),
+        (1, "y"),
+        (2, None),
+        (3, None),
+        (4, "z"),
+    ],
+    "SELECT id, x, n FROM orders CROSS JOIN UNNEST(tags) WITH ORDINALITY AS u (x, n)": [
+        (1, "x", 1),
+        (1, "y", 2),
+        (4, "z", 1),
+    ],
+    "SELECT orders.id, u.* FROM orders CROSS JOIN UNNEST(tags) AS u (id) ORDER BY 2": [(1, "x"), (1, "y"), (4, "z")],
+    "SELECT c.city, COUNT(*) FROM customers c JOIN orders o ON c.name = o.customer "
+    "CROSS JOIN LATERAL UNNEST(o.tags) AS u (x) GROUP BY c.city": [("Rome", 2)],
+    "SELECT u.a, v.b FROM orders CROSS JOIN UNNEST(tags) AS u (a) CROSS JOIN UNNEST(tags) AS v (b) WHERE id = 1": [
+        ("x", "x"),
+        ("x", "y"),
+        ("y", "x"),
+        ("y", "y"),
+    ],
+    "SELECT u.q, id FROM deep CROSS JOIN UNNEST(items) AS u (p, q)": [("a", 1), ("b", 1)],
+    "SELECT key, value FROM deep CROSS JOIN UNNEST(m)": [("k", 7)],
+    "SELECT x FROM UNNEST(ARRAY[1, 2]) AS u (x)": [(1,), (2,)],
+}
+
+
+@pytest.mark.parametrize(("sql", "expected"), UNNESTS.items(), ids=list(UNNESTS))
+def test_unnest_in_from(rows: Rows, sql: str, expected: list[tuple[Any, ...]]) -> None:
+    assert rows(sql) == sorted(expected, key=repr)
+
+
+def test_a_view_is_inlined_under_its_own_database(bind: Bind) -> None:
+    outer = parse_one("WITH t AS (SELECT 1 AS x) SELECT v.y FROM v JOIN t ON TRUE")
+    view = parse_one("SELECT x FROM t")
+    assert isinstance(outer, Select) and isinstance(view, Select)
+    (table,) = references(outer.query)
+    inline_view(table, view.query, ("y",), "d")
+    assert to_datafusion(outer.query) == (
+        'WITH "t" AS (SELECT 1 AS "x") SELECT "v"."y" FROM (SELECT "x" FROM "d"."t") AS "v"("y") JOIN "t" ON TRUE'
+    )
+    assert [reference.sql() for reference in references(outer.query)] == ['"d".t']
+
+
+def test_long_and_deep_statements(bind: Bind) -> None:
+    terms = " OR ".join(f"k = {i}" for i in range(3000))
+    assert bind(f"SELECT k FROM l WHERE {terms}").sql.count(" OR ") == 2999
+    assert bind("SELECT " + " + ".join(["k"] * 1000) + " AS s FROM l").names == ("s",)
+    with pytest.raises(ProgrammingError, match="nested too deeply"):
+        bind("SELECT " + "(" * 2000 + "1" + ")" * 2000)

@@ -6,6 +6,7 @@ from sqlglot import exp
 from tsdb.data_types import parse_type
 from tsdb.errors import NotSupportedError, Position, SqlSyntaxError
 from tsdb.sql.parser import parse_one, parse_script
+from tsdb.sql.script import normalized
 from tsdb.sql.statements import (
     AddColumn,
     AlterTable,
@@ -221,6 +222,13 @@ def test_script_is_cut_at_semicolons_only_outside_of_strings_names_and_comments(
     assert [statement.text for statement in statements] == ["SELECT ';' AS `a;b`", "SELECT 2", 'SELECT "x;y" FROM t']
     assert [(s.position.line, s.position.column) for s in statements] == [(1, 1), (2, 18), (3, 3)]
     assert parse_script(" ; -- nothing\n") == []
+
+
+def test_normalized_text_forgets_layout_only() -> None:
+    first = normalized("insert into t\n  -- why\n  select 'A  b', x /* y */ from s /*+ OPTIONS('a'='b') */")
+    assert first == "INSERT INTO t SELECT 'A  b' , x FROM s /*+ OPTIONS('a'='b') */"
+    assert normalized("INSERT INTO t SELECT 'A  b', x FROM s /*+ OPTIONS('a'='b') */") == first
+    assert normalized("INSERT INTO t SELECT 'a  b', x FROM s") != first
 
 
 def test_system_tables_keep_their_suffix() -> None:

@@ -14,7 +14,7 @@ __all__ = ["FileIO", "FileStatus", "LocalFileIO", "Storage", "open_warehouse"]
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """An open warehouse: its files, its root (no trailing slash), and the temporary directory to remove at close, if any."""
+    """An open warehouse: its files, its root (no trailing slash), and the temporary directory to remove at close."""
 
     file_io: FileIO
     root: str

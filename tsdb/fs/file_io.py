@@ -1,6 +1,6 @@
 """Files as tsdb sees them: whole small files, streams of large ones, and one atomic step.
 
-`FileIO.try_create` is the step on which every commit rests: of any number of callers with one path, exactly one gets True.
+`FileIO.try_create` is the step every commit rests on: of any number of callers with one path, exactly one gets True.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if the name is taken."""
+"""Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if it is there."""
 
 import os
 import shutil

@@ -68,7 +68,8 @@ class DataWriter:
         """One file with all of the rows, which are not empty."""
         name = self.names.new_changelog_file() if changelog else self.names.new_data_file()
         path = f"{self.directory}/{name}"
-        physical = physical_schema(self.schema)
+        key = self.schema.trimmed_primary_keys if self.schema.primary_keys else ()
+        physical = physical_schema(self.schema.fields, key, thin=self.options.flag("data-file.thin-mode"))
         seen = _Seen(self.schema)
 
         def batches() -> Iterator[pa.RecordBatch]:
@@ -146,11 +147,17 @@ class _Seen:
 
 
 def _extremes(column: pa.ChunkedArray) -> pa.Array:
-    """Two rows that have the smallest and the largest value of the column, or nulls where its type has no order."""
+    """Two rows that have the smallest and the largest value of the column, or nulls where they could not bound it.
+
+    They cannot for types without order, and not where there is NaN or an infinity: engines disagree on its place.
+    """
     kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
         return pa.nulls(2, kind)
-    return pa.array([value.as_py() for value in pc.min_max(column).values()], kind)
+    if pa.types.is_floating(kind) and not pc.all(pc.is_finite(column)).as_py() and column.null_count < len(column):
+        return pa.nulls(2, kind)
+    low, high = pc.min_max(column).values()
+    return pa.concat_arrays([pa.array([low], kind), pa.array([high], kind)])
 
 
 def _with_nulls(stats: SimpleStats, nulls: dict[str, int], names: Sequence[str]) -> SimpleStats:

@@ -32,7 +32,8 @@ def read_records(file_io: FileIO, path: str, what: str, decode: Callable[[Record
     except FileNotFoundError as err:
         raise CorruptFile(f"{what} {path} is missing") from err
     try:
-        return [decode(record) for record in fastavro.reader(io.BytesIO(data)) if record is not None]
+        records: Iterable[Any] = fastavro.reader(io.BytesIO(data))
+        return [decode(record) for record in records if record is not None]
     except Exception as err:  # fastavro raises whatever a damaged byte leads to; all of it means the same here
         raise CorruptFile(f"{what} {path} cannot be read: {type(err).__name__}: {err}") from err
 

@@ -23,7 +23,7 @@ from tsdb.data_types import DataType, TypeRoot, to_arrow
 from tsdb.errors import NotSupportedError
 
 UInt64 = npt.NDArray[np.uint64]
-Column = pa.Array | pa.ChunkedArray
+Column = Any  # pa.Array or pa.ChunkedArray
 _SHORT_MAX = 7
 _STRINGS = (TypeRoot.CHAR, TypeRoot.VARCHAR, TypeRoot.BINARY, TypeRoot.VARBINARY)
 _TIMESTAMPS = (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ)
@@ -34,8 +34,8 @@ class _Field:
     """One column ready to be laid out. slots: the 8-byte slot (0 where NULL); the rest only for a variable part.
 
     sizes: bytes of the variable part of each row (0: none), before padding. low: what goes into the lower half of the
-    slot beside the offset. reserved: the slot has its offset also where the row is NULL. fill(buffer, at): writes the parts of the
-    rows with sizes > 0 to the byte positions `at`.
+    slot beside the offset; a part that is reserved also for NULL has its size there too. fill(buffer, at): writes the
+    parts of the rows with sizes > 0 to the byte positions `at`.
     """
 
     nulls: npt.NDArray[np.bool_]
@@ -46,7 +46,7 @@ class _Field:
 
 
 def hash_rows(columns: Sequence[Column], types: Sequence[DataType]) -> npt.NDArray[np.int32]:
-    """The Murmur3 hash (seed 42) of the BinaryRow of each row. columns: all of one length n; returns int32, length n."""
+    """The Murmur3 hash (seed 42) of the BinaryRow of each row. columns: of one length n; returns int32, length n."""
     fields = [_field(_whole(c), t) for c, t in zip(columns, types, strict=True)]
     if all(f.sizes is None for f in fields):
         return _hash_fixed(fields)
@@ -75,7 +75,10 @@ def encode_row(values: Sequence[Any], types: Sequence[DataType]) -> bytes:
 
 
 def decode_row(data: bytes, types: Sequence[DataType]) -> tuple[Any, ...]:
-    """The Python values of a serialized BinaryRow (timestamps in microseconds; LTZ in UTC). Raises ValueError if it is none."""
+    """The Python values of a serialized BinaryRow (timestamps in microseconds; LTZ in UTC).
+
+    Raises ValueError if it is none.
+    """
     if len(data) < 12 or struct.unpack_from(">i", data)[0] != len(types):
         raise ValueError(f"not a row of {len(types)} fields: {data[:16].hex()}")
     row = memoryview(data)[4:]

@@ -12,7 +12,7 @@ EMPTY_ROW = bytes(12)
 
 @dataclass(frozen=True, slots=True)
 class SimpleStats:
-    """Statistics of columns: serialized BinaryRows of the smallest and largest values, and null counts (None: unknown)."""
+    """Statistics of columns: BinaryRows of the smallest and largest values, and null counts (None: unknown)."""
 
     min_values: bytes
     max_values: bytes

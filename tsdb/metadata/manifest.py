@@ -1,6 +1,6 @@
 """Manifests and manifest lists: which files were added and deleted, and which manifests a snapshot consists of.
 
-Table state = fold of base list ∪ delta list, in order. Entries are identified by (partition, bucket, level, file name,
+Table state = fold of base list then delta list, in order. Entries are identified by (partition, bucket, level, file name,
 extra files, embedded index, external path). Files never change, so what was read is kept, by path, within a budget.
 Source: Paimon, `ManifestEntry`, `ManifestFileMeta`; Avro as Paimon Java 1.4.2 writes it.
 """
@@ -28,7 +28,7 @@ Identity = tuple[bytes, int, int, str, tuple[str, ...], bytes | None, str | None
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """A file added (kind ADD) or deleted (kind DELETE). partition: serialized BinaryRow. total_buckets: -1 without buckets."""
+    """A file added (kind ADD) or deleted (kind DELETE). partition: a BinaryRow. total_buckets: -1 without buckets."""
 
     kind: int
     partition: bytes
@@ -65,7 +65,8 @@ class ManifestFileMeta:
 
 def _stats_type(name: str) -> dict[str, Any]:
     counts = {"type": "array", "items": ["null", "long"]}
-    return record(name, member("_MIN_VALUES", "bytes"), member("_MAX_VALUES", "bytes"), optional("_NULL_COUNTS", counts))
+    low, high = member("_MIN_VALUES", "bytes"), member("_MAX_VALUES", "bytes")
+    return record(name, low, high, optional("_NULL_COUNTS", counts))
 
 
 _FILE_TYPE = record(
@@ -264,7 +265,7 @@ def _list_record(meta: ManifestFileMeta) -> dict[str, Any]:
 
 
 def _list_meta(spec: dict[str, Any]) -> ManifestFileMeta:
-    plain = {attribute: spec.get(name) for name, attribute in _PLAIN_LIST.items()}
+    plain: dict[str, Any] = {attribute: spec.get(name) for name, attribute in _PLAIN_LIST.items()}
     return ManifestFileMeta(**plain, partition_stats=_stats(spec["_PARTITION_STATS"]))
 
 

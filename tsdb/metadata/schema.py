@@ -52,7 +52,7 @@ class TableSchema:
 
     @staticmethod
     def from_json(text: str | bytes) -> "TableSchema":
-        """The schema of a file's text; unknown keys are ignored. Raises KeyError, TypeError or ValueError if it is none."""
+        """The schema of a file's text; unknown keys are ignored. Raises KeyError, TypeError or ValueError."""
         spec = json.loads(text)
         version = spec.get("version", 1)
         options = dict(spec.get("options") or {})

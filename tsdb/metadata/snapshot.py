@@ -62,7 +62,7 @@ class Snapshot:
 
     @staticmethod
     def from_json(text: str | bytes) -> "Snapshot":
-        """The snapshot of a file's text; unknown keys are ignored. Raises KeyError, TypeError or ValueError if it is none."""
+        """The snapshot of a file's text; unknown keys are ignored. Raises TypeError or ValueError if it is none."""
         spec: dict[str, Any] = json.loads(text)
         known = {name: spec[_camel(name)] for name in _JSON_ORDER if _camel(name) in spec}
         missing = [_camel(name) for name in _REQUIRED if name not in known]
@@ -169,7 +169,7 @@ class SnapshotManager:
         return best
 
     def try_commit(self, snapshot: Snapshot) -> bool:
-        """Publish the snapshot under its id; False if another has it. The hints follow, as far as they can be written."""
+        """Publish the snapshot under its id; False if another has it. The hints follow if they can be written."""
         if not self._file_io.try_create(self.path(snapshot.id), snapshot.to_json().encode()):
             return False
         self.write_hint("LATEST", snapshot.id)
@@ -194,4 +194,5 @@ class SnapshotManager:
     def _not_found(self, snapshot_id: int) -> SnapshotNotFound:
         ids = self.ids()
         there = f"snapshots {ids[0]} to {ids[-1]} are there" if ids else "the table has no snapshot"
-        return SnapshotNotFound(f"snapshot {snapshot_id} of {self._directory.removesuffix('/snapshot')} not found; {there}")
+        table = self._directory.removesuffix("/snapshot")
+        return SnapshotNotFound(f"snapshot {snapshot_id} of {table} not found; {there}")

@@ -1,0 +1,167 @@
+"""Parquet data files: written as Paimon's readers want them, read batch by batch.
+
+Written: zstd level 1, field ids at every level, decimals as integers where they fit, INT96 iff a timestamp has more
+than six digits, no Arrow schema. Columns are matched by name when read.
+Source: Paimon, `ParquetSchemaConverter`, `SpecialFields`; checked against files written by Paimon Java.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tsdb.data_types import DataField, DataType, TypeRoot, to_arrow
+from tsdb.errors import CorruptFile
+from tsdb.fs.file_io import FileIO
+from tsdb.options import TableOptions
+
+KEY_PREFIX = "_KEY_"
+SEQUENCE_NUMBER, VALUE_KIND = "_SEQUENCE_NUMBER", "_VALUE_KIND"
+_KEY_ID_BASE = 1073741823
+_SEQUENCE_NUMBER_ID, _VALUE_KIND_ID = 2147483646, 2147483645
+_STRUCTURED_ID_BASE, _DEPTH_MAX = 536870911, 1024
+_FIELD_ID = b"PARQUET:field_id"
+
+ROW_GROUP_ROWS = 1 << 20
+BATCH_ROWS = 1 << 16
+_DICTIONARY_SAMPLE = 1 << 16
+_DICTIONARY_RATIO = 0.25  # a column whose first rows have more distinct values than this share is written plain
+
+
+def physical_schema(fields: Sequence[DataField], key: Sequence[str], *, thin: bool = False) -> pa.Schema:
+    """The columns of a data file, with field ids. key: the trimmed primary key; () for an append table."""
+    columns = [_arrow_field(f.name, f.type, f.id) for f in fields]
+    if not key:
+        return pa.schema(columns)
+    by_name = {f.name: f for f in fields}
+    keys = [_arrow_field(KEY_PREFIX + k, by_name[k].type, _KEY_ID_BASE + by_name[k].id) for k in key]
+    system = [
+        pa.field(SEQUENCE_NUMBER, pa.int64(), False, _id_metadata(_SEQUENCE_NUMBER_ID)),
+        pa.field(VALUE_KIND, pa.int8(), False, _id_metadata(_VALUE_KIND_ID)),
+    ]
+    return pa.schema([*([] if thin else keys), *system, *columns])
+
+
+def _id_metadata(field_id: int) -> dict[bytes, bytes]:
+    return {_FIELD_ID: str(field_id).encode()}
+
+
+def _arrow_field(name: str, kind: DataType, field_id: int) -> pa.Field:
+    return pa.field(name, _arrow_type(kind, field_id, 1), kind.nullable, _id_metadata(field_id))
+
+
+def _arrow_type(kind: DataType, owner_id: int, depth: int) -> pa.DataType:
+    """The Arrow type with ids for nested fields. owner_id: id of the column or ROW field; depth: from 1, below it."""
+    element_id = _STRUCTURED_ID_BASE + owner_id * _DEPTH_MAX + depth
+    key_id = _STRUCTURED_ID_BASE - owner_id * _DEPTH_MAX - depth
+    match kind.root:
+        case TypeRoot.ARRAY:
+            return pa.list_(_nested("element", kind.element, element_id, owner_id, depth))
+        case TypeRoot.MAP:
+            assert kind.key is not None
+            key = _nested("key", kind.key.with_nullable(False), key_id, owner_id, depth)
+            return pa.map_(key, _nested("value", kind.value, element_id, owner_id, depth))
+        case TypeRoot.MULTISET:
+            assert kind.element is not None
+            key = _nested("key", kind.element.with_nullable(False), key_id, owner_id, depth)
+            return pa.map_(key, pa.field("value", pa.int32(), False, _id_metadata(element_id)))
+        case TypeRoot.ROW:
+            return pa.struct([_arrow_field(f.name, f.type, f.id) for f in kind.fields])
+    return to_arrow(kind)
+
+
+def _nested(name: str, kind: DataType | None, field_id: int, owner_id: int, depth: int) -> pa.Field:
+    assert kind is not None
+    return pa.field(name, _arrow_type(kind, owner_id, depth + 1), kind.nullable, _id_metadata(field_id))
+
+
+def write_parquet(
+    file_io: FileIO, path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, options: TableOptions
+) -> int:
+    """A new file of the batches, which have the columns of `schema`; returns its size in bytes.
+
+    On an exception the file may be there in part: the caller deletes it.
+    """
+    with file_io.open_output(path) as sink:
+        writer: pq.ParquetWriter | None = None
+        try:
+            for group in _row_groups(batches):
+                if writer is None:
+                    writer = pq.ParquetWriter(sink, schema, **_settings(schema, options, group))
+                writer.write_table(group.cast(schema) if group.schema != schema else group, ROW_GROUP_ROWS)
+            if writer is None:
+                writer = pq.ParquetWriter(sink, schema, **_settings(schema, options, schema.empty_table()))
+        finally:
+            if writer is not None:
+                writer.close()
+        return int(sink.tell())
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The batches as tables of about one row group each."""
+    pending: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        pending.append(batch)
+        rows += batch.num_rows
+        if rows >= ROW_GROUP_ROWS:
+            yield pa.Table.from_batches(pending)
+            pending, rows = [], 0
+    if pending:
+        yield pa.Table.from_batches(pending)
+
+
+def _settings(schema: pa.Schema, options: TableOptions, sample: pa.Table) -> dict[str, Any]:
+    codec = (options.get("file.compression") or "zstd").lower()
+    level = options.integer("file.compression.zstd-level") if codec == "zstd" else None
+    has_nanos = any(pa.types.is_timestamp(f.type) and f.type.unit == "ns" for f in schema)
+    return {
+        "compression": codec,
+        "compression_level": level,
+        "use_dictionary": _dictionary_columns(schema, sample),
+        "store_schema": False,
+        "store_decimal_as_integer": True,
+        "use_deprecated_int96_timestamps": has_nanos,
+        "version": "2.6",
+        "write_statistics": True,
+    }
+
+
+def _dictionary_columns(schema: pa.Schema, sample: pa.Table) -> list[str]:
+    """Columns that repeat themselves: a dictionary of distinct values would be built only to be thrown away."""
+    kept = []
+    for i, field in enumerate(schema):
+        nested = pa.types.is_nested(field.type)
+        if nested or pa.types.is_boolean(field.type) or field.name == SEQUENCE_NUMBER or sample.num_columns <= i:
+            continue
+        head = sample.column(i).slice(0, _DICTIONARY_SAMPLE)
+        if len(head) and len(head.unique()) <= max(1024, _DICTIONARY_RATIO * len(head)):
+            kept.append(field.name)
+    return kept
+
+
+def open_parquet(file_io: FileIO, path: str) -> pq.ParquetFile:
+    """An open file; close it. Raises CorruptFile naming it."""
+    try:
+        return pq.ParquetFile(file_io.open_input(path))
+    except FileNotFoundError as err:
+        raise CorruptFile(f"data file {path} is missing") from err
+    except (pa.ArrowException, OSError) as err:
+        raise CorruptFile(f"data file {path} cannot be read: {err}") from err
+
+
+def read_batches(
+    file_io: FileIO, path: str, columns: Sequence[str] | None = None, *, row_groups: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows in order, in batches, with the named columns (all if None) in that order.
+
+    Raises CorruptFile naming the file.
+    """
+    with open_parquet(file_io, path) as file:
+        names = list(file.schema_arrow.names) if columns is None else list(columns)
+        try:
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=row_groups, columns=names, use_threads=False):
+                yield batch.select(names)
+        except (pa.ArrowException, OSError) as err:
+            raise CorruptFile(f"data file {path} cannot be read: {err}") from err

@@ -1,0 +1,83 @@
+"""Statistics of columns: smallest and largest value and the number of NULLs, as manifests keep them to prune files.
+
+Long strings are cut to 16 characters, the largest rounded up so that it still bounds; binary and nested columns have
+none.
+Source: Paimon, `SimpleStatsCollector` in mode `truncate(16)`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsdb.data_types import DataField, TypeRoot, to_arrow
+from tsdb.metadata.binary_row import decode_row, encode_rows
+from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta, SimpleStats
+from tsdb.metadata.schema import TableSchema
+
+TRUNCATE_LENGTH = 16
+Range = tuple[Any, Any, int | None]  # smallest, largest (None: unknown or all NULL), number of NULLs (None: unknown)
+
+_NESTED = (TypeRoot.ARRAY, TypeRoot.MAP, TypeRoot.MULTISET, TypeRoot.ROW, TypeRoot.VARIANT, TypeRoot.BLOB)
+_BINARY = (TypeRoot.BINARY, TypeRoot.VARBINARY)
+_MAX_CHAR = 0x10FFFF
+
+
+def compute_stats(
+    rows: pa.Table | pa.RecordBatch, fields: Sequence[DataField], *, truncate: bool = True
+) -> tuple[SimpleStats, tuple[str, ...] | None]:
+    """The statistics of the columns, and the names they are of (None: of all fields in order)."""
+    kept = [f for f in fields if f.type.root not in _NESTED]
+    if not kept:
+        return EMPTY_STATS, () if fields else None
+    low, high, nulls = [], [], []
+    for field in kept:
+        column = rows.column(field.name)
+        smallest, largest = _extremes(column, field, truncate)
+        kind = to_arrow(field.type)
+        low.append(pa.array([smallest], kind))
+        high.append(pa.array([largest], kind))
+        nulls.append(column.null_count)
+    types = [f.type for f in kept]
+    stats = SimpleStats(encode_rows(low, types)[0], encode_rows(high, types)[0], tuple(nulls))
+    return stats, None if len(kept) == len(fields) else tuple(f.name for f in kept)
+
+
+def _extremes(column: pa.ChunkedArray | pa.Array, field: DataField, truncate: bool) -> tuple[Any, Any]:
+    root = field.type.root
+    wide_timestamp = root in (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ) and field.type.precision > 6
+    if root in _BINARY or wide_timestamp:
+        return None, None
+    if root in (TypeRoot.FLOAT, TypeRoot.DOUBLE) and pc.any(pc.is_nan(column)).as_py():
+        return None, None  # NaN has no place between a smallest and a largest value
+    low, high = pc.min_max(column).values()
+    if root not in (TypeRoot.CHAR, TypeRoot.VARCHAR) or not truncate or not low.is_valid:
+        return low, high
+    largest = _truncated_up(high.as_py())
+    return (None, None) if largest is None else (low.as_py()[:TRUNCATE_LENGTH], largest)
+
+
+def _truncated_up(text: str) -> str | None:
+    """The shortest string that bounds `text` from above within the length; None if there is none."""
+    if len(text) <= TRUNCATE_LENGTH:
+        return text
+    cut = text[:TRUNCATE_LENGTH]
+    for i in range(len(cut) - 1, -1, -1):
+        following = ord(cut[i]) + 1
+        if 0xD800 <= following <= 0xDFFF:
+            following = 0xE000
+        if following <= _MAX_CHAR:
+            return cut[:i] + chr(following)
+    return None
+
+
+def column_ranges(file: DataFileMeta, schema: TableSchema) -> Mapping[str, Range]:
+    """What a file's statistics say of its columns, by their names then. schema: the one it was written with."""
+    names = schema.names if file.value_stats_cols is None else file.value_stats_cols
+    stats = file.value_stats
+    if not names or stats.null_counts is None or not stats.null_counts:
+        return {}
+    types = [schema.field(n).type for n in names]
+    low, high = decode_row(stats.min_values, types), decode_row(stats.max_values, types)
+    return {n: (low[i], high[i], stats.null_counts[i]) for i, n in enumerate(names)}

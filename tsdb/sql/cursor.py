@@ -277,6 +277,7 @@ def quoted(text: str) -> str:
 def _clause_hint(*texts: str) -> str:
     """` Did you mean `FROM`?` when one of these words is nearly a clause."""
     for text in texts:
-        if text.upper() not in _CLAUSES and len(text) > 2 and (hint := nearest(text, _CLAUSES)):
+        is_keyword = text.upper() in _CLAUSES or text.upper() in Flink.Tokenizer.KEYWORDS
+        if not is_keyword and len(text) > 2 and (hint := nearest(text, _CLAUSES)):
             return hint
     return ""

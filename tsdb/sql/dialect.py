@@ -169,7 +169,10 @@ class QueryParser(Parser):
         return parsed
 
     def _parse_join(self, *args: Any, **kwargs: Any) -> exp.Join | None:
+        start = self._index
         join = super()._parse_join(*args, **kwargs)
+        if join is None and self._index > start and self._prev.token_type is TokenType.COMMA:
+            self.raise_error("expected a table name")
         if join is not None and self._prev.token_type is TokenType.ON:
             self.raise_error("expected a condition after ON")
         return join
@@ -217,6 +220,7 @@ class Flink(Dialect):
     """Flink's SQL with both quotes for identifiers. Array subscripts count from 1; NULLs sort lowest."""
 
     INDEX_OFFSET = 0
+    NUMBERS_CAN_BE_UNDERSCORE_SEPARATED = True
     SUPPORTS_USER_DEFINED_TYPES = False
     NULL_ORDERING = "nulls_are_small"
     TYPED_DIVISION = True

@@ -428,6 +428,7 @@ FUNCTIONS: Mapping[str, Translation] = {
     "FROM_UNIXTIME": _arity("FROM_UNIXTIME", 1, 2)(_from_unixtime),
     "UNIX_TIMESTAMP": _arity("UNIX_TIMESTAMP", 0, 1, 2)(_unix_timestamp),
     "NOW": _arity("NOW", 0)(_now),
+    "CURRENT_TIMESTAMP": _arity("CURRENT_TIMESTAMP", 0)(_now),
     "PROCTIME": _arity("PROCTIME", 0)(_now),
     "CURRENT_ROW_TIMESTAMP": _arity("CURRENT_ROW_TIMESTAMP", 0)(_now),
     "ROW": _renamed("struct"),

@@ -21,7 +21,14 @@ from tsdb.sql.statements import Statement
 
 _DIALECT = Flink()
 _OPTIONS_HINT = re.compile(r"/\*\+\s*OPTIONS\s*\(", re.IGNORECASE)
-_DELIMITER_NAMES = {"'": "string", '"': "quoted name", "`": "quoted name"}
+_OPENING = re.compile(r"['\"`]|--|/\*")
+_CLOSED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_DELIMITERS = {
+    "'": ("string", "'"),
+    '"': ("quoted name", '"'),
+    "`": ("quoted name", "`"),
+    "/*": ("comment", "*/"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ def tokenize(script: str) -> list[Token]:
     try:
         tokens: list[Token] = _DIALECT.tokenize(script)
     except TokenError as error:
-        raise _unterminated(script, error) from None
+        raise _unreadable(script, error) from None
     return tokens
 
 
@@ -145,18 +152,19 @@ def _hint_options(script: str, hint: Token) -> dict[str, str]:
     return options
 
 
-def _unterminated(script: str, error: TokenError) -> SqlSyntaxError:
-    """A string or quoted name that never ends: point at its beginning."""
+def _unreadable(script: str, error: TokenError) -> SqlSyntaxError:
+    """What the tokenizer stumbled over: nearly always a string, a name or a comment that never ends."""
+    position = 0
+    while found := _OPENING.search(script, position):
+        closed = _CLOSED.match(script, found.start())
+        if closed is None:
+            what, closing = _DELIMITERS[found.group()]
+            return SqlSyntaxError(
+                f"this {what} is not closed: a {closing} is missing", position=position_at(script, found.start())
+            )
+        position = closed.end()
     cause = str(error.__cause__ or error)
-    found = re.match(r"Missing (.+) from \d+:(\d+)", cause)
-    opened = script.rfind("/*")
-    if found is None and opened >= 0:
-        return SqlSyntaxError("this comment is not closed: a */ is missing", position=position_at(script, opened))
-    if found is None:
-        return SqlSyntaxError(f"this text cannot be read: {cause}", position=position_at(script, error.start or 0))
-    delimiter = found.group(1)
-    start = script.find(delimiter, int(found.group(2))) if int(found.group(2)) < len(script) else -1
-    kind = _DELIMITER_NAMES.get(delimiter, "text")
-    return SqlSyntaxError(
-        f"this {kind} is not closed: a {delimiter} is missing", position=position_at(script, max(start, 0))
-    )
+    place = re.search(r" from \d+:(\d+)", cause)
+    offset = int(place.group(1)) if place else 0
+    message = cause[: place.start()] if place else cause
+    return SqlSyntaxError(f"this text cannot be read: {message}", position=position_at(script, offset))

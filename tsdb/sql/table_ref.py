@@ -88,7 +88,7 @@ def bind_reference(table: exp.Table, registered: str) -> None:
         table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
     name = exp.to_identifier(registered, quoted=True)
     name.meta.update(table.this.meta)
-    for key in ("db", "catalog", "version", "when", "hints", "sample" if table.args.get("sample") is None else "hints"):
+    for key in ("db", "catalog", "version", "when", "hints"):
         table.set(key, None)
     table.set("this", name)
     table.meta.pop("options", None)

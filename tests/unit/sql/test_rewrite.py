@@ -218,6 +218,7 @@ FUNCTIONS: dict[str, Any] = {
     "'a' || 'b'": "ab",
     "7 / 2": 3,
     "CAST('12' AS INTEGER)": 12,
+    "1_000": 1000,
     "x'00ff'": b"\x00\xff",
 }
 

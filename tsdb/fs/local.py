@@ -1,4 +1,4 @@
-"""Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if it is there."""
+"""Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if it exists."""
 
 import os
 import shutil

@@ -41,10 +41,25 @@ QUERIES = [
     "SELECT t.k FROM (SELECT k FROM l ORDER BY k DESC NULLS LAST LIMIT 2) t",
 ]
 
+ORDERED = [
+    "SELECT k AS v, v AS z FROM l WHERE k IS NOT NULL ORDER BY v DESC, z",
+    "SELECT upper(v) AS v, COUNT(*) FROM l GROUP BY v ORDER BY v",
+    "SELECT k AS a, -k AS k FROM l WHERE k IS NOT NULL ORDER BY k, v",
+    "SELECT k, COUNT(*) AS v FROM l GROUP BY k ORDER BY v DESC, k",
+    "SELECT v FROM l ORDER BY k, v DESC LIMIT 3",
+    "SELECT k AS kk FROM l FULL JOIN r USING (k) ORDER BY k",
+    "SELECT DISTINCT k FROM l FULL JOIN r USING (k) ORDER BY k",
+    "SELECT k, SUM(k) AS s FROM l GROUP BY k ORDER BY SUM(k) DESC",
+    "SELECT k FROM l UNION SELECT k FROM r ORDER BY k DESC LIMIT 2",
+    "SELECT v, k FROM l ORDER BY 2 DESC, 1",
+    "SELECT k % 2 AS m, SUM(k) FROM l GROUP BY m ORDER BY m",
+]
+
 
 @pytest.fixture(scope="module")
 def oracle() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
+    connection.execute("SET default_null_order = 'nulls_first_on_asc_last_on_desc'")
     for name, table in TABLES.items():
         connection.register(name, table)
     return connection
@@ -58,6 +73,11 @@ def same(rows: Rows, oracle: duckdb.DuckDBPyConnection, sql: str) -> None:
 @pytest.mark.parametrize("sql", QUERIES)
 def test_same_rows(rows: Rows, oracle: duckdb.DuckDBPyConnection, sql: str) -> None:
     same(rows, oracle, sql)
+
+
+@pytest.mark.parametrize("sql", ORDERED)
+def test_same_order(rows: Rows, oracle: duckdb.DuckDBPyConnection, sql: str) -> None:
+    assert rows(sql, ordered=True) == oracle.execute(sql).fetchall()
 
 
 def test_random_joins_and_set_operations(rows: Rows, oracle: duckdb.DuckDBPyConnection) -> None:

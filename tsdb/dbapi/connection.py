@@ -1,0 +1,162 @@
+"""A connection: one session on a warehouse. Threads may share the module, not a connection."""
+
+import os
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import pyarrow as pa
+
+from tsdb import errors
+from tsdb.data_types import from_arrow, to_arrow
+from tsdb.dbapi.cursor import Cursor
+from tsdb.dbapi.table_handle import TableHandle
+from tsdb.errors import InterfaceError, NotSupportedError, ProgrammingError
+from tsdb.exec.result import Result
+from tsdb.exec.streaming.job import Job
+from tsdb.session import Session, open_session
+
+
+def connect(
+    warehouse: "str | os.PathLike[str]" = ":memory:", *, options: Mapping[str, str] | None = None
+) -> "Connection":
+    """Open a warehouse, which is made if it is not there. `:memory:` lasts as long as the connection.
+
+    options: session options, as SET would set them.
+    """
+    return Connection(open_session(os.fspath(warehouse), dict(options or {})))
+
+
+class Connection:
+    """See PEP 249; what goes beyond it is said at each method."""
+
+    Warning = errors.Warning
+    Error = errors.Error
+    InterfaceError = errors.InterfaceError
+    DatabaseError = errors.DatabaseError
+    DataError = errors.DataError
+    OperationalError = errors.OperationalError
+    IntegrityError = errors.IntegrityError
+    InternalError = errors.InternalError
+    ProgrammingError = errors.ProgrammingError
+    NotSupportedError = errors.NotSupportedError
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
+        self._closed = False
+
+    def cursor(self) -> Cursor:
+        """A new cursor; cursors of one connection see each other's writes."""
+        self.check_open()
+        cursor = Cursor(self)
+        self._cursors.add(cursor)
+        return cursor
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """A new cursor that has executed the SQL."""
+        cursor = self.cursor()
+        try:
+            return cursor.execute(sql, params)
+        except BaseException:
+            cursor.close()
+            raise
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> Cursor:
+        """A new cursor that has executed the SQL for each of rows."""
+        return self.cursor().executemany(sql, rows)
+
+    def statements(self, sql: str) -> Iterator[Cursor]:
+        """A cursor for each statement of a script, one after the other; each runs when it is asked for."""
+        for result in self.run(sql):
+            with self.cursor().adopt(result) as cursor:
+                yield cursor
+
+    def register(self, name: str, rows: Any) -> None:
+        """Make rows a table of this connection: Arrow, pandas, polars, or anything with `__arrow_c_stream__`.
+
+        In streaming mode it is an append-only source that ends.
+        """
+        self.check_open()
+        self._session.register(name, _arrow_table(name, rows))
+
+    def unregister(self, name: str) -> None:
+        """Take a registered table away."""
+        self.check_open()
+        self._session.unregister(name)
+
+    def table(self, name: str) -> TableHandle:
+        """A table by its name, `t` or `database.t`. Raises TableNotFound."""
+        return TableHandle(self, name)
+
+    def jobs(self) -> list[Job]:
+        """The jobs that this connection started: `.id`, `.name`, `.status`, `.wait()`, `.stop()`, `.metrics()`."""
+        self.check_open()
+        return list(self._session.jobs.jobs())
+
+    def commit(self) -> None:
+        """Does nothing: every statement commits itself."""
+        self.check_open()
+
+    def rollback(self) -> None:
+        """Not supported: every statement commits itself. Earlier states can be read: VERSION AS OF."""
+        self.check_open()
+        raise NotSupportedError(
+            "every statement commits itself, so there is nothing to roll back; an earlier snapshot can be read with "
+            "SELECT … FROM t VERSION AS OF n"
+        )
+
+    def close(self) -> None:
+        """Stop the queries, stop the jobs with a last checkpoint, and free everything; may be called twice."""
+        if self._closed:
+            return
+        for cursor in list(self._cursors):
+            cursor.close()
+        self._closed = True
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        self.check_open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    # --- for cursors
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> Iterator[Result]:
+        """The results of the statements of a script, as they are run."""
+        self.check_open()
+        if not isinstance(sql, str):
+            raise ProgrammingError(f"the SQL is a text, not {type(sql).__name__}")
+        if isinstance(params, str | bytes | Mapping):
+            raise ProgrammingError("parameters are a sequence of values, one for each `?`")
+        yield from self._session.execute(sql, list(params))
+
+    def check_open(self) -> None:
+        """Raises InterfaceError if the connection is closed."""
+        if self._closed:
+            raise InterfaceError("the connection is closed; connect again")
+
+    def forget(self, cursor: Cursor) -> None:
+        """A cursor was closed."""
+        self._cursors.discard(cursor)
+
+
+def _arrow_table(name: str, rows: Any) -> pa.Table:
+    """rows with the column types that tables have."""
+    if type(rows).__module__.split(".")[0] == "pandas":
+        table = pa.Table.from_pandas(rows, preserve_index=False)
+    elif isinstance(rows, pa.Table):
+        table = rows
+    elif isinstance(rows, pa.RecordBatchReader):
+        table = rows.read_all()
+    elif isinstance(rows, pa.RecordBatch) or hasattr(rows, "__arrow_c_stream__"):
+        table = pa.table(rows)
+    else:
+        raise InterfaceError(
+            f"register(`{name}`): {type(rows).__name__} is no table; give Arrow, pandas, polars or an Arrow stream"
+        )
+    fields = [pa.field(f.name, to_arrow(from_arrow(f.type, f.nullable)), f.nullable) for f in table.schema]
+    return table.cast(pa.schema(fields))

@@ -1,4 +1,4 @@
-"""Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if it exists."""
+"""Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if taken."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
 """Manifests and manifest lists: which files were added and deleted, and which manifests a snapshot consists of.
 
-Table state = the fold of base list and delta list, in order. Identity of an entry: (partition, bucket, level, file name,
+Table state = the fold of base list and delta list, in order. Entries are identified by (partition, bucket, level, name,
 extra files, embedded index, external path). Files never change, so what was read is kept, by path, within a budget.
 Source: Paimon, `ManifestEntry`, `ManifestFileMeta`; Avro as Paimon Java 1.4.2 writes it.
 """

@@ -207,7 +207,7 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _list_parts(column: pa.Array) -> tuple[I64, pa.Array]:
@@ -267,6 +267,7 @@ def _hash_sequences(elements: U64, offsets: I64) -> U64:
 
 
 def _equal_column(left: pa.Array, right: pa.Array, *, top: bool) -> Mask:
+    same: Mask
     left, right = _plain(left), _plain(right)
     kind = left.type
     if pa.types.is_null(kind):
@@ -293,7 +294,7 @@ def _equal_column(left: pa.Array, right: pa.Array, *, top: bool) -> Mask:
 
 def _equal_lists(left: pa.Array, right: pa.Array) -> Mask:
     (left_at, _), (right_at, _) = _list_parts(left), _list_parts(right)
-    same = np.diff(left_at) == np.diff(right_at)
+    same: Mask = np.diff(left_at) == np.diff(right_at)
     both = np.flatnonzero(same)
     offsets, left_values = _list_parts(left.take(pa.array(both)))
     _, right_values = _list_parts(right.take(pa.array(both)))

@@ -18,6 +18,9 @@ from datafusion.expr import Column, Expr, ScalarSubquery
 
 from tsdb.errors import InternalError, NotSupportedError
 
+ROW_ONLY = "#row"
+"""The column of a stream that has rows but no columns in the plan (`count(*)` reads none)."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanColumn:
@@ -71,6 +74,11 @@ def position(raw: Any, columns: Sequence[PlanColumn]) -> int | None:
     if len(by_name) == 1:
         return by_name[0]
     raise InternalError(f"column {wanted} is not among {list(columns)}")
+
+
+def named_column(name: str) -> Expr:
+    """A reference to an unqualified column, taken literally."""
+    return Expr.from_bytes(PlanColumn(None, name).encoded())
 
 
 def is_scalar_subquery(raw: Any) -> bool:

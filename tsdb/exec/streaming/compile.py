@@ -6,16 +6,23 @@ honoured all the same.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 from datafusion import SessionContext
+from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
 from tsdb.errors import NotSupportedError
+from tsdb.exec.streaming.binding import ROW_ONLY, PlanColumn
 from tsdb.exec.streaming.dataflow import Dataflow, InputSpec
+from tsdb.exec.streaming.expression import positional
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.operators import OPERATORS
+from tsdb.exec.streaming.operators.constant import Constant
+from tsdb.exec.streaming.operators.project import select
 from tsdb.exec.streaming.operators.scan import build_scan
+from tsdb.exec.streaming.operators.top_n import Bound, add_top_n
 
 __all__ = ["InputSpec", "compile_plan"]
 
@@ -27,7 +34,7 @@ def compile_plan(
     has functions that a fresh one lacks. Raises NotSupportedError, with the reason, for what cannot be a stream.
     """
     graph = GraphBuilder(SessionContext() if context is None else context)
-    output = _compile(_without_final_order(logical), inputs, graph)
+    output = _visible(logical, _compile(logical, inputs, graph), graph)
     names = _unique([c.name for c in output.columns])
     schema = pa.schema([pa.field(n, t) for n, t in zip(names, output.schema.types, strict=True)])
     return Dataflow(graph.nodes, output, schema, inputs)
@@ -39,20 +46,71 @@ def _compile(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBui
     except Exception as err:
         raise NotSupportedError(f"`{plan.display()}` cannot run as a stream: {err}") from err
     kind = type(variant).__name__
+    if not _reads_input(plan):
+        return _constant(plan, variant, graph)
     if kind == "TableScan":
         return build_scan(variant, inputs, graph)
+    if kind in ("Sort", "Limit"):
+        return _ordered(plan, inputs, graph, None)
     build = OPERATORS.get(kind)
     if build is None:
         raise NotSupportedError(f"{kind} (`{plan.display()}`) cannot run as a stream; run the query in batch mode")
     return build(plan, variant, [_compile(p, inputs, graph) for p in plan.inputs()], graph)
 
 
-def _without_final_order(plan: LogicalPlan) -> LogicalPlan:
-    """The plan below a final ORDER BY without LIMIT: a changelog has no order."""
+def _reads_input(plan: LogicalPlan) -> bool:
+    """Whether a relation is read; a table function (`generate_series()`) is not one."""
     variant = plan.to_variant()
-    if type(variant).__name__ == "Sort" and variant.get_fetch_val() is None:
-        return plan.inputs()[0]
-    return plan
+    if type(variant).__name__ == "TableScan":
+        return not str(variant.table_name()).endswith("()")
+    return any(_reads_input(p) for p in plan.inputs())
+
+
+def _constant(plan: LogicalPlan, variant: Any, graph: GraphBuilder) -> Stream:
+    columns, schema = graph.planned(plan)
+    if columns:
+        rows = graph.execute(plan).rename_columns(schema.names).cast(schema)
+    else:
+        columns, schema = (PlanColumn(None, ROW_ONLY),), positional([pa.null()])
+        rows = pa.table({"c0": pa.nulls(int(variant.produce_one_row()))}, schema=schema)
+    return graph.add(Constant(rows), [], columns, schema, append_only=True)
+
+
+def _ordered(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBuilder, bound: Bound | None) -> Stream:
+    """Sort and Limit belong together: a Z-set has no order, so a Limit goes down to the Sort that it means.
+
+    bound: of the Limit above. A Sort that bounds nothing is nothing: a changelog has no order.
+    """
+    variant = plan.to_variant()
+    kind = type(variant).__name__
+    if kind == "Limit":
+        own = Bound(_number(variant.skip()) or 0, _number(variant.fetch()))
+        (below,) = plan.inputs()
+        if _order_below(below):
+            return _ordered(below, inputs, graph, own)
+        return add_top_n(_compile(below, inputs, graph), [], own, graph, plan.display())
+    if kind == "Sort":
+        if bound is None and variant.get_fetch_val() is not None:
+            bound = Bound(0, int(variant.get_fetch_val()))
+        stream = _compile(plan.inputs()[0], inputs, graph)
+        return stream if bound is None else add_top_n(stream, variant.sort_exprs(), bound, graph, plan.display())
+    return OPERATORS[kind](plan, variant, [_ordered(plan.inputs()[0], inputs, graph, bound)], graph)
+
+
+def _order_below(plan: LogicalPlan) -> bool:
+    """Whether the rows come in the order of a Sort, through nodes that keep it."""
+    kind = type(plan.to_variant()).__name__
+    return kind == "Sort" or (kind in ("Projection", "SubqueryAlias") and _order_below(plan.inputs()[0]))
+
+
+def _number(raw: Any) -> int | None:
+    return None if raw is None else int(Expr(raw).python_value())
+
+
+def _visible(plan: LogicalPlan, stream: Stream, graph: GraphBuilder) -> Stream:
+    """The stream without columns that only operators need."""
+    columns, _ = graph.planned(plan)
+    return stream if columns == stream.columns else select(stream, [stream.columns.index(c) for c in columns], graph)
 
 
 def _unique(names: list[str]) -> list[str]:

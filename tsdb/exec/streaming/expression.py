@@ -56,21 +56,14 @@ class Evaluator:
     """A list of output columns over a table: positions are passed on, expressions are computed together."""
 
     def __init__(
-        self, frames: Frames, names: Sequence[str], outputs: Sequence[int | Computed], schema: pa.Schema
+        self, frames: Frames, names: Sequence[str], outputs: Sequence[int | Computed], types: Sequence[pa.DataType]
     ) -> None:
-        """names: frame names of the input columns; schema: of the input. A run without rows finds the types."""
+        """names: frame names of the input columns; types: of the outputs."""
         self._frames = frames
         self._names = list(names)
         self._outputs = tuple(outputs)
         self._exprs = [o.expr.alias(f"e{i}") for i, o in enumerate(outputs) if isinstance(o, Computed)]
-        self._types: tuple[pa.DataType, ...] = ()
-        columns = self.columns(schema.empty_table())
-        self._types = tuple(c.type for c in columns)
-
-    @property
-    def types(self) -> tuple[pa.DataType, ...]:
-        """The types of the output columns."""
-        return self._types
+        self._types = tuple(types)
 
     def columns(self, table: pa.Table) -> list[pa.Array]:
         """The output columns over the rows of `table`, in row order."""
@@ -83,12 +76,10 @@ class Evaluator:
             else:
                 inputs = arrays(table) if inputs is None else inputs
                 result.append(inputs[output])
-        if self._types:
-            result = [c if c.type == t else c.cast(t) for c, t in zip(result, self._types, strict=True)]
-        return result
+        return [c if c.type == t else c.cast(t) for c, t in zip(result, self._types, strict=True)]
 
     def _computed(self, table: pa.Table) -> list[pa.Array]:
-        renamed = table.rename_columns(self._names) if self._names else pa.table({"#": pa.nulls(table.num_rows)})
+        renamed = table.rename_columns(self._names)
         result = self._frames.run(renamed, lambda frame: frame.select(*self._exprs))
         assert result.num_rows == table.num_rows, (result.num_rows, table.num_rows)
         return arrays(result)

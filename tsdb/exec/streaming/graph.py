@@ -15,7 +15,7 @@ from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch
 from tsdb.exec.streaming.binding import PlanColumn, bind, frame_names, position
-from tsdb.exec.streaming.expression import Computed, Evaluator, Frames
+from tsdb.exec.streaming.expression import Computed, Frames, positional
 
 
 class RunStore(Protocol):
@@ -118,6 +118,15 @@ class GraphBuilder:
         self.nodes.append(Node(operator, tuple(s.node for s in inputs), schema, input_name))
         return Stream(len(self.nodes) - 1, tuple(columns), schema, None if key is None else tuple(key), append_only)
 
+    def planned(self, plan: LogicalPlan) -> tuple[tuple[PlanColumn, ...], pa.Schema]:
+        """The columns of a plan node as it names them, and their types."""
+        fields = self.context.create_dataframe_from_logical_plan(plan).schema()
+        return named_like(flat_names(plan.to_variant()), fields.names), positional(fields.types)
+
+    def execute(self, plan: LogicalPlan) -> pa.Table:
+        """The rows of a plan that reads no input."""
+        return self.context.create_dataframe_from_logical_plan(plan).to_arrow_table()
+
     def bind(self, raw: Any, stream: Stream) -> Expr:
         """The plan's expression over the columns of the stream."""
         return bind(raw, stream.columns, self.context)
@@ -132,9 +141,10 @@ class GraphBuilder:
         at = position(inner, stream.columns) if is_column else None
         return Computed(self.bind(raw, stream)) if at is None else at
 
-    def evaluator(self, raws: Sequence[Any], stream: Stream) -> Evaluator:
-        """The plan's expressions over the stream's rows."""
-        return Evaluator(self.frames, stream.names, [self.output(r, stream) for r in raws], stream.schema)
+    def type_of(self, output: Computed, stream: Stream) -> pa.DataType:
+        """The type of a bound expression, found by a run without rows."""
+        rows = stream.schema.empty_table().rename_columns(stream.names)
+        return self.frames.run(rows, lambda frame: frame.select(output.expr)).schema.types[0]
 
 
 Build: TypeAlias = Callable[[LogicalPlan, Any, Sequence[Stream], GraphBuilder], Stream]
@@ -150,21 +160,9 @@ def named_like(flat_names: Sequence[str], bare_names: Sequence[str]) -> tuple[Pl
     return tuple(columns)
 
 
-def bare_name(raw: Any) -> str:
-    """The name, without a relation, of the column that an expression makes."""
-    expr = Expr(raw)
-    kind = expr.variant_name()
-    if kind == "Alias":
-        return str(expr.to_variant().alias())
-    if kind == "Column":
-        return str(expr.to_variant().name())
-    return expr.schema_name()
-
-
 def flat_names(variant: Any) -> list[str]:
-    """The flat names of a plan node's schema."""
-    names = variant.schema().field_names()
-    return [str(n) for n in names]
+    """The names of a plan node's columns, `relation.name` or `name`."""
+    return [str(n) for n in variant.schema().field_names()]
 
 
 def with_columns(stream: Stream, columns: Sequence[PlanColumn]) -> Stream:

@@ -41,5 +41,6 @@ def build_filter(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], grap
 
 def add_filter(predicate: Any, stream: Stream, graph: GraphBuilder) -> Stream:
     """The stream's rows for which a predicate of the plan is true."""
-    operator = Filter(graph.evaluator([predicate], stream), Expr(predicate).canonical_name())
+    holds = Evaluator(graph.frames, stream.names, [graph.output(predicate, stream)], [pa.bool_()])
+    operator = Filter(holds, Expr(predicate).canonical_name())
     return graph.add(operator, [stream], stream.columns, stream.schema, key=stream.key, append_only=stream.append_only)

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch
 from tsdb.exec.streaming.binding import PlanColumn
-from tsdb.exec.streaming.expression import Evaluator, positional
-from tsdb.exec.streaming.graph import GraphBuilder, Stream, bare_name, flat_names, named_like
+from tsdb.exec.streaming.expression import Computed, Evaluator, positional
+from tsdb.exec.streaming.graph import GraphBuilder, Stream
 
 
 class Project:
@@ -35,38 +36,49 @@ class Project:
 def build_projection(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], graph: GraphBuilder) -> Stream:
     """A Projection node. A key survives if all its columns are passed on as they are."""
     (stream,) = inputs
-    raws = variant.projections()
-    columns = named_like(flat_names(variant), [bare_name(r) for r in raws])
-    return project(raws, columns, stream, graph, plan.display().removeprefix("Projection: "))
+    columns, schema = graph.planned(plan)
+    text = plan.display().removeprefix("Projection: ")
+    return project([graph.output(r, stream) for r in variant.projections()], columns, schema, stream, graph, text)
 
 
 def project(
-    raws: Sequence[Any], columns: Sequence[PlanColumn], stream: Stream, graph: GraphBuilder, text: str
+    outputs: Sequence[int | Computed],
+    columns: Sequence[PlanColumn],
+    schema: pa.Schema,
+    stream: Stream,
+    graph: GraphBuilder,
+    text: str,
 ) -> Stream:
-    """Expressions of the plan over a stream."""
-    outputs = [graph.output(r, stream) for r in raws]
-    evaluator = Evaluator(graph.frames, stream.names, outputs, stream.schema)
-    schema = positional(evaluator.types)
-    return graph.add(
-        Project(evaluator, schema, text),
-        [stream],
-        columns,
-        schema,
-        key=_surviving_key(stream.key, outputs),
-        append_only=stream.append_only,
-    )
+    """Columns and expressions over a stream."""
+    evaluator = Evaluator(graph.frames, stream.names, outputs, schema.types)
+    operator = Project(evaluator, schema, text)
+    key = _surviving_key(stream.key, outputs)
+    return graph.add(operator, [stream], columns, schema, key=key, append_only=stream.append_only)
 
 
 def select(stream: Stream, positions: Sequence[int], graph: GraphBuilder) -> Stream:
     """Some columns of a stream, in this order."""
     columns = [stream.columns[i] for i in positions]
-    evaluator = Evaluator(graph.frames, stream.names, list(positions), stream.schema)
-    schema = positional(evaluator.types)
-    key = _surviving_key(stream.key, list(positions))
-    text = ", ".join(c.name for c in columns)
-    return graph.add(
-        Project(evaluator, schema, text), [stream], columns, schema, key=key, append_only=stream.append_only
-    )
+    schema = positional([stream.schema.types[i] for i in positions])
+    return project(list(positions), columns, schema, stream, graph, ", ".join(c.name for c in columns))
+
+
+def extend(raws: Sequence[Any], stream: Stream, graph: GraphBuilder) -> tuple[Stream, tuple[int, ...]]:
+    """The stream with a hidden column for each expression that is not a column; where the expressions stand."""
+    outputs: list[int | Computed] = list(range(len(stream.columns)))
+    columns, types, positions = list(stream.columns), list(stream.schema.types), []
+    for raw in raws:
+        output = graph.output(raw, stream)
+        if isinstance(output, Computed):
+            columns.append(PlanColumn(None, f"#key{len(outputs)}"))
+            types.append(graph.type_of(output, stream))
+            outputs.append(output)
+            output = len(outputs) - 1
+        positions.append(output)
+    if len(outputs) == len(stream.columns):
+        return stream, tuple(positions)
+    text = "*, " + ", ".join(Expr(r).canonical_name() for r in raws)
+    return project(outputs, columns, positional(types), stream, graph, text), tuple(positions)
 
 
 def _surviving_key(key: tuple[int, ...] | None, outputs: Sequence[object]) -> tuple[int, ...] | None:

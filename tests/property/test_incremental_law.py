@@ -1,0 +1,42 @@
+"""The law of the streaming engine: the sum of the steps' outputs is the batch result over the sum of the inputs, at every step."""
+
+import pytest
+from queries import QUERIES
+from streams import MemoryStore, Sum, World, batch, compiled
+
+STEPS = 6
+
+
+@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sum_of_steps_is_the_batch_result(name: str, seed: int) -> None:
+    query = QUERIES[name]
+    flow, world, total = compiled(query), World(seed), Sum()
+    for step in range(STEPS):
+        deltas = world.change(3 if step % 3 == 2 else 14)
+        total.add(flow.step(deltas))
+        assert total.rows == batch(query, world.tables()), f"after step {step}\n{flow.explain()}"
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_the_same_after_a_restart(name: str) -> None:
+    query, store = QUERIES[name], MemoryStore()
+    flow, world, total = compiled(query), World(3), Sum()
+    for step in range(STEPS):
+        total.add(flow.step(world.change(10)))
+        if step % 2:
+            manifest = flow.checkpoint(store)
+            flow = compiled(query)
+            flow.restore(manifest, store)
+    assert total.rows == batch(query, world.tables()), flow.explain()
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_the_same_for_inputs_that_only_grow(name: str) -> None:
+    query = QUERIES[name]
+    flow, world, total = compiled(query, "append"), World(4, append_only=True), Sum()
+    for _ in range(4):
+        change = flow.step(world.change(10))
+        assert not flow.append_only or (change.weights > 0).all()
+        total.add(change)
+    assert total.rows == batch(query, world.tables()), flow.explain()

@@ -1,0 +1,295 @@
+"""Joins of every type."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datafusion.plan import LogicalPlan
+
+from tsdb.changes import ChangeBatch, plus
+from tsdb.errors import NotSupportedError
+from tsdb.exec.streaming.arrangement import Arrangement, Matches
+from tsdb.exec.streaming.expression import Evaluator, positional
+from tsdb.exec.streaming.graph import GraphBuilder, RunStore, StateSize, Stream
+from tsdb.exec.streaming.operators.project import extend
+from tsdb.row_hash import I64, U64, Mask, arrays, group_rows, hash_rows, take
+
+_PAIRS_MAX = 1 << 21
+
+
+@dataclass(frozen=True, slots=True)
+class JoinKind:
+    """What a join type emits. pairs: matching pairs; left, right: the rows of that side by whether they match.
+
+    For a side: 'none', 'unmatched' (padded with NULLs if there are pairs, else as they are), 'matched', or 'mark'
+    (all, with a flag).
+    """
+
+    pairs: bool
+    left: str = "none"
+    right: str = "none"
+
+
+JOIN_KINDS = {
+    "Inner": JoinKind(pairs=True),
+    "Left": JoinKind(pairs=True, left="unmatched"),
+    "Right": JoinKind(pairs=True, right="unmatched"),
+    "Full": JoinKind(pairs=True, left="unmatched", right="unmatched"),
+    "LeftSemi": JoinKind(pairs=False, left="matched"),
+    "LeftAnti": JoinKind(pairs=False, left="unmatched"),
+    "LeftMark": JoinKind(pairs=False, left="mark"),
+    "RightSemi": JoinKind(pairs=False, right="matched"),
+    "RightAnti": JoinKind(pairs=False, right="unmatched"),
+    "RightMark": JoinKind(pairs=False, right="mark"),
+}
+
+
+class Side:
+    """One input of a join, arranged by its key; NULL keys are not kept where they never match."""
+
+    def __init__(self, stream: Stream, key: Sequence[int], *, nulls_match: bool) -> None:
+        """key: positions of the key columns."""
+        self.schema = stream.schema
+        self.key = tuple(key)
+        self.nulls_match = nulls_match
+        self.rows = Arrangement(stream.schema, key)
+
+    def keyed(self, delta: ChangeBatch) -> "Keyed":
+        """The rows of a delta that can match, with their keys."""
+        keys = arrays(delta.rows, self.key)
+        at = np.arange(delta.num_rows)
+        if not self.nulls_match and any(k.null_count for k in keys):
+            known = np.ones(delta.num_rows, np.bool_)
+            for key in keys:
+                known &= np.asarray(key.is_valid().to_numpy(zero_copy_only=False))
+            at = np.flatnonzero(known)
+            keys = take(keys, at)
+        return Keyed(delta, at, keys, hash_rows(keys, len(at)))
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A delta and its rows that can match: at[i] is the position of the row with keys[…][i] and hashes[i]."""
+
+    delta: ChangeBatch
+    at: I64
+    keys: list[pa.Array]
+    hashes: U64
+
+    def matching(self) -> ChangeBatch:
+        """Only the rows that can match."""
+        if len(self.at) == self.delta.num_rows:
+            return self.delta
+        return ChangeBatch(self.delta.rows.take(pa.array(self.at)), self.delta.weights[self.at])
+
+    def distinct(self) -> tuple[list[pa.Array], U64]:
+        """The distinct keys, ascending by hash."""
+        if not self.keys:
+            return [], self.hashes[:1]
+        first = group_rows(self.keys, self.hashes).first
+        return take(self.keys, first), self.hashes[first]
+
+
+class Join:
+    """Δ(a ⋈ b) = a ⋈ Δb + Δa ⋈ (b + Δb); and per side whose unmatched, matched or marked rows count:
+
+    Δ(rows of a that match) = Δa·m(b + Δb) + a·(m(b + Δb) - m(b)), where m says whether a row has a match, and only
+    the rows of a under keys of Δb can differ in it. State: both sides by key. Only rows whose keys are touched are
+    looked at.
+    """
+
+    def __init__(
+        self, kind: JoinKind, left: Side, right: Side, residual: Evaluator | None, schema: pa.Schema, text: str
+    ) -> None:
+        """residual: the condition beyond the equal keys, over the columns of both sides."""
+        self._kind = kind
+        self._left, self._right = left, right
+        self._residual = residual
+        self._schema = schema
+        self._text = text
+
+    def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
+        """The change of the joined rows."""
+        delta_left, delta_right = self._left.keyed(deltas[0]), self._right.keyed(deltas[1])
+        kind, parts = self._kind, []
+        left_touched = _under(self._left, delta_right) if kind.left != "none" else None
+        right_touched = _under(self._right, delta_left) if kind.right != "none" else None
+        if kind.pairs:
+            parts += self._pairs(delta_right, self._right, self._left, flipped=True)
+        self._right.rows.insert(delta_right.matching())
+        if kind.pairs:
+            parts += self._pairs(delta_left, self._left, self._right, flipped=False)
+        self._left.rows.insert(delta_left.matching())
+        if left_touched is not None:
+            parts += self._one_side(
+                kind.left, self._left, delta_left, left_touched, self._right, delta_right, flipped=False
+            )
+        if right_touched is not None:
+            parts += self._one_side(
+                kind.right, self._right, delta_right, right_touched, self._left, delta_left, flipped=True
+            )
+        return plus(parts, self._schema)
+
+    def describe(self) -> str:
+        """Type, keys and condition."""
+        return f"{self._text} left_key={list(self._left.key)} right_key={list(self._right.key)}"
+
+    def checkpoint(self, store: RunStore) -> dict[str, Any]:
+        """Both sides."""
+        return {"left": self._left.rows.checkpoint(store), "right": self._right.rows.checkpoint(store)}
+
+    def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
+        """Both sides."""
+        self._left.rows.restore(manifest["left"], store)
+        self._right.rows.restore(manifest["right"], store)
+
+    def state_size(self) -> StateSize:
+        """Both sides together."""
+        sizes = [self._left.rows.state_size(), self._right.rows.state_size()]
+        return StateSize(sum(s.rows for s in sizes), sum(s.size_bytes for s in sizes))
+
+    def _matches(
+        self, rows: pa.Table, keys: Sequence[pa.Array], hashes: U64, other: Arrangement, *, flipped: bool
+    ) -> list[Matches]:
+        """For each row (with its key) the rows of the other side for which the whole condition holds, in parts."""
+        found = []
+        for begin, end in _slices(len(hashes), other.rows if not keys else 1):
+            part = other.lookup([k.slice(begin, end - begin) for k in keys], hashes[begin:end])
+            probe = part.probe + begin
+            if self._residual is not None and len(probe):
+                own, its = rows.take(pa.array(probe)), part.rows
+                joined = _side_by_side(its, own) if flipped else _side_by_side(own, its)
+                (holds,) = self._residual.columns(joined)
+                kept = np.flatnonzero(holds.fill_null(False).to_numpy(zero_copy_only=False))
+                part = Matches(probe[kept], part.rows.take(pa.array(kept)), part.weights[kept])
+                probe = part.probe
+            found.append(Matches(probe, part.rows, part.weights))
+        return found
+
+    def _pairs(self, delta: Keyed, own: Side, other: Side, *, flipped: bool) -> list[ChangeBatch]:
+        """The pairs of a delta with the other side. flipped: the delta belongs to the right side."""
+        matching = delta.matching()
+        parts = []
+        for match in self._matches(matching.rows, delta.keys, delta.hashes, other.rows, flipped=flipped):
+            if not len(match.probe):
+                continue
+            rows = matching.rows.take(pa.array(match.probe))
+            joined = _side_by_side(match.rows, rows) if flipped else _side_by_side(rows, match.rows)
+            weights = matching.weights[match.probe] * match.weights
+            parts.append(ChangeBatch(joined.rename_columns(self._schema.names), weights))
+        return parts
+
+    def _one_side(
+        self,
+        what: str,
+        own: Side,
+        delta: Keyed,
+        touched: ChangeBatch,
+        other: Side,
+        other_delta: Keyed,
+        *,
+        flipped: bool,
+    ) -> list[ChangeBatch]:
+        """The change of one side's rows by whether they match. touched: its old rows whose matches may differ now."""
+        came = np.zeros(delta.delta.num_rows, np.int64)
+        came[delta.at] = self._count(delta.matching().rows, delta.keys, delta.hashes, other.rows, flipped=flipped)
+        old = own.keyed(touched)
+        now = self._count(touched.rows, old.keys, old.hashes, other.rows, flipped=flipped)
+        difference = Arrangement(other.schema, other.key)
+        difference.insert(other_delta.matching())
+        before = now - self._count(touched.rows, old.keys, old.hashes, difference, flipped=flipped)
+        parts = [
+            self._emit(what, delta.delta, came > 0, flipped=flipped),
+            self._emit(what, touched, now > 0, flipped=flipped),
+            self._emit(what, ChangeBatch(touched.rows, -touched.weights), before > 0, flipped=flipped),
+        ]
+        return [p for p in parts if p.num_rows]
+
+    def _count(
+        self, rows: pa.Table, keys: Sequence[pa.Array], hashes: U64, other: Arrangement, *, flipped: bool
+    ) -> I64:
+        """How many rows of the other side match each row."""
+        counts = np.zeros(len(hashes), np.int64)
+        for match in self._matches(rows, keys, hashes, other, flipped=flipped):
+            np.add.at(counts, match.probe, match.weights)
+        return counts
+
+    def _emit(self, what: str, rows: ChangeBatch, matched: Mask, *, flipped: bool) -> ChangeBatch:
+        if what == "mark":
+            marked = rows.rows.append_column("mark", pa.array(matched))
+            return ChangeBatch(marked.rename_columns(self._schema.names), rows.weights)
+        kept = matched if what == "matched" else ~matched
+        some = ChangeBatch(rows.rows.filter(pa.array(kept)), rows.weights[kept])
+        if not self._kind.pairs:
+            return ChangeBatch(some.rows.rename_columns(self._schema.names), some.weights)
+        other = self._left.schema if flipped else self._right.schema
+        padding = pa.Table.from_arrays([pa.nulls(some.num_rows, t) for t in other.types], schema=other)
+        joined = _side_by_side(padding, some.rows) if flipped else _side_by_side(some.rows, padding)
+        return ChangeBatch(joined.rename_columns(self._schema.names), some.weights)
+
+
+def build_join(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], graph: GraphBuilder) -> Stream:
+    """A Join node."""
+    name = str(variant.join_type()).split(".")[-1]
+    if name not in JOIN_KINDS:
+        raise NotSupportedError(f"a {name} join (`{plan.display()}`) cannot run as a stream")
+    kind = JOIN_KINDS[name]
+    if "null_aware" in plan.display():
+        raise NotSupportedError("NOT IN over a column that may be NULL cannot run as a stream; use NOT EXISTS")
+    left, left_key = extend([on[0] for on in variant.on()], inputs[0], graph)
+    right, right_key = extend([on[1] for on in variant.on()], inputs[1], graph)
+    nulls_match = bool(variant.null_equals_null())
+    columns = [*left.columns, *right.columns]
+    types = [*left.schema.types, *right.schema.types]
+    residual = None
+    if variant.filter() is not None:
+        both = Stream(-1, tuple(columns), positional(types), None, False)
+        residual = Evaluator(graph.frames, both.names, [graph.output(variant.filter(), both)], [pa.bool_()])
+    if not kind.pairs:
+        kept = left if kind.left != "none" else right
+        columns, types = list(kept.columns), list(kept.schema.types)
+        if "mark" in (kind.left, kind.right):
+            columns.append(graph.planned(plan)[0][-1])
+            types.append(pa.bool_())
+    sides = Side(left, left_key, nulls_match=nulls_match), Side(right, right_key, nulls_match=nulls_match)
+    operator = Join(kind, sides[0], sides[1], residual, positional(types), plan.display())
+    key = _output_key(kind, left, left_key, right, right_key)
+    append_only = kind.pairs and kind.left == kind.right == "none" and left.append_only and right.append_only
+    return graph.add(operator, [left, right], columns, positional(types), key=key, append_only=append_only)
+
+
+def _output_key(
+    kind: JoinKind, left: Stream, left_key: Sequence[int], right: Stream, right_key: Sequence[int]
+) -> tuple[int, ...] | None:
+    """One side's key if at most one row of the other side is found; else both keys, if nothing is padded."""
+    if not kind.pairs:
+        return left.key if kind.left != "none" else right.key
+    shift = len(left.columns)
+    right_at = None if right.key is None else tuple(k + shift for k in right.key)
+    if right.key is not None and set(right.key) <= set(right_key) and kind.right == "none":
+        return left.key
+    if left.key is not None and set(left.key) <= set(left_key) and kind.left == "none":
+        return right_at
+    if left.key is None or right_at is None or kind.left != "none" or kind.right != "none":
+        return None
+    return (*left.key, *right_at)
+
+
+def _under(side: Side, other: Keyed) -> ChangeBatch:
+    """The rows of a side under the keys of the other side's delta."""
+    keys, hashes = other.distinct()
+    found = side.rows.lookup(keys, hashes)
+    return ChangeBatch(found.rows, found.weights)
+
+
+def _slices(rows: int, fan_out: int) -> list[tuple[int, int]]:
+    """Cut `rows` so that a part makes no more than some two million pairs, if every row has `fan_out` of them."""
+    size = max(1, _PAIRS_MAX // max(1, fan_out))
+    return [(begin, min(rows, begin + size)) for begin in range(0, rows, size)]
+
+
+def _side_by_side(left: pa.Table, right: pa.Table) -> pa.Table:
+    columns = [*left.columns, *right.columns]
+    return pa.Table.from_arrays(columns, schema=positional([c.type for c in columns]))

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsdb import clock
-from tsdb.format.parquet import physical_schema, write_parquet
+from tsdb.format.parquet import KEY_PREFIX, SEQUENCE_NUMBER, physical_schema, write_parquet
 from tsdb.fs.file_io import FileIO
-from tsdb.mergetree.merge import SEQUENCE_NUMBER, is_add, kinds_of
+from tsdb.mergetree.merge import is_add, kinds_of
 from tsdb.metadata.binary_row import encode_rows
 from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, SimpleStats
 from tsdb.metadata.paths import FileNames
@@ -75,7 +75,7 @@ class DataWriter:
         def batches() -> Iterator[pa.RecordBatch]:
             for table in tables:
                 seen.add(table)
-                yield from self._physical(table, physical).to_batches()
+                yield from _physical(table, physical).to_batches()
 
         try:
             size = write_parquet(self.file_io, path, batches(), physical, self.options)
@@ -84,15 +84,11 @@ class DataWriter:
             raise
         return seen.meta(name, size, level, source)
 
-    def _physical(self, table: pa.Table, physical: pa.Schema) -> pa.Table:
-        """The columns of the file, in its order."""
-        return pa.Table.from_arrays(
-            [
-                table[field.name.removeprefix("_KEY_") if field.name not in table.schema.names else field.name]
-                for field in physical
-            ],
-            schema=physical,
-        )
+
+def _physical(table: pa.Table, physical: pa.Schema) -> pa.Table:
+    """The columns of the file, in its order; a key column is its table column again."""
+    names = (name if name in table.column_names else name.removeprefix(KEY_PREFIX) for name in physical.names)
+    return pa.Table.from_arrays([table[name] for name in names], schema=physical)
 
 
 class _Seen:

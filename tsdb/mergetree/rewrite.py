@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND
 from tsdb.mergetree.compaction import CompactionOptions, CompactUnit, Rewrite, Upgrade, plan
 from tsdb.mergetree.data_writer import FILE_SOURCE_COMPACT, DataWriter
 from tsdb.mergetree.merge import (
-    SEQUENCE_NUMBER,
-    VALUE_KIND,
     MergeSpec,
     ReadColumns,
     is_add,

@@ -6,25 +6,30 @@ what changed in a `CommitMessage`; a file that came and went between two commits
 once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tsdb.data_types import DataField, to_arrow
 from tsdb.errors import NotSupportedError
+from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND, read_batches
 from tsdb.mergetree.changelog_producer import ChangelogProducer, changelog_producer
 from tsdb.mergetree.compaction import CompactionOptions, pick, pick_full
 from tsdb.mergetree.data_writer import FILE_SOURCE_APPEND, DataWriter
 from tsdb.mergetree.key_order import Words, grouped_order, order_words
-from tsdb.mergetree.merge import SEQUENCE_NUMBER, VALUE_KIND, MergeSpec, ReadColumns, merge_spec, survivors
+from tsdb.mergetree.merge import MergeSpec, ReadColumns, merge_spec, survivors
 from tsdb.mergetree.rewrite import CompactResult, rewrite
 from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sorted_runs
 from tsdb.mergetree.write_buffer import BufferedRows
 from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.paths import FileNames
+from tsdb.metadata.schema import TableSchema
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.evolution import convert
 from tsdb.table.table import Table
 
 _SLICE_ROWS = 1 << 18
@@ -77,13 +82,39 @@ def bucket_directory(table: Table, partition: bytes, bucket: int) -> str:
     return table.paths.bucket(dict(zip(keys, values, strict=True)), bucket)
 
 
+def data_writer(table: Table, partition: bytes, bucket: int) -> DataWriter:
+    """A writer of data files of a bucket, with names of its own."""
+    options = table.options
+    names = FileNames(options.get("data-file.prefix") or "data-", options.get("changelog-file.prefix") or "changelog-")
+    return DataWriter(table.file_io, bucket_directory(table, partition, bucket), names, table.schema, options)
+
+
 def column_reader(table: Table, directory: str) -> ReadColumns:
-    """Reads columns of the files in a directory, by their names of today."""
+    """Reads columns of the files in a directory: by field id, as today's types and names, whatever schema wrote them."""
 
     def read(file: DataFileMeta, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        raise NotImplementedError
+        written = table.schema if file.schema_id == table.schema.id else table.schemas.schema(file.schema_id)
+        by_id = {field.id: field for field in written.fields}
+        olds = {name: by_id.get(table.schema.field(name).id) for name in columns if table.schema.has(name)}
+        stored = [name for name in columns if name not in olds] + [old.name for old in olds.values() if old is not None]
+        for batch in read_batches(table.file_io, f"{directory}/{file.file_name}", stored):
+            arrays = [_of_today(batch, name, olds, table.schema) for name in columns]
+            yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
     return read
+
+
+def _of_today(batch: pa.RecordBatch, name: str, olds: Mapping[str, DataField | None], schema: TableSchema) -> pa.Array:
+    """A column by its name of today. olds: the fields that the file has for those of the table; None: too young for it."""
+    if name not in olds:
+        return batch.column(name)
+    old, new = olds[name], schema.field(name)
+    if old is None:
+        return pa.nulls(batch.num_rows, to_arrow(new.type))
+    column = batch.column(old.name)
+    if pa.types.is_timestamp(column.type):  # files with INT96 give nanoseconds for every precision
+        column = column.cast(to_arrow(old.type), safe=False)
+    return convert(column, old.type, new.type)
 
 
 @dataclass(slots=True)
@@ -109,16 +140,16 @@ class BucketWriter:
         # files are smaller than the rows in memory; half of them is a cautious guess that never exceeds the
         # target by much
         rows_per_file = max(1, 2 * self.plan.target_file_size_bytes // bytes_per_row)
-        if self.plan.merge is None:
-            chosen = np.arange(count)
-        else:
-            words = _key_words(buffered, self.plan.merge)
-            if self.plan.producer.keeps_input:
-                everything = self._slices(buffered, grouped_order(words)[0])
-                self.changelog_files += self.writer.write(
-                    everything, level=0, source=FILE_SOURCE_APPEND, rows_per_file=rows_per_file, changelog=True
-                )
-            chosen = _last_of_key(buffered, words, self.plan.merge)
+        if self.plan.merge is not None and self.plan.producer.keeps_input:
+            everything = grouped_order(_key_words(buffered, self.plan.merge))[0]
+            self.changelog_files += self.writer.write(
+                self._slices(buffered, everything),
+                level=0,
+                source=FILE_SOURCE_APPEND,
+                rows_per_file=rows_per_file,
+                changelog=True,
+            )
+        chosen = np.arange(count) if self.plan.merge is None else _last_of_key(buffered, self.plan.merge)
         files = self.writer.write(
             self._slices(buffered, chosen), level=0, source=FILE_SOURCE_APPEND, rows_per_file=rows_per_file
         )
@@ -205,11 +236,12 @@ def _key_words(buffered: BufferedRows, spec: MergeSpec) -> Words:
     return order_words([_take(buffered, spec.key).columns])[0]
 
 
-def _last_of_key(buffered: BufferedRows, words: Words, spec: MergeSpec) -> npt.NDArray[np.int64]:
+def _last_of_key(buffered: BufferedRows, spec: MergeSpec) -> npt.NDArray[np.int64]:
     """The survivors of the group in key order, as indices into its positions; retractions to be ignored were left
     out before.
     """
     fields = _take(buffered, spec.sequence_fields)
+    words = _key_words(buffered, spec)
     return survivors(words, [fields], replace(spec, ignore_delete=False), by_sequence_number=False)
 
 

@@ -9,18 +9,18 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from tsdb.metadata.paths import FileNames
-from tsdb.table.scan import live_files
 
 from tsdb.errors import NotSupportedError
+from tsdb.format.parquet import SEQUENCE_NUMBER
 from tsdb.mergetree.data_writer import FILE_SOURCE_COMPACT, DataWriter
-from tsdb.mergetree.merge import SEQUENCE_NUMBER, ReadColumns
+from tsdb.mergetree.merge import ReadColumns
 from tsdb.mergetree.rewrite import rows_per_file
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.snapshot import Snapshot
-from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_directory, bucket_plan, column_reader
+from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_plan, column_reader, data_writer
 from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.scan import live_files
 from tsdb.table.table import Table
 from tsdb.table.threads import in_threads
 from tsdb.table.write import discard
@@ -67,9 +67,8 @@ def _compact_bucket(
     files: list[DataFileMeta],
     full: bool,
 ) -> CommitMessage:
-    directory = bucket_directory(table, partition, bucket)
-    writer = DataWriter(table.file_io, directory, FileNames(), table.schema, table.options)
-    read = column_reader(table, directory)
+    writer = data_writer(table, partition, bucket)
+    read = column_reader(table, writer.directory)
     if plan.merge is not None:
         bucket_writer = BucketWriter(partition, bucket, plan, writer, read, files, 0)
         bucket_writer.compact(full=full)

@@ -15,19 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from tsdb.metadata.paths import FileNames
-from tsdb.table.scan import live_files
 
 from tsdb.changes import ROW_KIND_SYMBOLS, RowKind
 from tsdb.errors import DataError, NotSupportedError, ProgrammingError
-from tsdb.mergetree.data_writer import DataWriter
 from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.manifest import ManifestEntry
 from tsdb.table.bucket import BucketMode, bucket_mode, place
-from tsdb.table.bucket_writer import BucketWriter, bucket_directory, bucket_plan, column_reader
+from tsdb.table.bucket_writer import BucketWriter, bucket_directory, bucket_plan, column_reader, data_writer
 from tsdb.table.commit_message import CommitMessage as CommitMessage
 from tsdb.table.row_check import conform
+from tsdb.table.scan import live_files
 from tsdb.table.table import Table
 from tsdb.table.threads import in_threads
 
@@ -153,9 +151,9 @@ class TableWriter:
         table = self._table
         starts_anew = self._overwrite or self._mode is BucketMode.UNAWARE
         live, next_sequence = ([], 0) if starts_anew else self._live.of(partition, bucket)
-        directory = bucket_directory(table, partition, bucket)
-        writer = DataWriter(table.file_io, directory, FileNames(), table.schema, table.options)
-        made = BucketWriter(partition, bucket, self._plan, writer, column_reader(table, directory), live, next_sequence)
+        writer = data_writer(table, partition, bucket)
+        read = column_reader(table, writer.directory)
+        made = BucketWriter(partition, bucket, self._plan, writer, read, live, next_sequence)
         self._buckets[partition, bucket] = made
         return made
 

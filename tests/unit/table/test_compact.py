@@ -50,7 +50,9 @@ def test_a_writer_compacts_and_the_state_stays(tmp_path, options, writers):
     given, kinds_seen, writer = [], set(), TableWriter(table, user="u")
     for i in range(14):
         n = int(rng.integers(1, 40))
-        rows, kinds = random_rows(rng, n), rng.choice([0, 2, 3], n).astype(np.int8)
+        # a retraction that a full compaction has dropped no longer hides rows with a smaller sequence field, in Paimon, too
+        choices = [0, 2] if "sequence.field" in options else [0, 2, 3]
+        rows, kinds = random_rows(rng, n), rng.choice(choices, n).astype(np.int8)
         if writers == "many" or i == 7:
             writer.close()
             writer = TableWriter(table, user=f"u{i}")

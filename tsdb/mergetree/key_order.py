@@ -112,7 +112,7 @@ def _sort_word(word: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.
 
 
 def _sort_ties(order: npt.NDArray[np.int64], first: npt.NDArray[np.int64], words: Words) -> None:
-    """Put rows with equal first words in order of the other words, then of position. first: the first words in `order`."""
+    """Order rows with equal first words by the other words, then by position. first: the first words in `order`."""
     equal = first[1:] == first[:-1]
     if not equal.any():
         return

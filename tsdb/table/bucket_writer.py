@@ -90,7 +90,7 @@ def data_writer(table: Table, partition: bytes, bucket: int) -> DataWriter:
 
 
 def column_reader(table: Table, directory: str) -> ReadColumns:
-    """Reads columns of the files in a directory: by field id, as today's types and names, whatever schema wrote them."""
+    """Reads columns of the files in a directory: by field id, with today's types and names, whatever wrote them."""
 
     def read(file: DataFileMeta, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         written = table.schema if file.schema_id == table.schema.id else table.schemas.schema(file.schema_id)
@@ -105,7 +105,7 @@ def column_reader(table: Table, directory: str) -> ReadColumns:
 
 
 def _of_today(batch: pa.RecordBatch, name: str, olds: Mapping[str, DataField | None], schema: TableSchema) -> pa.Array:
-    """A column by its name of today. olds: the fields that the file has for those of the table; None: too young for it."""
+    """A column by its name of today. olds: the file's fields for those of the table; None: the file is older than it."""
     if name not in olds:
         return batch.column(name)
     old, new = olds[name], schema.field(name)

@@ -45,6 +45,8 @@ def _column(
         if not _is_related(values.type, wanted):
             raise DataError(f"{where} is {field.type.sql()}; values of type {values.type} do not fit: use CAST")
         try:
+            if pa.types.is_integer(values.type) and pa.types.is_decimal(wanted):
+                values = values.cast(pa.decimal256(76, wanted.scale))  # Arrow refuses by type, not by value, otherwise
             values = values.cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
             raise DataError(f"{where} is {field.type.sql()}; values of type {values.type} do not fit: {err}") from err

@@ -1,12 +1,16 @@
 """Compaction changes files, never contents: tables are read back with pyarrow and folded in Python."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.table.tables import bucket_of_entry, fold, make_table, rows_of
+from tsdb.data_types import DataField, parse_type
 from tsdb.errors import ProgrammingError
+from tsdb.fs.local import LocalFileIO
 from tsdb.table.commit import commit
 from tsdb.table.compact import compact, small_neighbours
 from tsdb.table.scan import live_files
@@ -50,7 +54,7 @@ def test_a_writer_compacts_and_the_state_stays(tmp_path, options, writers):
     given, kinds_seen, writer = [], set(), TableWriter(table, user="u")
     for i in range(14):
         n = int(rng.integers(1, 40))
-        # a retraction that a full compaction has dropped no longer hides rows with a smaller sequence field, in Paimon, too
+        # once a full compaction has dropped a retraction, it hides no rows with a smaller sequence field (as in Paimon)
         choices = [0, 2] if "sequence.field" in options else [0, 2, 3]
         rows, kinds = random_rows(rng, n), rng.choice(choices, n).astype(np.int8)
         if writers == "many" or i == 7:
@@ -150,3 +154,64 @@ def test_another_number_of_buckets_is_refused(tmp_path):
         writer.write(random_rows(np.random.default_rng(0), 5))
         with pytest.raises(ProgrammingError, match="has files in 1 buckets, but 'bucket' is now '2'"):
             writer.prepare_commit()
+
+
+def test_files_of_an_old_schema_are_compacted_into_today_s(tmp_path):
+    table = make_table(tmp_path, COLUMNS, ("k",), (), {"bucket": "1"})
+    with TableWriter(table, user="u") as writer:
+        writer.write(pa.table({"k": [1, 2], "p": ["a", "b"], "s": [7, 8], "v": ["x", "y"]}))
+        commit(table, writer.prepare_commit(), user="u")
+    k, p, s, _ = table.schema.fields
+    renamed = (
+        k,
+        replace(p, name="v"),
+        replace(s, type=parse_type("BIGINT")),
+        DataField(4, "extra", parse_type("DOUBLE")),
+    )
+    table = table.with_schema(replace(table.schema, id=1, fields=renamed, highest_field_id=4))
+    assert table.schemas.try_create(table.schema)
+    with TableWriter(table, user="u") as writer:
+        writer.write(pa.table({"k": [2, 3], "v": ["c", "d"], "s": [2**40, None], "extra": [1.5, None]}))
+        commit(table, writer.prepare_commit(), user="u")
+    assert compact(table, user="c") is not None
+    assert list(stored(table, ("k",)).values()) == [
+        {"k": 1, "v": "a", "s": 7, "extra": None, "kind": 0},
+        {"k": 2, "v": "c", "s": 2**40, "extra": 1.5, "kind": 0},
+        {"k": 3, "v": "d", "s": None, "extra": None, "kind": 0},
+    ]
+    assert [entry.file.schema_id for entry in live(table)] == [1]
+
+
+class FullDisk(LocalFileIO):
+    """Every file beyond the first few cannot be written."""
+
+    room = 0
+
+    def open_output(self, path):
+        self.room -= 1
+        if self.room < 0:
+            raise OSError("no space left on device")
+        return super().open_output(path)
+
+
+@pytest.mark.parametrize("room", [0, 1, 2, 3])
+def test_a_full_disk_leaves_no_files_behind(tmp_path, room):
+    table = make_table(
+        tmp_path, COLUMNS, ("k",), (), {"bucket": "2", "changelog-producer": "input", "target-file-size": "600 b"}
+    )
+    for i in range(3):
+        with TableWriter(table, user="u") as writer:
+            writer.write(random_rows(np.random.default_rng(i), 50))
+            commit(table, writer.prepare_commit(), user="u")
+    before = {str(path) for path in tmp_path.rglob("*.parquet")}
+    disk = FullDisk()
+    disk.room = room
+    full = replace(table, file_io=disk)
+    with pytest.raises(OSError, match="no space left"):
+        compact(full, user="c")
+    assert {str(path) for path in tmp_path.rglob("*.parquet")} == before
+    disk.room = room
+    with pytest.raises(OSError, match="no space left"), TableWriter(full, user="u") as writer:
+        writer.write(random_rows(np.random.default_rng(9), 50))
+        writer.prepare_commit()
+    assert {str(path) for path in tmp_path.rglob("*.parquet")} == before

@@ -41,6 +41,11 @@ def test_columns_are_matched_by_name_cast_and_get_their_defaults():
     assert rows["q"].to_pylist() == [7, 5] and rows["d"].type == pa.decimal128(5, 2)
 
 
+def test_whole_numbers_are_decimals():
+    rows = conform(pa.table(ROWS | {"d": [999, -1]}), SCHEMA, "db.t")
+    assert rows["d"].to_pylist() == [999, -1]
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
@@ -62,6 +67,7 @@ def test_columns_are_matched_by_name_cast_and_get_their_defaults():
             "column `day` of table `db.t` is DATE; values of type string do not fit: use CAST",
         ),
         ({"d": [12345.678, None]}, DataError, "column `d`"),
+        ({"d": [1000, None]}, DataError, "column `d`"),
         ({"q": [datetime.date(2024, 1, 1), None]}, DataError, "column `q`"),
     ],
 )

@@ -6,16 +6,15 @@ what changed in a `CommitMessage`; a file that came and went between two commits
 once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tsdb.data_types import DataField, to_arrow
 from tsdb.errors import NotSupportedError
-from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND, read_batches
+from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND
 from tsdb.mergetree.changelog_producer import ChangelogProducer, changelog_producer
 from tsdb.mergetree.compaction import CompactionOptions, pick, pick_full
 from tsdb.mergetree.data_writer import FILE_SOURCE_APPEND, DataWriter
@@ -27,10 +26,8 @@ from tsdb.mergetree.write_buffer import BufferedRows
 from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.paths import FileNames
-from tsdb.metadata.schema import TableSchema
 from tsdb.table.commit_message import CommitMessage
-from tsdb.table.evolution import convert
-from tsdb.table.table import Table
+from tsdb.table.table import Table, check_writable
 
 _SLICE_ROWS = 1 << 18
 
@@ -47,17 +44,14 @@ class BucketPlan:
 
 
 def bucket_plan(table: Table) -> BucketPlan:
-    """What the buckets of this table share. Raises NotSupportedError for merge engines and changelog producers that
-    are not there.
-    """
+    """What the buckets of this table share. Raises NotSupportedError if tsdb cannot write such a table."""
+    check_writable(table.schema, table.options)
     options = table.options
-    keyed = bool(table.schema.primary_keys)
-    if keyed and options.deletion_vectors_enabled:
-        raise NotSupportedError(
-            f"writing to `{table.identifier}` is not supported yet: 'deletion-vectors.enabled' is set"
-        )
+    keyed = table.is_primary_key
     if (file_format := options.get("file.format")) != "parquet":
         raise NotSupportedError(f"'file.format' = '{file_format}' can be read but not written; set it to 'parquet'")
+    if keyed and options.deletion_vectors_enabled:
+        raise NotSupportedError(f"writing to `{table.identifier}` with 'deletion-vectors.enabled' is not supported yet")
     target = options.target_file_size_bytes(keyed)
     compaction = CompactionOptions(
         trigger=options.num_sorted_run_compaction_trigger,
@@ -87,34 +81,6 @@ def data_writer(table: Table, partition: bytes, bucket: int) -> DataWriter:
     options = table.options
     names = FileNames(options.get("data-file.prefix") or "data-", options.get("changelog-file.prefix") or "changelog-")
     return DataWriter(table.file_io, bucket_directory(table, partition, bucket), names, table.schema, options)
-
-
-def column_reader(table: Table, directory: str) -> ReadColumns:
-    """Reads columns of the files in a directory: by field id, with today's types and names, whatever wrote them."""
-
-    def read(file: DataFileMeta, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        written = table.schema if file.schema_id == table.schema.id else table.schemas.schema(file.schema_id)
-        by_id = {field.id: field for field in written.fields}
-        olds = {name: by_id.get(table.schema.field(name).id) for name in columns if table.schema.has(name)}
-        stored = [name for name in columns if name not in olds] + [old.name for old in olds.values() if old is not None]
-        for batch in read_batches(table.file_io, f"{directory}/{file.file_name}", stored):
-            arrays = [_of_today(batch, name, olds, table.schema) for name in columns]
-            yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
-
-    return read
-
-
-def _of_today(batch: pa.RecordBatch, name: str, olds: Mapping[str, DataField | None], schema: TableSchema) -> pa.Array:
-    """A column by its name of today. olds: the file's fields for those of the table; None: the file is older than it."""
-    if name not in olds:
-        return batch.column(name)
-    old, new = olds[name], schema.field(name)
-    if old is None:
-        return pa.nulls(batch.num_rows, to_arrow(new.type))
-    column = batch.column(old.name)
-    if pa.types.is_timestamp(column.type):  # files with INT96 give nanoseconds for every precision
-        column = column.cast(to_arrow(old.type), safe=False)
-    return convert(column, old.type, new.type)
 
 
 @dataclass(slots=True)

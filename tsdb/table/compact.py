@@ -17,9 +17,10 @@ from tsdb.mergetree.merge import ReadColumns
 from tsdb.mergetree.rewrite import rows_per_file
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.snapshot import Snapshot
-from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_plan, column_reader, data_writer
+from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_plan, data_writer
 from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.data_file_reader import column_reader
 from tsdb.table.scan import live_files
 from tsdb.table.table import Table
 from tsdb.table.threads import in_threads

@@ -22,8 +22,9 @@ from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.manifest import ManifestEntry
 from tsdb.table.bucket import BucketMode, bucket_mode, place
-from tsdb.table.bucket_writer import BucketWriter, bucket_directory, bucket_plan, column_reader, data_writer
+from tsdb.table.bucket_writer import BucketWriter, bucket_directory, bucket_plan, data_writer
 from tsdb.table.commit_message import CommitMessage as CommitMessage
+from tsdb.table.data_file_reader import column_reader
 from tsdb.table.row_check import conform
 from tsdb.table.scan import live_files
 from tsdb.table.table import Table

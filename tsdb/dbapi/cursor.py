@@ -37,6 +37,7 @@ class Cursor:
         self._result: BatchResult | ChangelogResult | JobHandle | None = None
         self._reader: pa.RecordBatchReader | None = None
         self._buffer: RowBuffer | None = None
+        self._ended = False
         self._closed = False
 
     # --- execute
@@ -92,6 +93,11 @@ class Cursor:
         return self._result.version if isinstance(self._result, ChangelogResult) else None
 
     @property
+    def ended(self) -> bool:
+        """Whether the end of the rows was reached: a fetch gave none, or a poll found the stream ended."""
+        return self._ended
+
+    @property
     def schema(self) -> pa.Schema | None:
         """The Arrow schema of the rows, or None."""
         return None if self._result is None else self._result.schema
@@ -145,7 +151,7 @@ class Cursor:
         return self._buffer_with_rows().take() if self._fill(timeout) else self._open_result().schema.empty_table()
 
     def poll_until_caught_up(self, timeout: float = 60.0) -> Iterator[pa.Table]:
-        """The changes up to what the sources hold now, version by version. Raises OperationalError if it takes longer."""
+        """The changes up to what the sources hold now. Raises OperationalError if that takes longer."""
         result = self._open_result()
         if not isinstance(result, ChangelogResult):
             raise ProgrammingError("poll_until_caught_up() is for a streaming query; use fetch_arrow_table()")
@@ -205,6 +211,7 @@ class Cursor:
     def _reset(self) -> None:
         result, self._result = self._result, None
         self._description, self._reader, self._buffer, self._rowcount = None, None, None, -1
+        self._ended = False
         if result is not None:
             _close(result)
 
@@ -215,6 +222,7 @@ class Cursor:
             return True
         if isinstance(result, ChangelogResult):
             table = result.next(timeout_s, None)
+            self._ended = table is None
             self._buffer = None if table is None else RowBuffer(table)
             return self._buffer is not None and len(self._buffer) > 0
         assert self._reader is not None
@@ -222,6 +230,7 @@ class Cursor:
             if batch.num_rows:
                 self._buffer = RowBuffer(pa.Table.from_batches([batch]))
                 return True
+        self._ended = True
         return False
 
     def _buffer_with_rows(self) -> RowBuffer:

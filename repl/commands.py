@@ -1,0 +1,90 @@
+"""Commands of the shell, begun with `.` or a backslash: one table, from which help, completion and docs come."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsdb_repl.printer import FORMATS
+from tsdb_repl.runner import Session, run_script
+
+
+class Quit(Exception):
+    """Leave the shell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """arguments: as help shows them; run: gets the session and the rest of the line."""
+
+    name: str
+    arguments: str
+    help: str
+    run: Callable[[Session, str], None]
+
+
+def _help(session: Session, rest: str) -> None:
+    session.out.write("Statements end with ; and may have several lines. Ctrl-C stops a query, Ctrl-D leaves.\n")
+    for command in COMMANDS.values():
+        session.out.write(f"  .{command.name + ' ' + command.arguments:<28} {command.help}\n")
+
+
+def _quit(session: Session, rest: str) -> None:
+    raise Quit
+
+
+def _tables(session: Session, rest: str) -> None:
+    run_script(session, f"SHOW TABLES IN `{rest}`" if rest else "SHOW TABLES")
+
+
+def _schema(session: Session, rest: str) -> None:
+    run_script(session, f"SHOW CREATE TABLE {rest}" if rest else "SHOW TABLES")
+
+
+def _mode(session: Session, rest: str) -> None:
+    if not rest:
+        session.out.write(f"format {session.format}\n")
+    elif rest in ("batch", "streaming"):
+        run_script(session, f"SET 'execution.mode' = '{rest}'")
+    elif rest in FORMATS and rest != "arrow":
+        session.format = rest
+    else:
+        session.out.write(f"there is no mode `{rest}`: batch, streaming, table, csv or json\n")
+
+
+def _timing(session: Session, rest: str) -> None:
+    session.timing = {"on": True, "off": False}.get(rest, not session.timing)
+    session.out.write(f"timing is {'on' if session.timing else 'off'}\n")
+
+
+def _jobs(session: Session, rest: str) -> None:
+    run_script(session, "SHOW JOBS")
+
+
+def _read(session: Session, rest: str) -> None:
+    run_script(session, Path(rest).expanduser().read_text("utf-8"))
+
+
+_ALL = (
+    Command("help", "", "this list", _help),
+    Command("quit", "", "leave; jobs of this shell stop with a checkpoint", _quit),
+    Command("tables", "[DATABASE]", "the tables", _tables),
+    Command("schema", "TABLE", "the CREATE TABLE of a table", _schema),
+    Command("mode", "batch|streaming", "how queries run: over a snapshot, or as changes that go on", _mode),
+    Command("format", "table|csv|json", "how results are shown", _mode),
+    Command("timing", "[on|off]", "whether the time of each statement is shown", _timing),
+    Command("jobs", "", "the jobs of the warehouse", _jobs),
+    Command("read", "FILE", "run the statements of a file", _read),
+)
+
+COMMANDS: Mapping[str, Command] = {command.name: command for command in _ALL}
+_SHORT = {"q": "quit", "exit": "quit", "?": "help", "h": "help", "d": "tables", "dt": "tables", "i": "read"}
+
+
+def run_command(session: Session, line: str) -> None:
+    """Run a line that begins with `.` or a backslash. Raises Quit for `.quit`."""
+    word, _, rest = line[1:].strip().rstrip(";").partition(" ")
+    command = COMMANDS.get(_SHORT.get(word, word))
+    if command is None:
+        session.out.write(f"there is no command `{line[0]}{word}`; .help lists them\n")
+        return
+    command.run(session, rest.strip())

@@ -1,0 +1,93 @@
+"""Statements one after the other, their results printed: for `-c`, `-f`, standard input and the shell."""
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import TextIO
+
+import pyarrow as pa
+from tsdb_repl.printer import printer
+
+import tsdb
+
+_POLL_S = 0.1
+
+
+@dataclass(slots=True)
+class Session:
+    """What the shell and the runner share: the connection, and how results are shown."""
+
+    connection: tsdb.Connection
+    format: str = "table"
+    timing: bool = False
+    out: TextIO = sys.stdout
+
+
+def run_script(session: Session, sql: str) -> None:
+    """Run every statement and print its result. Raises the first error."""
+    started = time.monotonic()
+    for cursor in session.connection.statements(sql):
+        show(session, cursor, started)
+        started = time.monotonic()
+
+
+def show(session: Session, cursor: tsdb.Cursor, started: float) -> None:
+    """Print one result; started: when its statement was, by `time.monotonic`."""
+    if cursor.schema is None:
+        _note(session, _done(cursor.rowcount), started)
+    elif cursor.is_changelog:
+        _show_changes(session, cursor, started)
+    else:
+        _show_rows(session, cursor, started)
+
+
+def _show_rows(session: Session, cursor: tsdb.Cursor, started: float) -> None:
+    to = printer(session.format, cursor.schema, session.out)
+    count = 0
+    for batch in cursor.fetch_record_batch():
+        count += batch.num_rows
+        to.rows(pa.Table.from_batches([batch]))
+    to.close()
+    _note(session, f"{count} row{'' if count == 1 else 's'}", started)
+
+
+def _show_changes(session: Session, cursor: tsdb.Cursor, started: float) -> None:
+    """Changes as they come, until the query ends or Ctrl-C."""
+    to = printer(session.format, cursor.schema, session.out, live=True)
+    count = 0
+    try:
+        while not cursor.ended:
+            changes = cursor.poll(_POLL_S)
+            if changes.num_rows:
+                count += changes.num_rows
+                to.rows(changes)
+    finally:
+        version = cursor.version
+        cursor.close()
+        to.close()
+        _note(session, f"{count} change{'' if count == 1 else 's'}, version {version}", started)
+
+
+def _done(rowcount: int) -> str:
+    return "ok" if rowcount < 0 else f"ok, {rowcount} row{'' if rowcount == 1 else 's'} changed"
+
+
+def _note(session: Session, text: str, started: float) -> None:
+    """A remark for people; other formats are for programs and get none."""
+    if session.format == "table":
+        took = f", {_duration(time.monotonic() - started)}" if session.timing else ""
+        session.out.write(f"({text}{took})\n")
+        session.out.flush()
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"
+
+
+def describe(err: BaseException) -> str:
+    """An error as the shell shows it: what is wrong and where, with a caret; no traceback."""
+    if isinstance(err, tsdb.Error):
+        return f"error: {err}"
+    if isinstance(err, OSError):
+        return f"error: {err}"
+    return f"internal error: {type(err).__name__}: {err}"

@@ -1,0 +1,1 @@
+"""Databases and tables by name, and the system tables."""

@@ -1,0 +1,135 @@
+"""Whether a draft of a table can be one: columns, keys and options, checked before anything is written.
+
+What is not supported is refused here, not at the first INSERT.
+"""
+
+from dataclasses import replace
+
+from tsdb.data_types import TypeRoot
+from tsdb.errors import ColumnNotFound, NotSupportedError, OptionError, ProgrammingError, nearest
+from tsdb.metadata.schema import TableSchema
+from tsdb.options import TableOptions, check_table_options
+from tsdb.table.schema_change import numbered
+from tsdb.table.table import check_writable
+
+_NESTED = (TypeRoot.ARRAY, TypeRoot.MAP, TypeRoot.MULTISET, TypeRoot.ROW, TypeRoot.VARIANT, TypeRoot.BLOB)
+_RESERVED = ("_KEY_", "_SEQUENCE_NUMBER", "_VALUE_KIND", "_LEVEL", "_ROW_ID", "rowkind")
+MOVED_OPTIONS = ("primary-key", "partition")
+
+
+def complete(draft: TableSchema, name: str) -> TableSchema:
+    """The schema that is written: ids given, keys NOT NULL, the bucket number explicit. Raises if it cannot be one.
+
+    A primary-key table without 'bucket' gets one bucket; Paimon's own default, dynamic buckets, cannot be written yet.
+    """
+    draft = _with_keys_of_options(draft)
+    for keys, what in ((draft.primary_keys, "PRIMARY KEY"), (draft.partition_keys, "PARTITIONED BY")):
+        _check_listed(draft, keys, what, name)
+    options = dict(draft.options)
+    if draft.primary_keys:
+        options.setdefault("bucket", "1")
+    fields, highest = numbered(
+        [replace(f, type=f.type.with_nullable(False)) if f.name in draft.primary_keys else f for f in draft.fields]
+    )
+    schema = replace(draft, id=0, fields=fields, options=options, highest_field_id=highest)
+    check_table_options(schema.options)
+    check(schema, name)
+    return schema
+
+
+def check(schema: TableSchema, name: str) -> None:
+    """Raise for a schema that tsdb cannot write a table of. Options that tsdb does not know are not looked at here."""
+    _check_columns(schema, name)
+    options = TableOptions(schema.options)
+    _check_buckets(schema, options, name)
+    _check_option_columns(schema, options, name)
+    if not schema.primary_keys:
+        for key in ("merge-engine", "changelog-producer", "sequence.field", "rowkind.field"):
+            if key in schema.options and options.get(key) not in ("none", "deduplicate"):
+                raise OptionError(f"'{key}' needs a PRIMARY KEY, which table `{name}` does not have")
+    for key in ("deletion-vectors.enabled", "row-tracking.enabled"):
+        if options.flag(key):
+            raise NotSupportedError(f"writing tables with '{key}' is not supported yet; leave it out")
+    if options.get("file.format") != "parquet":
+        raise NotSupportedError(
+            f"writing 'file.format' = '{options.get('file.format')}' is not supported; use 'parquet'"
+        )
+    if options.get("bucket-function.type") == "hive":
+        raise NotSupportedError("'bucket-function.type' = 'hive' is not supported; use 'default' or 'mod'")
+    check_writable(schema, options)
+
+
+def _with_keys_of_options(draft: TableSchema) -> TableSchema:
+    """'primary-key' and 'partition' in WITH are another way to say PRIMARY KEY and PARTITIONED BY."""
+    options = TableOptions(draft.options)
+    rest = {key: value for key, value in draft.options.items() if key not in MOVED_OPTIONS}
+    primary, partition = options.words("primary-key"), options.words("partition")
+    if (primary and draft.primary_keys) or (partition and draft.partition_keys):
+        raise OptionError("keys are given both as a clause and as an option; leave out the option")
+    return replace(
+        draft,
+        options=rest,
+        primary_keys=draft.primary_keys or primary,
+        partition_keys=draft.partition_keys or partition,
+    )
+
+
+def _check_columns(schema: TableSchema, name: str) -> None:
+    if not schema.fields:
+        raise ProgrammingError(f"table `{name}` has no columns")
+    seen: set[str] = set()
+    for field in schema.fields:
+        if field.name in seen:
+            raise ProgrammingError(f"table `{name}` has two columns `{field.name}`")
+        seen.add(field.name)
+        if not field.name.strip() or field.name.startswith(_RESERVED[0]) or field.name in _RESERVED[1:]:
+            raise ProgrammingError(f"`{field.name}` cannot be the name of a column; choose another")
+        if field.type.root in (TypeRoot.VARIANT, TypeRoot.BLOB):
+            raise NotSupportedError(f"column `{field.name}`: type {field.type.sql()} is not supported yet")
+    for key in (*schema.primary_keys, *schema.partition_keys):
+        if schema.field(key).type.root in _NESTED:
+            raise ProgrammingError(
+                f"`{key}` is {schema.field(key).type.sql()}, which cannot be a key of table `{name}`"
+            )
+    if schema.primary_keys and set(schema.primary_keys) == set(schema.partition_keys):
+        raise ProgrammingError(f"the primary key of table `{name}` needs a column that is no partition column")
+
+
+def _check_listed(schema: TableSchema, names: tuple[str, ...], what: str, table_name: str) -> None:
+    for name in names:
+        if not schema.has(name):
+            raise ColumnNotFound(f"{what}: table `{table_name}` has no column `{name}`.{nearest(name, schema.names)}")
+    if len(set(names)) != len(names):
+        raise ProgrammingError(f"{what} of table `{table_name}` names a column twice: {', '.join(names)}")
+
+
+def _check_buckets(schema: TableSchema, options: TableOptions, name: str) -> None:
+    bucket, keys = options.bucket, options.bucket_key
+    if bucket == 0 or bucket < -2:
+        raise OptionError(f"'bucket' = '{bucket}' is no number of buckets; use 1 or more, or -1 for an append table")
+    _check_listed(schema, keys, "'bucket-key'", name)
+    if schema.primary_keys:
+        missing = [key for key in schema.partition_keys if key not in schema.primary_keys]
+        if missing:
+            raise OptionError(
+                f"partition column `{missing[0]}` of table `{name}` is not in its primary key "
+                f"({', '.join(schema.primary_keys)}); add it, so that a key stays in one partition"
+            )
+        outside = [key for key in keys if key not in schema.trimmed_primary_keys]
+        if outside:
+            raise OptionError(f"'bucket-key': `{outside[0]}` is not in the primary key of table `{name}`")
+    elif bucket > 0 and not keys:
+        raise OptionError(f"table `{name}` has no primary key: 'bucket' = '{bucket}' needs a 'bucket-key'")
+    elif bucket < 0 and keys:
+        raise OptionError(f"'bucket-key' of table `{name}` needs 'bucket' = 'n' with n > 0")
+
+
+def _check_option_columns(schema: TableSchema, options: TableOptions, name: str) -> None:
+    _check_listed(schema, options.sequence_field, "'sequence.field'", name)
+    if options.sequence_field and options.merge_engine == "first-row":
+        raise OptionError("'sequence.field' has no meaning with 'merge-engine' = 'first-row'; leave it out")
+    kind = options.get("rowkind.field")
+    if kind is not None:
+        _check_listed(schema, (kind,), "'rowkind.field'", name)
+        if schema.field(kind).type.root is not TypeRoot.VARCHAR:
+            raise OptionError(f"'rowkind.field' `{kind}` is {schema.field(kind).type.sql()}; it has to be STRING")

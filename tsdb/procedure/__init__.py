@@ -1,0 +1,1 @@
+"""Procedures: `CALL sys.<name>(…)`, by name."""

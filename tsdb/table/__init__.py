@@ -1,0 +1,1 @@
+"""The whole table: scanning, reading, writing, committing, following, time travel."""

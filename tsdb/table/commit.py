@@ -1,0 +1,358 @@
+"""Committing: one new snapshot file, published only if nobody else has published that id, makes changes visible.
+
+Everything a snapshot refers to is written before it, under new names; a crash before the publication leaves the table
+as it was. Who loses the race for an id starts again from the new latest snapshot: counts, base list and conflict checks
+are made anew, the manifest of its own changes is reused.
+
+One commit may publish two snapshots with the same identifier: APPEND (or OVERWRITE) with what was written, then COMPACT
+with what was compacted. Source: Paimon, `FileStoreCommitImpl`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tsdb import clock
+from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError
+from tsdb.metadata.binary_row import decode_row
+from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.manifest import (
+    ADD,
+    DELETE,
+    ManifestEntry,
+    ManifestFileMeta,
+    read_manifest_list,
+    write_manifest,
+    write_manifest_list,
+)
+from tsdb.metadata.paths import FileNames
+from tsdb.metadata.snapshot import BATCH_IDENTIFIER, Snapshot, SnapshotNotFound
+from tsdb.options import parse_duration_ms
+from tsdb.table.commit_message import CommitMessage
+from tsdb.table.conflict import check_conflicts
+from tsdb.table.manifest_merge import merge_manifests
+from tsdb.table.scan import live_files
+from tsdb.table.table import Table
+
+Kind = Literal["APPEND", "COMPACT", "OVERWRITE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """What an INSERT OVERWRITE replaces.
+
+    partitions: 'dynamic': the partitions that get rows; or a static specification, column to value: all partitions
+    that agree with it ({}: the whole table).
+    """
+
+    partitions: Literal["dynamic"] | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who commits, and what goes into the snapshot beside files."""
+
+    user: str
+    identifier: int
+    properties: Mapping[str, str] | None = None
+    watermark: int | None = None
+    log_offsets: Mapping[str, int] | None = None
+
+
+def commit(
+    table: Table,
+    messages: Sequence[CommitMessage],
+    *,
+    user: str,
+    identifier: int = BATCH_IDENTIFIER,
+    properties: Mapping[str, str] | None = None,
+    watermark: int | None = None,
+    overwrite: Overwrite | None = None,
+    log_offsets: Mapping[str, int] | None = None,
+) -> Snapshot | None:
+    """Publish the messages of one writer; the last snapshot made, or None if there was nothing to do.
+
+    A commit with an identifier of its own (not BATCH_IDENTIFIER) that is there already is not done again. Raises
+    CommitConflict when another writer changed what this commit relies on; then nothing of it is visible. A compaction
+    that comes with new rows is given up instead.
+    """
+    if table.options.flag("row-tracking.enabled"):
+        raise NotSupportedError(
+            f"writing to table `{table.identifier}` with 'row-tracking.enabled' is not supported yet"
+        )
+    author = Author(user, identifier, properties, watermark, log_offsets)
+    if overwrite is not None:
+        return _publish(table, author, _overwriting(table, messages, overwrite))
+    written: Snapshot | None = None
+    changes = [_entry(DELETE, m, f) for m in messages for f in m.deleted_files]
+    kind: Kind = "OVERWRITE" if changes else "APPEND"
+    changes += [_entry(ADD, m, f) for m in messages for f in m.new_files]
+    changelog = [_entry(ADD, m, f) for m in messages for f in m.changelog_files]
+    if changes or changelog or (not messages and (log_offsets or properties)):
+        written = _publish(table, author, _Change(kind, lambda _: changes, changelog))
+    compacted = [_entry(DELETE, m, f) for m in messages for f in m.compact_before]
+    compacted += [_entry(ADD, m, f) for m in messages for f in m.compact_after]
+    changelog = [_entry(ADD, m, f) for m in messages for f in m.compact_changelog]
+    if not compacted and not changelog:
+        return written
+    try:
+        return _publish(table, author, _Change("COMPACT", lambda _: compacted, changelog))
+    except CommitConflict:
+        if written is None:
+            raise
+        _discard_compaction(table, messages)
+        return written
+
+
+def filter_committed(table: Table, user: str, identifiers: Iterable[int]) -> list[int]:
+    """Those of the identifiers that this user has not committed yet, ascending."""
+    last = _last_of_user(table, user)
+    return sorted(i for i in identifiers if last is None or i > last.commit_identifier)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """entries(latest): the files added and deleted, given the latest snapshot. fixed: they do not depend on it."""
+
+    kind: Kind
+    entries: Callable[[Snapshot | None], list[ManifestEntry]]
+    changelog: list[ManifestEntry]
+    fixed: bool = True
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """The metadata files of one commit. reusable: the delta and changelog lists, once written."""
+
+    names: FileNames
+    delta: tuple[str, int] | None = None
+    changelog: tuple[str, int] | None = None
+    kept: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+
+def _overwriting(table: Table, messages: Sequence[CommitMessage], overwrite: Overwrite) -> _Change:
+    """Everything that is in the partitions to replace goes, everything that was written comes."""
+    added = [_entry(ADD, m, f) for m in messages for f in (*m.new_files, *m.compact_after)]
+    replaced = _replaced_partitions(table, added, overwrite)
+
+    def entries(latest: Snapshot | None) -> list[ManifestEntry]:
+        old = live_files(table, latest, replaced)
+        return [ManifestEntry(DELETE, e.partition, e.bucket, e.total_buckets, e.file) for e in old] + added
+
+    return _Change("OVERWRITE", entries, [], fixed=False)
+
+
+def _replaced_partitions(table: Table, added: Sequence[ManifestEntry], overwrite: Overwrite) -> Callable[[bytes], bool]:
+    touched = {entry.partition for entry in added}
+    spec = overwrite.partitions
+    if spec == "dynamic" or not isinstance(spec, Mapping):
+        return touched.__contains__ if table.schema.partition_keys else lambda _: bool(touched)
+    keys = table.schema.partition_keys
+    for name in spec:
+        if name not in keys:
+            listed = ", ".join(f"`{key}`" for key in keys) or "none"
+            raise ProgrammingError(f"`{name}` is no partition column of table `{table.identifier}`; it has {listed}")
+    types = [table.schema.field(key).type for key in keys]
+
+    def matches(partition: bytes) -> bool:
+        values = dict(zip(keys, decode_row(partition, types), strict=True)) if keys else {}
+        return all(values[name] == value or str(values[name]) == str(value) for name, value in spec.items())
+
+    for partition in touched:
+        if not matches(partition):
+            raise ProgrammingError(
+                f"rows for partition {decode_row(partition, types)} do not belong to the partition {dict(spec)} that is "
+                f"overwritten in table `{table.identifier}`"
+            )
+    return matches
+
+
+def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
+    """Publish the change as one snapshot on top of the latest one, however often that moves on meanwhile."""
+    attempt = _Attempt(FileNames())
+    retries_max = table.options.integer("commit.max-retries")
+    checked = _committed_before(table, author, change.kind)
+    if isinstance(checked, Snapshot):
+        return checked
+    for retry in range(retries_max + 1):
+        latest = table.snapshots.latest()
+        if retry and author.identifier != BATCH_IDENTIFIER:
+            mine = _own_since(table, author, change.kind, checked, latest)
+            if mine is not None:
+                return mine
+        entries = change.entries(latest)
+        if not entries and not change.changelog and not (author.log_offsets or author.properties):
+            return None
+        try:
+            check_conflicts(table, latest, entries, replaces=not change.fixed)
+            snapshot = _prepare(table, author, change, entries, latest, attempt)
+        except BaseException:
+            _delete(table, attempt.kept + attempt.dropped)
+            raise
+        if _try_publish(table, snapshot):
+            return snapshot
+        _delete(table, attempt.dropped)
+        attempt.dropped = []
+        if not change.fixed:
+            attempt.delta = None
+        clock.current().sleep(_wait_s(table, retry))
+    _delete(table, attempt.kept)
+    raise CommitConflict(
+        f"table `{table.identifier}`: other writers were faster {retries_max + 1} times; try again, or raise "
+        f"'commit.max-retries'"
+    )
+
+
+def _prepare(
+    table: Table,
+    author: Author,
+    change: _Change,
+    entries: list[ManifestEntry],
+    latest: Snapshot | None,
+    attempt: _Attempt,
+) -> Snapshot:
+    """Write all that the next snapshot refers to."""
+    if attempt.delta is None:
+        into = attempt.kept if change.fixed else attempt.dropped
+        attempt.delta = _write_changes(table, entries, attempt.names, into)
+    if attempt.changelog is None and change.changelog:
+        attempt.changelog = _write_changes(table, change.changelog, attempt.names, attempt.kept)
+    base: list[ManifestFileMeta] = []
+    if latest is not None:
+        for name in (latest.base_manifest_list, latest.delta_manifest_list):
+            base += read_manifest_list(table.file_io, table.paths.manifest(name))
+    base = merge_manifests(table, base, attempt.names, attempt.dropped)
+    base_list, base_size = _write_list(table, base, attempt.names, attempt.dropped)
+    delta_rows = sum(e.file.row_count if e.kind == ADD else -e.file.row_count for e in entries)
+    newest = table.schemas.latest()
+    schema_id = table.schema.id if newest is None else newest.id
+    changelog, changelog_size = attempt.changelog or (None, None)
+    return Snapshot(
+        id=1 if latest is None else latest.id + 1,
+        schema_id=schema_id,
+        base_manifest_list=base_list,
+        base_manifest_list_size=base_size,
+        delta_manifest_list=attempt.delta[0],
+        delta_manifest_list_size=attempt.delta[1],
+        changelog_manifest_list=changelog,
+        changelog_manifest_list_size=changelog_size,
+        index_manifest=None if latest is None else latest.index_manifest,
+        commit_user=author.user,
+        commit_identifier=author.identifier,
+        commit_kind=change.kind,
+        time_millis=max(clock.current().now_ms(), 0 if latest is None else latest.time_millis),
+        total_record_count=delta_rows + (0 if latest is None else latest.total_record_count),
+        delta_record_count=delta_rows,
+        changelog_record_count=sum(e.file.row_count for e in change.changelog) if change.changelog else None,
+        watermark=_largest(author.watermark, None if latest is None else latest.watermark),
+        statistics=None if latest is None or latest.schema_id != schema_id else latest.statistics,
+        properties=author.properties or None,
+        next_row_id=0 if latest is None else latest.next_row_id or 0,
+        log_offsets=_log_offsets(author, latest),
+    )
+
+
+def _write_changes(
+    table: Table, entries: Sequence[ManifestEntry], names: FileNames, made: list[str]
+) -> tuple[str, int]:
+    """A manifest of the entries (none if there are none), and the list that names it."""
+    metas: list[ManifestFileMeta] = []
+    if entries:
+        path = table.paths.manifest(names.new_manifest())
+        made.append(path)
+        metas.append(write_manifest(table.file_io, path, entries, table.schema))
+    return _write_list(table, metas, names, made)
+
+
+def _write_list(table: Table, metas: Sequence[ManifestFileMeta], names: FileNames, made: list[str]) -> tuple[str, int]:
+    name = names.new_manifest_list()
+    made.append(table.paths.manifest(name))
+    return name, write_manifest_list(table.file_io, made[-1], metas)
+
+
+def _try_publish(table: Table, snapshot: Snapshot) -> bool:
+    """The atomic step. After an error its outcome is unknown, so the file is looked at before anything is deleted."""
+    try:
+        return table.snapshots.try_commit(snapshot)
+    except OSError:
+        table.snapshots.forget()
+        if not table.snapshots.exists(snapshot.id):
+            raise
+        return table.snapshots.snapshot(snapshot.id).delta_manifest_list == snapshot.delta_manifest_list
+
+
+def _committed_before(table: Table, author: Author, kind: Kind) -> Snapshot | int:
+    """The snapshot that has this very commit, else the id up to which there is none."""
+    latest_id = table.snapshots.latest_id() or 0
+    if author.identifier == BATCH_IDENTIFIER:
+        return latest_id
+    last = _last_of_user(table, author.user)
+    while last is not None and last.commit_identifier >= author.identifier:
+        if (last.commit_user, last.commit_identifier, last.commit_kind) == (author.user, author.identifier, kind):
+            return last
+        last = _previous(table, last)
+    return latest_id
+
+
+def _own_since(table: Table, author: Author, kind: Kind, since: int, latest: Snapshot | None) -> Snapshot | None:
+    for snapshot_id in range(since + 1, (0 if latest is None else latest.id) + 1):
+        snapshot = table.snapshots.snapshot(snapshot_id)
+        found = (snapshot.commit_user, snapshot.commit_identifier, snapshot.commit_kind)
+        if found == (author.user, author.identifier, kind):
+            return snapshot
+    return None
+
+
+def _last_of_user(table: Table, user: str) -> Snapshot | None:
+    snapshot = table.snapshots.latest()
+    while snapshot is not None and snapshot.commit_user != user:
+        snapshot = _previous(table, snapshot)
+    return snapshot
+
+
+def _previous(table: Table, snapshot: Snapshot) -> Snapshot | None:
+    """The snapshot before; None if there is none, or it has expired."""
+    if snapshot.id == 1:
+        return None
+    try:
+        return table.snapshots.snapshot(snapshot.id - 1)
+    except SnapshotNotFound:
+        return None
+
+
+def _entry(kind: int, message: CommitMessage, file: DataFileMeta) -> ManifestEntry:
+    return ManifestEntry(kind, message.partition, message.bucket, message.total_buckets, file)
+
+
+def _largest(*values: int | None) -> int | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _log_offsets(author: Author, latest: Snapshot | None) -> Mapping[str, int] | None:
+    before = (latest.log_offsets if latest is not None else None) or {}
+    return {**before, **(author.log_offsets or {})} or None
+
+
+def _wait_s(table: Table, retry: int) -> float:
+    low = parse_duration_ms(table.options.get("commit.min-retry-wait", "10 ms") or "")
+    high = parse_duration_ms(table.options.get("commit.max-retry-wait", "10 s") or "")
+    return float(min(high, low * 2**retry)) * (0.5 + clock.current().jitter()) / 1000
+
+
+def _delete(table: Table, paths: Iterable[str]) -> None:
+    for path in paths:
+        table.file_io.delete(path)
+
+
+def _discard_compaction(table: Table, messages: Sequence[CommitMessage]) -> None:
+    """Delete the files of a compaction that was given up; upgraded files are still those of the table."""
+    keys = table.schema.partition_keys
+    types = [table.schema.field(key).type for key in keys]
+    for message in messages:
+        needed = {file.file_name for file in (*message.compact_before, *message.new_files)}
+        values = dict(zip(keys, decode_row(message.partition, types), strict=True)) if keys else {}
+        directory = table.paths.bucket(values, message.bucket)
+        for file in (*message.compact_after, *message.compact_changelog):
+            if file.file_name not in needed:
+                table.file_io.delete(f"{directory}/{file.file_name}")

@@ -1,0 +1,73 @@
+"""What a commit relies on, checked against the latest snapshot: files it deletes are there, buckets agree, runs stay runs.
+
+Source: Paimon, `ConflictDetection`.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tsdb.errors import CommitConflict, ProgrammingError
+from tsdb.mergetree.sorted_run import Key, key_ranges
+from tsdb.metadata.manifest import ADD, DELETE, Identity, ManifestEntry
+from tsdb.metadata.snapshot import Snapshot
+from tsdb.table.scan import live_files
+from tsdb.table.table import Table
+
+
+def check_conflicts(table: Table, latest: Snapshot | None, entries: Sequence[ManifestEntry], *, replaces: bool) -> None:
+    """Raise if the entries cannot be applied to `latest`.
+
+    replaces: they are an INSERT OVERWRITE, so what they add may have another number of buckets than what they delete.
+    Raises CommitConflict for a file that is gone and for runs that would overlap, ProgrammingError for another number
+    of buckets.
+    """
+    deletes = [entry for entry in entries if entry.kind == DELETE]
+    added_above = any(entry.kind == ADD and entry.file.level > 0 for entry in entries)
+    unaware = all(entry.total_buckets < 0 for entry in entries)
+    if unaware and not deletes and not added_above:
+        return
+    touched = {entry.partition for entry in entries}
+    live = {entry.identity: entry for entry in live_files(table, latest, touched.__contains__)}
+    for entry in deletes:
+        if live.pop(entry.identity, None) is None:
+            raise CommitConflict(
+                f"file {entry.file.file_name} of table `{table.identifier}`, which this commit deletes, is no longer "
+                f"there: another writer has compacted, overwritten or deleted it; run the statement again"
+            )
+    _check_buckets(table, live, entries, replaces)
+    if table.is_primary_key and added_above:
+        _check_runs(table, live, entries)
+
+
+def _check_buckets(
+    table: Table, live: dict[Identity, ManifestEntry], entries: Sequence[ManifestEntry], replaces: bool
+) -> None:
+    there = {entry.partition: entry.total_buckets for entry in live.values()}
+    for entry in entries:
+        before = there.get(entry.partition, entry.total_buckets)
+        if entry.kind == ADD and before != entry.total_buckets:
+            raise ProgrammingError(
+                f"table `{table.identifier}` has files in {before} buckets where this commit writes "
+                f"{entry.total_buckets}; set 'bucket' back to '{before}'"
+                + ("" if replaces else ", or rewrite the partition with INSERT OVERWRITE first")
+            )
+
+
+def _check_runs(table: Table, live: dict[Identity, ManifestEntry], entries: Sequence[ManifestEntry]) -> None:
+    """Above level 0 the files of a level are one sorted run: their key ranges must not overlap."""
+    touched = {(e.partition, e.bucket, e.file.level) for e in entries if e.kind == ADD and e.file.level > 0}
+    key_range = key_ranges([table.schema.field(k).type for k in table.schema.trimmed_primary_keys])
+    levels: dict[tuple[bytes, int, int], list[tuple[Key, Key, str]]] = defaultdict(list)
+    for entry in (*live.values(), *(e for e in entries if e.kind == ADD)):
+        place = (entry.partition, entry.bucket, entry.file.level)
+        if place in touched:
+            levels[place].append((*key_range(entry.file), entry.file.file_name))
+    for (_, bucket, level), files in levels.items():
+        for (_, reach, left), (start, _, right) in pairwise(sorted(files)):
+            if start <= reach:
+                raise CommitConflict(
+                    f"files {left} and {right} of table `{table.identifier}` would overlap on level {level} of bucket "
+                    f"{bucket}: another writer compacts the same bucket; let only one of them compact and set "
+                    f"'write-only' = 'true' for the others"
+                )

@@ -1,0 +1,192 @@
+"""Reading one data file as if it had been written under today's schema.
+
+Columns are found by field id in the schema the file was written with, and read by the name they had then; what the file
+lacks is NULL, what has changed in type is converted. Rows keep their order, so masks over the file's rows apply.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tsdb.data_types import DataField, DataType, parse_type, to_arrow
+from tsdb.errors import CorruptFile, NotSupportedError
+from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND, open_parquet
+from tsdb.mergetree.merge import ReadColumns
+from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.predicate import Predicate, columns, may_match
+from tsdb.metadata.schema import TableSchema
+from tsdb.table.evolution import convert
+from tsdb.table.table import Table
+
+BATCH_ROWS = 1 << 16
+Mask = npt.NDArray[np.bool_]
+_SYSTEM: Mapping[str, DataType] = {
+    SEQUENCE_NUMBER: parse_type("BIGINT NOT NULL"),
+    VALUE_KIND: parse_type("TINYINT NOT NULL"),
+}
+
+
+def read_file(
+    table: Table,
+    file: DataFileMeta,
+    directory: str,
+    wanted: Sequence[str],
+    *,
+    mask: Mask | None = None,
+    predicate: Predicate | None = None,
+    batch_rows: int = BATCH_ROWS,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a file in batches, with the wanted columns, by their names of today.
+
+    wanted: table columns, `_SEQUENCE_NUMBER` and `_VALUE_KIND`. mask: over all rows of the file; rows where it is False
+    are left out. predicate: row groups that cannot hold a match are left out; other rows come whether they match or not.
+    Raises CorruptFile naming the file.
+    """
+    path = file.external_path or f"{directory}/{file.file_name}"
+    if not path.endswith(".parquet"):
+        raise NotSupportedError(f"data file {path} is not Parquet; tsdb reads tables in 'file.format' = 'parquet' only")
+    if mask is not None and len(mask) != file.row_count:
+        raise CorruptFile(
+            f"data file {path} has {file.row_count} rows, but what is known of them speaks of {len(mask)}"
+        )
+    members = _members(table.schema, table.schemas.schema(file.schema_id), file, wanted)
+    with open_parquet(table.file_io, path) as parquet:
+        present = set(parquet.schema_arrow.names)
+        members = [m if m.old is None or m.old.name in present else Member(m.name, m.type, None) for m in members]
+        groups = _row_groups(parquet.metadata, members, mask, predicate)
+        names = list(dict.fromkeys(m.old.name for m in members if m.old is not None))
+        schema = pa.schema([pa.field(m.name, to_arrow(m.type), m.type.nullable) for m in members])
+        if not names:
+            for group in groups:
+                count = group.count if mask is None else int(np.count_nonzero(mask[group.start : group.end]))
+                yield _without_file(schema, count)
+            return
+        try:
+            for batch in _masked(parquet, groups, names, mask, batch_rows):
+                yield pa.RecordBatch.from_arrays([_column(batch, m) for m in members], schema=schema)
+        except (pa.ArrowException, OSError) as err:
+            raise CorruptFile(f"data file {path} cannot be read: {err}") from err
+
+
+def column_reader(table: Table, directory: str) -> ReadColumns:
+    """Reads columns of the files in a directory, by their names of today, for a merge."""
+
+    def read(file: DataFileMeta, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return read_file(table, file, directory, names)
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A wanted column, and the column of the file that it is; None: the file has none."""
+
+    name: str
+    type: DataType
+    old: DataField | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Row group `index` of a file holds its rows start to end - 1."""
+
+    index: int
+    start: int
+    end: int
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+        return self.end - self.start
+
+
+def _members(now: TableSchema, written: TableSchema, file: DataFileMeta, wanted: Sequence[str]) -> list[Member]:
+    by_id = {field.id: field for field in written.fields}
+    members = []
+    for name in wanted:
+        if name in _SYSTEM and not now.has(name):
+            members.append(Member(name, _SYSTEM[name], DataField(-1, name, _SYSTEM[name])))
+            continue
+        field = now.field(name)
+        old = by_id.get(field.id)
+        if old is not None and file.write_cols is not None and old.name not in file.write_cols:
+            old = None
+        members.append(Member(name, field.type if old is not None else field.type.with_nullable(True), old))
+    return members
+
+
+def _row_groups(
+    metadata: pq.FileMetaData, members: Sequence[Member], mask: Mask | None, predicate: Predicate | None
+) -> list[RowGroup]:
+    """The row groups that may hold wanted rows."""
+    groups, start = [], 0
+    for index in range(metadata.num_row_groups):
+        end = start + metadata.row_group(index).num_rows
+        groups.append(RowGroup(index, start, end))
+        start = end
+    if mask is not None:
+        groups = [group for group in groups if mask[group.start : group.end].any()]
+    if predicate is None:
+        return groups
+    looked_at = columns(predicate)
+    simple = {m.name: m.old.name for m in members if m.old is not None and m.name in looked_at and m.old.type == m.type}
+    places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
+    return [g for g in groups if _group_may_match(metadata.row_group(g.index), predicate, simple, places)]
+
+
+def _group_may_match(
+    group: pq.RowGroupMetaData, predicate: Predicate, names: Mapping[str, str], places: Mapping[str, int]
+) -> bool:
+    def ranges(column: str) -> tuple[object, object, int | None, int] | None:
+        place = places.get(names.get(column, ""))
+        chunk = None if place is None else group.column(place)
+        stats = None if chunk is None or not chunk.is_stats_set else chunk.statistics
+        if stats is None or not stats.has_null_count:
+            return None
+        # a float's NaN is in no statistics; strings may be cut short by other writers, but only so that they still bound
+        known = stats.has_min_max and stats.physical_type not in ("FLOAT", "DOUBLE", "INT96")
+        return (stats.min if known else None, stats.max if known else None, stats.null_count, group.num_rows)
+
+    return may_match(predicate, ranges)
+
+
+def _masked(
+    parquet: pq.ParquetFile, groups: Sequence[RowGroup], names: list[str], mask: Mask | None, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Batches of the row groups, without the rows where the mask is False."""
+    if not groups:
+        return
+    kept = None if mask is None else np.concatenate([mask[group.start : group.end] for group in groups])
+    start = 0
+    indices = [group.index for group in groups]
+    for batch in parquet.iter_batches(batch_rows, row_groups=indices, columns=names, use_threads=False):
+        if kept is None:
+            yield batch
+            continue
+        part = kept[start : start + batch.num_rows]
+        start += batch.num_rows
+        if part.all():
+            yield batch
+        elif part.any():
+            yield batch.filter(pa.array(part))
+
+
+def _column(batch: pa.RecordBatch, member: Member) -> pa.Array:
+    if member.old is None:
+        return pa.nulls(batch.num_rows, to_arrow(member.type))
+    array = batch.column(member.old.name)
+    written = to_arrow(member.old.type)
+    if array.type != written:
+        array = array.cast(written, safe=False)
+    return convert(array, member.old.type, member.type)
+
+
+def _without_file(schema: pa.Schema, count: int) -> pa.RecordBatch:
+    """A batch of so many rows in which every column (there may be none) is NULL."""
+    if len(schema):
+        return pa.RecordBatch.from_arrays([pa.nulls(count, field.type) for field in schema], schema=schema)
+    return pa.RecordBatch.from_struct_array(pa.StructArray.from_buffers(pa.struct([]), count, [None]))

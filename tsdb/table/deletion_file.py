@@ -1,0 +1,41 @@
+"""Where the deleted rows of data files are listed: the deletion vectors that a snapshot's index manifest names."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tsdb.fs.file_io import FileIO
+from tsdb.metadata.deletion_vector import read_deletion_vector
+from tsdb.metadata.index_file import DELETION_VECTORS, read_index_manifest
+from tsdb.metadata.snapshot import Snapshot
+from tsdb.table.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionFile:
+    """The deletion vector of one data file: a block of an index file. cardinality: how many rows, if known."""
+
+    path: str
+    offset: int
+    cardinality: int | None
+
+    def live_rows(self, file_io: FileIO, row_count: int) -> npt.NDArray[np.bool_]:
+        """A mask over the rows of the data file; False where a row is deleted."""
+        mask = np.ones(row_count, np.bool_)
+        mask[read_deletion_vector(file_io, self.path, self.offset)] = False
+        return mask
+
+
+def deletion_files(table: Table, snapshot: Snapshot) -> dict[tuple[bytes, int], dict[str, DeletionFile]]:
+    """By partition and bucket, and then by data file name."""
+    found: dict[tuple[bytes, int], dict[str, DeletionFile]] = defaultdict(dict)
+    if snapshot.index_manifest is None:
+        return found
+    for entry in read_index_manifest(table.file_io, table.paths.manifest(snapshot.index_manifest)):
+        if entry.index_type == DELETION_VECTORS:
+            path = entry.external_path or table.paths.index(entry.file_name)
+            for name, place in entry.deletion_ranges.items():
+                found[entry.partition, entry.bucket][name] = DeletionFile(path, place.offset, place.cardinality)
+    return found

@@ -1,0 +1,166 @@
+"""Values of an old schema as values of today's: columns are found by field id, and converted where their type changed.
+
+Source: Paimon, `SchemaEvolutionUtil` and `CastExecutors`; casts behave as Java's: integers wrap, decimals that do not
+fit become NULL, fractions round half up for decimals and are cut off for integers.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsdb.data_types import DataType, TypeRoot, to_arrow
+from tsdb.errors import DataError
+
+_INTEGERS = (TypeRoot.TINYINT, TypeRoot.SMALLINT, TypeRoot.INT, TypeRoot.BIGINT)
+_FLOATS = (TypeRoot.FLOAT, TypeRoot.DOUBLE)
+_NUMBERS = (*_INTEGERS, *_FLOATS, TypeRoot.DECIMAL)
+_TEXTS = (TypeRoot.CHAR, TypeRoot.VARCHAR)
+_BYTES = (TypeRoot.BINARY, TypeRoot.VARBINARY)
+_INSTANTS = (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ)
+_TIMES = (*_INSTANTS, TypeRoot.DATE, TypeRoot.TIME)
+_SCALARS = (*_NUMBERS, *_TEXTS, *_BYTES, *_TIMES, TypeRoot.BOOLEAN)
+
+# target ← sources
+_CASTS: dict[tuple[TypeRoot, ...], tuple[TypeRoot, ...]] = {
+    _TEXTS: tuple(r for r in _SCALARS if r not in _BYTES),
+    (TypeRoot.BOOLEAN,): (*_TEXTS, *_INTEGERS),
+    _BYTES: (*_BYTES, *_TEXTS),
+    _NUMBERS: (*_NUMBERS, *_TEXTS, TypeRoot.BOOLEAN),
+    (TypeRoot.DATE,): (*_INSTANTS, *_TEXTS),
+    (TypeRoot.TIME,): (TypeRoot.TIME, *_INSTANTS, *_TEXTS),
+    _INSTANTS: (*_INSTANTS, TypeRoot.DATE, *_TEXTS),
+}
+
+
+def can_convert(old: DataType, new: DataType) -> bool:
+    """Whether values of the old type can be read as values of the new one."""
+    if old.with_nullable(True) == new.with_nullable(True):
+        return True
+    return any(new.root in targets and old.root in sources for targets, sources in _CASTS.items())
+
+
+def convert(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
+    """The array, of the Arrow type of `old`, as one of the Arrow type of `new`. Raises DataError for text that is no value."""
+    target = to_arrow(new)
+    if array.type == target and not _has_rows(new):
+        return array
+    if new.root is TypeRoot.ROW and old.root is TypeRoot.ROW:
+        return _convert_row(array, old, new)
+    if new.element is not None and old.element is not None and new.root is TypeRoot.ARRAY:
+        values = convert(array.values, old.element, new.element)
+        return pa.ListArray.from_arrays(_offsets(array), values, target, mask=_nulls(array))
+    if new.value is not None and old.value is not None and new.key is not None and old.key is not None:
+        keys, items = convert(array.keys, old.key, new.key), convert(array.items, old.value, new.value)
+        return pa.MapArray.from_arrays(_offsets(array), keys, items, target, mask=_nulls(array))
+    if array.type == target:
+        return array
+    try:
+        return _cast(array, old, new).cast(target)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
+        raise DataError(
+            f"a value of type {old.sql()} in an old file cannot be read as {new.sql()}: {err}; "
+            f"change the type of the column back, or rewrite the table"
+        ) from err
+
+
+def _convert_row(array: pa.StructArray, old: DataType, new: DataType) -> pa.Array:
+    by_id = {field.id: (i, field) for i, field in enumerate(old.fields)}
+    children = []
+    for field in new.fields:
+        found = by_id.get(field.id)
+        if found is None:
+            children.append(pa.nulls(len(array), to_arrow(field.type)))
+        else:
+            children.append(convert(array.field(found[0]), found[1].type, field.type))
+    mask = pc.is_null(array) if array.null_count else None
+    return pa.StructArray.from_arrays(children, fields=list(to_arrow(new)), mask=mask)
+
+
+def _has_rows(kind: DataType) -> bool:
+    """Whether equal Arrow types may still hide that a nested field was dropped and another of its name added."""
+    if kind.root is TypeRoot.ROW:
+        return True
+    return any(part is not None and _has_rows(part) for part in (kind.element, kind.key, kind.value))
+
+
+def _offsets(array: pa.Array) -> pa.Array:
+    return array.offsets
+
+
+def _nulls(array: pa.Array) -> pa.Array | None:
+    return pc.is_null(array) if array.null_count else None
+
+
+def _cast(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
+    """Something that casts to the new type without further ado."""
+    if old.root in _TEXTS and new.root not in (*_TEXTS, *_BYTES):
+        return _from_text(array, new)
+    if new.root in _INTEGERS:
+        return _to_integer(array, old, new)
+    if new.root is TypeRoot.DECIMAL:
+        return _to_decimal(array, old, new)
+    if new.root in _TEXTS and old.root not in _TEXTS:
+        return array.cast(pa.string())
+    if new.root in _TEXTS and new.length < old.length:
+        return pc.utf8_slice_codeunits(array, 0, new.length)
+    if new.root is TypeRoot.BOOLEAN:
+        return pc.not_equal(array, pa.scalar(0, array.type))
+    if new.root in _FLOATS and old.root is TypeRoot.BOOLEAN:
+        return array.cast(pa.int8())
+    return array.cast(to_arrow(new), safe=False)
+
+
+def _from_text(array: pa.Array, new: DataType) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(array)
+    if new.root is TypeRoot.BOOLEAN:
+        return pc.utf8_lower(trimmed).cast(pa.bool_())
+    if new.root is TypeRoot.DECIMAL:
+        return _to_decimal(trimmed.cast(pa.decimal256(76, 38)), DataType(TypeRoot.DECIMAL, precision=76, scale=38), new)
+    return trimmed.cast(to_arrow(new))
+
+
+def _to_integer(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
+    if old.root in _FLOATS:
+        return _saturated(array, new)
+    if old.root is TypeRoot.DECIMAL:
+        array = pc.trunc(array).cast(pa.int64(), safe=False)
+    elif old.root is TypeRoot.BOOLEAN:
+        array = array.cast(pa.int8())
+    return array.cast(to_arrow(new), safe=False)
+
+
+def _saturated(array: pa.Array, new: DataType) -> pa.Array:
+    """As Java: NaN is 0, too large is the largest; to less than INT by way of INT, which wraps."""
+    wide = np.int64 if new.root is TypeRoot.BIGINT else np.int32
+    limits = np.iinfo(wide)
+    values = np.nan_to_num(np.asarray(pc.fill_null(array, 0.0)).astype(np.float64), nan=0.0)
+    inside = (values > float(limits.min)) & (values < float(limits.max))
+    whole = np.where(inside, values, 0.0).astype(wide)
+    whole = np.where(values >= float(limits.max), limits.max, np.where(values <= float(limits.min), limits.min, whole))
+    nulls = np.asarray(pc.is_null(array).to_numpy(zero_copy_only=False))
+    return pa.array(whole, mask=nulls).cast(to_arrow(new), safe=False)
+
+
+def _to_decimal(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
+    """Rounded half up; NULL where the precision is too small."""
+    if old.root in _FLOATS:
+        array = pc.round(array.cast(pa.float64()), new.scale, _HALF_UP)
+        limit = pa.scalar(float(10 ** (new.precision - new.scale)))
+    else:
+        digits = 76 if old.root is TypeRoot.DECIMAL and old.precision == 76 else 38
+        if old.root is TypeRoot.DECIMAL:
+            array = pc.round(array, new.scale, _HALF_UP) if new.scale < old.scale else array
+        else:
+            array = array.cast(pa.int64()).cast(pa.decimal128(19, 0))
+        whole = new.precision - new.scale
+        limit = pa.scalar(10**whole).cast(pa.decimal256(76, 0)) if whole < digits else None
+        array = array.cast(pa.decimal256(76, array.type.scale))
+    if limit is not None:
+        array = pc.if_else(pc.less(pc.abs(array), limit), array, pa.scalar(None, array.type))
+    return array
+
+
+_HALF_UP = "half_towards_infinity"
+Converter = Callable[[pa.Array], pa.Array]

@@ -1,0 +1,161 @@
+"""What a predicate rules out: manifests, partitions, buckets and files, by the statistics that are kept about them.
+
+A wrong "may match" costs time, a wrong "cannot match" costs rows; whatever is not known may match.
+Statistics speak of the columns as they were when the file was written; they are found again by field id.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tsdb.data_types import DataType, TypeRoot, to_arrow
+from tsdb.metadata.binary_row import bucket_of, decode_row, hash_rows
+from tsdb.metadata.data_file import DataFileMeta, SimpleStats
+from tsdb.metadata.manifest import ManifestEntry, ManifestFileMeta
+from tsdb.metadata.predicate import Predicate, columns, equalities, may_match
+from tsdb.metadata.stats import column_ranges
+from tsdb.table.table import Table
+
+Range = tuple[Any, Any, int | None, int]
+COMBINATIONS_MAX = 1000
+_INTEGERS = (TypeRoot.TINYINT, TypeRoot.SMALLINT, TypeRoot.INT, TypeRoot.BIGINT)
+_FLOATS = (TypeRoot.FLOAT, TypeRoot.DOUBLE)
+
+
+class Pruner:
+    """The predicate of one scan, asked about one thing after the other. Not thread-safe."""
+
+    def __init__(self, table: Table, predicate: Predicate | None) -> None:
+        self._table = table
+        self._predicate = predicate
+        self._columns = columns(predicate) if predicate is not None else set()
+        self._partitions: dict[bytes, bool] = {}
+        self._buckets: dict[int, set[int] | None] = {}
+
+    def keeps_manifest(self, meta: ManifestFileMeta) -> bool:
+        """Whether some partition of the manifest may have rows."""
+        keys = self._table.schema.partition_keys
+        if self._predicate is None or not self._columns.intersection(keys):
+            return True
+        return self._may_match(self._row_ranges(meta.partition_stats, keys, exact=False))
+
+    def keeps_entry(self, entry: ManifestEntry) -> bool:
+        """Whether the partition and the bucket may have rows."""
+        if self._predicate is None:
+            return True
+        known = self._partitions.get(entry.partition)
+        if known is None:
+            known = self._partitions[entry.partition] = self._keeps_partition(entry.partition)
+        if not known or entry.total_buckets <= 1:
+            return known
+        if entry.total_buckets not in self._buckets:
+            self._buckets[entry.total_buckets] = self._wanted_buckets(entry.total_buckets)
+        wanted = self._buckets[entry.total_buckets]
+        return wanted is None or entry.bucket in wanted
+
+    def keeps_file(self, file: DataFileMeta) -> bool:
+        """Whether the key range of the file may have rows; True for append tables."""
+        keys = self._table.schema.trimmed_primary_keys
+        if self._predicate is None or not self._columns.intersection(keys):
+            return True
+        return self._may_match(self._row_ranges(file.key_stats, keys, exact=True))
+
+    def keeps_values(self, file: DataFileMeta) -> bool:
+        """Whether the file may have a row that matches, if every row of it is a row of the table."""
+        if self._predicate is None:
+            return True
+        return self._may_match(value_ranges(self._table, file))
+
+    def _may_match(self, ranges: Mapping[str, Range]) -> bool:
+        assert self._predicate is not None
+        return may_match(self._predicate, ranges.get)
+
+    def _keeps_partition(self, partition: bytes) -> bool:
+        keys = self._table.schema.partition_keys
+        if not self._columns.intersection(keys):
+            return True
+        values = decode_row(partition, self._types(keys))
+        return self._may_match(
+            {key: (value, value, int(value is None), 1) for key, value in zip(keys, values, strict=True)}
+        )
+
+    def _row_ranges(self, stats: SimpleStats, keys: tuple[str, ...], *, exact: bool) -> dict[str, Range]:
+        """The ranges of all columns of a row of statistics. exact: null counts are counts of rows."""
+        try:
+            low, high = (decode_row(row, self._types(keys)) for row in (stats.min_values, stats.max_values))
+        except ValueError:
+            return {}
+        ranges: dict[str, Range] = {}
+        for i, key in enumerate(keys):
+            nulls = stats.null_counts[i] if stats.null_counts and len(stats.null_counts) == len(keys) else None
+            if low[i] is not None and high[i] is not None and not (exact and nulls is None):
+                ranges[key] = (low[i], high[i], nulls, (nulls or 0) + 1)
+        return ranges
+
+    def _types(self, names: tuple[str, ...]) -> list[DataType]:
+        return [self._table.schema.field(name).type for name in names]
+
+    def _wanted_buckets(self, total_buckets: int) -> set[int] | None:
+        """The buckets that rows with the wanted bucket keys lie in; None: any."""
+        assert self._predicate is not None
+        keys = self._table.schema.bucket_keys
+        wanted = equalities(self._predicate)
+        function = self._table.options.get("bucket-function.type", "default")
+        if not keys or any(key not in wanted for key in keys) or function not in _BUCKET_FUNCTIONS:
+            return None
+        types = self._types(keys)
+        # 0.0 and -0.0 are equal, but lie in different buckets
+        if any(kind.root in _FLOATS for kind in types) or np.prod([len(wanted[k]) for k in keys]) > COMBINATIONS_MAX:
+            return None
+        rows = list(zip(*product(*(wanted[key] for key in keys)), strict=True))
+        try:
+            arrays = [pa.array(values, to_arrow(kind)) for values, kind in zip(rows, types, strict=True)]
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError):
+            return None
+        return _BUCKET_FUNCTIONS[function](arrays, types, total_buckets) if rows else set()
+
+
+def value_ranges(table: Table, file: DataFileMeta) -> dict[str, Range]:
+    """What is known of the columns of a file, under their names of today; a column that it lacks is all NULL there."""
+    written = table.schemas.schema(file.schema_id)
+    before = column_ranges(file, written)
+    by_id = {field.id: field for field in written.fields}
+    ranges: dict[str, Range] = {}
+    for now in table.schema.fields:
+        old = by_id.get(now.id)
+        if old is None or (file.write_cols is not None and old.name not in file.write_cols):
+            ranges[now.name] = (None, None, file.row_count, file.row_count)
+        elif old.name in before and _keeps_order(old.type, now.type):
+            low, high, nulls = before[old.name]
+            if old.type.root in _FLOATS:
+                # writers differ in where they put NaN and infinities, so only the NULLs are believed
+                low = high = None
+            ranges[now.name] = (low, high, nulls, file.row_count)
+    return ranges
+
+
+def _keeps_order(old: DataType, new: DataType) -> bool:
+    """Whether a value cast from the old type to the new one is where it was among the others."""
+    if old.with_nullable(True) == new.with_nullable(True):
+        return True
+    if old.root in _INTEGERS and new.root in _INTEGERS:
+        return _INTEGERS.index(old.root) <= _INTEGERS.index(new.root)
+    return old.root is new.root is TypeRoot.VARCHAR and old.length <= new.length
+
+
+def _by_hash(arrays: list[pa.Array], types: list[DataType], total_buckets: int) -> set[int]:
+    return {int(bucket) for bucket in bucket_of(hash_rows(arrays, types), total_buckets)}
+
+
+def _by_remainder(arrays: list[pa.Array], types: list[DataType], total_buckets: int) -> set[int]:
+    values = np.asarray(arrays[0].drop_null().cast(pa.int64()).to_numpy())
+    return {int(value) for value in np.mod(values, total_buckets)}
+
+
+_BUCKET_FUNCTIONS: Mapping[str | None, Callable[[list[pa.Array], list[DataType], int], set[int]]] = {
+    "default": _by_hash,
+    "mod": _by_remainder,
+}

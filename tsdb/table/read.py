@@ -1,0 +1,213 @@
+"""Reading a plan: every split becomes a fragment, which streams the rows of its files that live.
+
+A primary-key bucket is merged by selection: the keys of overlapping runs decide which rows of which file live (the masks
+are kept for the next read), then the files are read like plain ones under their masks. So filters on any column may
+skip row groups, but only after the masks are known. Different fragments may be read by different threads.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsdb.errors import NotSupportedError
+from tsdb.format.parquet import VALUE_KIND
+from tsdb.mergetree.merge import (
+    MergeSpec,
+    is_add,
+    is_ordered_by_age,
+    kinds_of,
+    live_masks,
+    merge_spec,
+    merge_steps,
+)
+from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sections, sorted_runs
+from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.predicate import And, Comparison, Predicate, to_arrow
+from tsdb.table.data_file_reader import BATCH_ROWS, read_file
+from tsdb.table.prune import Pruner
+from tsdb.table.scan import DataSplit, ScanPlan
+from tsdb.table.table import Table
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """The rows of one split. predicate: row groups and files without a match are skipped, where that is cheap."""
+
+    table: Table
+    split: DataSplit
+    predicate: Predicate | None = None
+
+    @property
+    def row_count(self) -> int | None:
+        """How many rows there are without a filter; None if that takes a merge."""
+        if not self.split.raw:
+            return None
+        deleted = [deletion.cardinality for deletion in self.split.deletions.values()]
+        if any(count is None for count in deleted):
+            return None
+        return sum(file.row_count for file in self.split.files) - sum(count or 0 for count in deleted)
+
+    def to_batches(
+        self,
+        columns: Sequence[str] | None = None,
+        filter: pc.Expression | None = None,
+        batch_size: int = BATCH_ROWS,
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows in batches of batch_size at most, with the named columns (all if None) in that order.
+
+        filter: only rows for which it is true; it may look at columns that are not among `columns`.
+        """
+        names = self.table.schema.names
+        wanted = list(names if columns is None else columns)
+        read = wanted
+        if filter is not None:
+            # the text of an expression has the name of every column in it; a name too many does no harm
+            text = str(filter)
+            read = list(dict.fromkeys([*wanted, *(name for name in names if name in text)]))
+        for batch in self._live(read, batch_size):
+            if filter is not None:
+                batch = batch.filter(filter)
+                if batch.num_rows == 0:
+                    continue
+            yield batch if read == wanted else batch.select(wanted)
+
+    def _live(self, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        key_predicate = None if self.split.raw else _point_lookup(self.table, self.predicate)
+        if key_predicate is not None:
+            yield from self._merged(columns, key_predicate)
+            return
+        masks = self._masks()
+        pruner = Pruner(self.table, self.predicate)
+        for file in self.split.files:
+            mask = masks.get(file.file_name)
+            if not pruner.keeps_values(file) or (mask is not None and not mask.any()):
+                continue
+            yield from read_file(
+                self.table, file, self.split.bucket_path, columns,
+                mask=mask, predicate=self.predicate, batch_rows=batch_rows,
+            )  # fmt: skip
+
+    def _masks(self) -> dict[str, Mask | None]:
+        """By file, which of its rows live; a file without a mask lives as a whole."""
+        table, split = self.table, self.split
+        if split.raw:
+            masks: dict[str, Mask | None] = {}
+        elif table.hides_level_zero:
+            # what a newer row replaced is in a deletion vector already, or was never written
+            masks = {f.file_name: self._adds(f) for f in split.files if f.delete_row_count != 0}
+        else:
+            spec = merge_spec(table.schema, table.options)
+            key_range = key_ranges([table.schema.field(key).type for key in table.schema.trimmed_primary_keys])
+            masks = live_masks(split.files, spec, key_range, partial(self._columns_of, None))
+        for file in split.files:
+            deletion = split.deletions.get(file.file_name)
+            if deletion is not None:
+                live = deletion.live_rows(table.file_io, file.row_count)
+                mask = masks.get(file.file_name)
+                masks[file.file_name] = live if mask is None else mask & live
+        return masks
+
+    def _adds(self, file: DataFileMeta) -> Mask:
+        batches = self._columns_of(None, file, [VALUE_KIND])
+        return np.concatenate([is_add(np.asarray(batch.column(0))) for batch in batches])
+
+    def _columns_of(
+        self, predicate: Predicate | None, file: DataFileMeta, names: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
+        return read_file(self.table, file, self.split.bucket_path, names, predicate=predicate)
+
+    def _merged(self, columns: Sequence[str], key_predicate: Predicate) -> Iterator[pa.RecordBatch]:
+        """The live rows of a few keys, merged here and now: cheaper than the masks of whole files."""
+        table = self.table
+        spec = merge_spec(table.schema, table.options)
+        key_range = key_ranges([table.schema.field(key).type for key in table.schema.trimmed_primary_keys])
+        keys_only = to_arrow(key_predicate, table.schema.arrow_schema)
+        names = list(dict.fromkeys([*columns, *spec.key, *spec.sequence_fields, VALUE_KIND]))
+        for section in sections(sorted_runs(self.split.files, key_range), key_range):
+            for rows in self._merged_section(list(reversed(section)), names, spec, key_predicate, keys_only):
+                yield from rows.select(list(columns)).to_batches()
+
+    def _merged_section(
+        self,
+        runs: Sequence[SortedRun],
+        names: list[str],
+        spec: MergeSpec,
+        key_predicate: Predicate,
+        keys_only: pc.Expression,
+    ) -> Iterator[pa.Table]:
+        """runs: oldest first."""
+        by_sequence_number = not is_ordered_by_age(runs)
+        if by_sequence_number:
+            names = [*names, "_SEQUENCE_NUMBER"]
+
+        def rows_of(run: SortedRun) -> Iterator[pa.RecordBatch]:
+            for file in run.files:
+                for batch in self._columns_of(key_predicate, file, names):
+                    yield batch.filter(keys_only)
+
+        for step in merge_steps([rows_of(run) for run in runs], spec, by_sequence_number=by_sequence_number):
+            rows = pa.concat_tables(step.rows).take(pa.array(step.survivors))
+            yield rows.filter(pa.array(is_add(kinds_of(rows))))
+
+
+def fragments(table: Table, plan: ScanPlan) -> list[Fragment]:
+    """A fragment a split. Raises NotSupportedError now for what would fail while reading."""
+    for split in plan.splits:
+        if any(file.write_cols is not None for file in split.files):
+            raise NotSupportedError(
+                f"table `{table.identifier}` has files with some of its columns only ('data-evolution.enabled'), "
+                f"which cannot be read yet"
+            )
+        if not split.raw and not table.hides_level_zero:
+            merge_spec(table.schema, table.options)
+    return [Fragment(table, split, plan.predicate) for split in plan.splits]
+
+
+def read_plan(
+    table: Table, plan: ScanPlan, columns: Sequence[str] | None = None, filter: pc.Expression | None = None
+) -> Iterator[pa.RecordBatch]:
+    """All live rows of the plan, one fragment after the other."""
+    for fragment in fragments(table, plan):
+        yield from fragment.to_batches(columns, filter)
+
+
+def read_table(
+    table: Table, plan: ScanPlan, columns: Sequence[str] | None = None, filter: pc.Expression | None = None
+) -> pa.Table:
+    """All live rows of the plan in memory."""
+    names = list(table.schema.names if columns is None else columns)
+    schema = pa.schema([table.schema.arrow_schema.field(name) for name in names])
+    return pa.Table.from_batches((batch.cast(schema) for batch in read_plan(table, plan, names, filter)), schema)
+
+
+def raw_files(table: Table, plan: ScanPlan) -> list[str] | None:
+    """The local paths of all files, if each is Parquet under today's schema and every row of it lives; else None."""
+    paths: list[str] = []
+    for split in plan.splits:
+        if not split.raw or split.deletions:
+            return None
+        for file in split.files:
+            path = table.file_io.local_path(file.external_path or f"{split.bucket_path}/{file.file_name}")
+            if path is None or not path.endswith(".parquet") or file.write_cols is not None:
+                return None
+            if file.schema_id != table.schema.id and table.schemas.schema(file.schema_id).fields != table.schema.fields:
+                return None
+            paths.append(path)
+    return paths
+
+
+def _point_lookup(table: Table, predicate: Predicate | None) -> Predicate | None:
+    """The part of the predicate that fixes every column of the key to some values, if there is one."""
+    children = predicate.children if isinstance(predicate, And) else (predicate,)
+    fixed = {c.column: c for c in children if isinstance(c, Comparison) and c.op in ("=", "in")}
+    keys = table.schema.trimmed_primary_keys
+    if not keys or any(key not in fixed for key in keys):
+        return None
+    return And(tuple(fixed[key] for key in keys))

@@ -1,0 +1,239 @@
+"""Following a table: the state at a starting point, then the changes of every later snapshot.
+
+Law: the full state and all changes up to snapshot N accumulate to the batch result of snapshot N. So, other than in
+Paimon, OVERWRITE snapshots are delivered, as all old rows (-D) and all new rows (+I) of the buckets they touch, unless
+'streaming-read-overwrite' is 'false'.
+
+What a stream of a table with 'changelog-producer' = 'lookup' ('full-compaction') knows is what has been compacted: its
+full state is that of the levels above 0 (of the highest level). Source: Paimon, `DataTableStreamScan`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tsdb.changes import RowKind
+from tsdb.errors import NotSupportedError, OperationalError, OptionError
+from tsdb.format.parquet import VALUE_KIND
+from tsdb.mergetree.merge import is_add
+from tsdb.metadata.manifest import ADD, ManifestEntry
+from tsdb.metadata.snapshot import Snapshot
+from tsdb.options import parse_bool
+from tsdb.table.data_file_reader import read_file
+from tsdb.table.prune import Pruner
+from tsdb.table.read import Fragment
+from tsdb.table.refs import compacted_snapshot, given_option, resolve_snapshot, timestamp_option, whole_number
+from tsdb.table.scan import DataSplit, entries_of_list, make_split, merged_splits, plan_scan
+from tsdb.table.table import Table
+
+Kinds = npt.NDArray[np.int8]
+ChangelogMode = Literal["append", "upsert", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """The changes of one snapshot, or its whole state. removed: splits whose rows are -D; added: whose rows are +I, or
+    have kinds of their own in `changed`, file by file in order.
+    """
+
+    snapshot_id: int
+    is_full: bool
+    removed: tuple[DataSplit, ...] = ()
+    added: tuple[DataSplit, ...] = ()
+    changed: tuple[DataSplit, ...] = ()
+
+
+class StreamScan:
+    """A place in the history of a table that moves on with every `plan`. Used by one thread."""
+
+    def __init__(self, table: Table, options: Mapping[str, str], start: int | None = None) -> None:
+        """options: those of the query, over the table's. start: a `position` of an earlier scan, instead of options.
+
+        Raises OptionError, and NotSupportedError for tables whose changes cannot be known.
+        """
+        self._table = table.with_options(options)
+        _check(self._table)
+        self._producer = self._table.options.changelog_producer if table.is_primary_key else "none"
+        explicit = self._table.options.values.get("streaming-read-overwrite")
+        self._overwrites = explicit is None or parse_bool("streaming-read-overwrite", explicit)
+        self._position = _start(self._table) if start is None else start
+
+    @property
+    def position(self) -> int:
+        """The id of the next snapshot whose changes are to be read; -n: first the whole state of snapshot n."""
+        return self._position
+
+    @property
+    def changelog_mode(self) -> ChangelogMode:
+        """append: an append table; all: -D and -U are whole rows; upsert: rows are to be normalised by primary key."""
+        if not self._table.is_primary_key:
+            return "append"
+        return "all" if self._producer in ("lookup", "full-compaction") else "upsert"
+
+    def plan(self) -> StreamPlan | None:
+        """The next snapshot that has anything to read; None: there is none yet.
+
+        Raises OperationalError if the position has expired; the message names the snapshots there are.
+        """
+        if self._position < 0:
+            snapshot = self._table.snapshots.snapshot(-self._position)
+            self._position = snapshot.id + 1
+            state = plan_scan(self._table, snapshot, keeps_level=self._known_levels())
+            return StreamPlan(snapshot.id, True, added=state.splits)
+        while self._is_there(self._position):
+            snapshot = self._table.snapshots.snapshot(self._position)
+            plan = self._changes(snapshot)
+            self._position += 1
+            if plan is not None:
+                return plan
+        return None
+
+    def _is_there(self, snapshot_id: int) -> bool:
+        snapshots = self._table.snapshots
+        if snapshots.exists(snapshot_id):
+            return True
+        if (snapshots.latest_id() or 0) < snapshot_id:
+            return False
+        if snapshots.exists(snapshot_id):  # published between the two looks
+            return True
+        raise OperationalError(
+            f"snapshot {snapshot_id} of table `{self._table.identifier}`, the next to follow, has expired: snapshots "
+            f"{snapshots.earliest_id()} to {snapshots.latest_id()} are there; start anew, and keep snapshots longer with "
+            f"'snapshot.time-retained'"
+        )
+
+    def _known_levels(self) -> Callable[[int], bool] | None:
+        """Which levels hold what the changelog has told so far; None: all."""
+        max_level = self._table.options.max_level
+        known: dict[str, Callable[[int], bool]] = {
+            "lookup": lambda n: n > 0,
+            "full-compaction": lambda n: n == max_level,
+        }
+        return known.get(self._producer)
+
+    def _changes(self, snapshot: Snapshot) -> StreamPlan | None:
+        table = self._table
+        if snapshot.commit_kind == "OVERWRITE" and snapshot.changelog_manifest_list is None:
+            return self._overwritten(snapshot) if self._overwrites else None
+        if self._producer == "none":
+            if snapshot.commit_kind != "APPEND":
+                return None
+            entries = entries_of_list(table, snapshot.delta_manifest_list)
+        else:
+            entries = entries_of_list(table, snapshot.changelog_manifest_list)
+        entries = [entry for entry in entries if entry.kind == ADD and entry.bucket >= 0]
+        if not entries:
+            return None
+        splits = _in_order(table, entries)
+        if table.is_primary_key:
+            return StreamPlan(snapshot.id, False, changed=splits)
+        return StreamPlan(snapshot.id, False, added=splits)
+
+    def _overwritten(self, snapshot: Snapshot) -> StreamPlan | None:
+        """An overwrite replaces the files of whole buckets, so its entries are the old and the new state of them."""
+        table = self._table
+        if table.options.deletion_vectors_enabled:
+            raise NotSupportedError(
+                f"snapshot {snapshot.id} of table `{table.identifier}` overwrites rows, and the table has deletion "
+                f"vectors; such a table cannot be followed yet: set 'streaming-read-overwrite' = 'false' to leave it out"
+            )
+        known = self._known_levels()
+        entries = [
+            entry
+            for entry in entries_of_list(table, snapshot.delta_manifest_list)
+            if entry.bucket >= 0 and (known is None or known(entry.file.level))
+        ]
+        everything = Pruner(table, None)
+        removed = merged_splits(table, [entry for entry in entries if entry.kind != ADD], everything, {})
+        added = merged_splits(table, [entry for entry in entries if entry.kind == ADD], everything, {})
+        return StreamPlan(snapshot.id, False, removed, added) if removed or added else None
+
+
+def read_changes(
+    table: Table, plan: StreamPlan, columns: Sequence[str] | None = None
+) -> Iterator[tuple[pa.RecordBatch, Kinds]]:
+    """The rows of a plan with their kinds, batch by batch; the removed ones first.
+
+    columns: None for all. Rows of one key come in the order in which they were written.
+    """
+    names = list(table.schema.names if columns is None else columns)
+    for splits, kind in ((plan.removed, RowKind.DELETE), (plan.added, RowKind.INSERT)):
+        for split in splits:
+            for batch in Fragment(table, split).to_batches(names):
+                yield batch, np.full(batch.num_rows, kind, np.int8)
+    for split in plan.changed:
+        for file in split.files:
+            for batch in read_file(table, file, split.bucket_path, [*names, VALUE_KIND]):
+                kinds = np.asarray(batch.column(len(names))).astype(np.int8)
+                batch = batch.select(names)
+                if table.options.ignore_delete and not is_add(kinds).all():
+                    kept = is_add(kinds)
+                    batch, kinds = batch.filter(pa.array(kept)), kinds[kept]
+                yield batch, kinds
+
+
+def _in_order(table: Table, entries: Sequence[ManifestEntry]) -> tuple[DataSplit, ...]:
+    """A split a bucket, its files in the order in which they were written."""
+    buckets: dict[tuple[bytes, int], list[ManifestEntry]] = {}
+    for entry in entries:
+        buckets.setdefault((entry.partition, entry.bucket), []).append(entry)
+    return tuple(
+        make_split(
+            table,
+            members[0],
+            sorted((e.file for e in members), key=lambda f: (f.min_sequence_number, f.max_sequence_number)),
+            raw=True,
+        )
+        for members in buckets.values()
+    )
+
+
+def _start(table: Table) -> int:
+    """The position where the options say that the stream begins."""
+    options = table.options.values
+    mode = options.get("scan.mode", "default")
+    given = given_option(options)
+    if mode == "default":
+        mode = {None: "latest-full", "scan.timestamp": "from-timestamp", "scan.timestamp-millis": "from-timestamp"}.get(
+            given, "from-snapshot"
+        )
+    latest, earliest = table.snapshots.latest_id(), table.snapshots.earliest_id()
+    match mode:
+        case "latest-full" | "full":
+            return 1 if latest is None else -latest
+        case "latest":
+            return (latest or 0) + 1
+        case "compacted-full":
+            snapshot = compacted_snapshot(table)
+            return 1 if snapshot is None else -snapshot.id
+        case "from-timestamp":
+            time_ms = timestamp_option(options)
+            if time_ms is None:
+                raise OptionError("'scan.mode' = 'from-timestamp' needs 'scan.timestamp' or 'scan.timestamp-millis'")
+            before = table.snapshots.at_or_before(time_ms - 1)
+            return (earliest or 1) if before is None else before.id + 1
+        case "from-snapshot" | "from-snapshot-full":
+            if given not in ("scan.snapshot-id", "scan.tag-name", "scan.version"):
+                raise OptionError(f"'scan.mode' = '{mode}' needs 'scan.snapshot-id' or 'scan.tag-name'")
+            if mode == "from-snapshot" and given == "scan.snapshot-id":
+                return max(whole_number(given, options[given]), earliest or 1)
+            snapshot = resolve_snapshot(table, options)
+            assert snapshot is not None
+            return snapshot.id if mode == "from-snapshot" else -snapshot.id
+    raise NotSupportedError(f"'scan.mode' = '{mode}' is not supported for streaming reads; use 'latest-full'")
+
+
+def _check(table: Table) -> None:
+    """Without a changelog only a table whose newest row of a key is the row can be followed."""
+    options = table.options
+    if not table.is_primary_key or options.changelog_producer in ("lookup", "full-compaction"):
+        return
+    if options.merge_engine != "deduplicate":
+        raise NotSupportedError(
+            f"table `{table.identifier}` has 'merge-engine' = '{options.merge_engine}': its stream needs a changelog; "
+            f"set 'changelog-producer' = 'lookup' or 'full-compaction' when the table is created"
+        )

@@ -1,0 +1,95 @@
+"""A table: its place, its schema and options as of now, and the managers of its snapshots and schemas.
+
+A `Table` is a value: another schema or other options make another `Table`; nothing in it is open.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from tsdb.errors import NotSupportedError
+from tsdb.fs.file_io import FileIO
+from tsdb.mergetree.changelog_producer import changelog_producer
+from tsdb.mergetree.merge_engine import merge_engine
+from tsdb.metadata.paths import DEFAULT_PARTITION, TablePaths
+from tsdb.metadata.schema import SchemaManager, TableSchema
+from tsdb.metadata.snapshot import Snapshot, SnapshotManager
+from tsdb.options import TableOptions
+from tsdb.table.bucket import BucketMode, bucket_mode
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """The full name of a table."""
+
+    database: str
+    name: str
+
+    def __str__(self) -> str:
+        """`db.t`."""
+        return f"{self.database}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the warehouse. options: those of the schema, with dynamic ones over them."""
+
+    identifier: Identifier
+    path: str
+    file_io: FileIO
+    schema: TableSchema
+    options: TableOptions
+    snapshots: SnapshotManager
+    schemas: SchemaManager
+    paths: TablePaths
+
+    def latest_snapshot(self) -> Snapshot | None:
+        """The newest snapshot; None for a table that was never written."""
+        return self.snapshots.latest()
+
+    def with_options(self, dynamic: Mapping[str, str]) -> "Table":
+        """The same table, read or written with other options; the schema file does not change."""
+        return replace(self, options=TableOptions({**self.options.values, **dynamic})) if dynamic else self
+
+    def with_schema(self, schema: TableSchema) -> "Table":
+        """The same table under another version of its schema (time travel)."""
+        return replace(self, schema=schema)
+
+    @property
+    def is_primary_key(self) -> bool:
+        """Whether rows have a primary key, so that files must be merged."""
+        return bool(self.schema.primary_keys)
+
+    @property
+    def bucket_mode(self) -> BucketMode:
+        """How rows are distributed. Raises NotSupportedError for modes that cannot be written."""
+        return bucket_mode(self.schema, self.options)
+
+    @property
+    def hides_level_zero(self) -> bool:
+        """Whether level-0 files are invisible to batch reads: with deletion vectors and for `first-row`."""
+        hides = self.options.deletion_vectors_enabled or self.options.merge_engine == "first-row"
+        return self.is_primary_key and hides
+
+
+def check_writable(schema: TableSchema, options: TableOptions) -> None:
+    """Raise NotSupportedError for buckets, merge engines and changelog producers that tsdb cannot write."""
+    bucket_mode(schema, options)
+    if schema.primary_keys:
+        merge_engine(options.merge_engine)
+        changelog_producer(options.changelog_producer)
+
+
+def open_table(file_io: FileIO, identifier: Identifier, path: str) -> Table | None:
+    """The table at a path; None if there is none."""
+    schemas = SchemaManager(file_io, path)
+    schema = schemas.latest()
+    if schema is None:
+        return None
+    options = TableOptions(schema.options)
+    if options.get("data-file.path-directory") or options.get("data-file.external-paths"):
+        raise NotSupportedError(
+            f"table `{identifier}` keeps its files outside its own directory, which is not supported yet"
+        )
+    default_partition = options.get("partition.default-name") or DEFAULT_PARTITION
+    paths = TablePaths(path, default_partition, options.flag("partition.legacy-name"))
+    return Table(identifier, path, file_io, schema, options, SnapshotManager(file_io, path), schemas, paths)

@@ -96,7 +96,7 @@ QUERIES: dict[str, str] = {
     "running sum": "select g, id, sum(id) over (partition by g order by id) s from o",
     "moving average": "select h, id, avg(id) over (partition by h order by id range between 1 preceding and current row) a"
     " from o",
-    "lag": "select g, id, lag(id) over (partition by g order by id) l, count(*) over (partition by h) c from o",
+    "lag": "select g, id, lag(id) over (partition by g order by id, h) l, count(*) over (partition by h) c from o",
     "window without partition": "select id, count(*) over () c, rank() over (order by id) r from o",
     "window by expression": "select id, sum(h) over (partition by upper(g)) s from o",
     "top per group": "select g, id from (select g, id, row_number() over (partition by g order by id desc) rn from o)"

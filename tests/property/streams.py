@@ -11,7 +11,7 @@ import pyarrow as pa
 from datafusion import SessionConfig, SessionContext
 
 from tsdb.changes import ChangeBatch
-from tsdb.exec.streaming.compile import InputSpec, compile_plan
+from tsdb.exec.streaming.compile import PLANNER_OPTIONS, InputSpec, compile_plan
 from tsdb.exec.streaming.dataflow import Dataflow
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -32,7 +32,10 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 
 def context(tables: Mapping[str, pa.Table]) -> SessionContext:
-    result = SessionContext(SessionConfig().with_target_partitions(1))
+    config = SessionConfig().with_target_partitions(1)
+    for key, value in PLANNER_OPTIONS.items():
+        config = config.set(key, value)
+    result = SessionContext(config)
     for name, table in tables.items():
         batches = table.to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
         result.register_record_batches(name, [batches])

@@ -24,7 +24,10 @@ from tsdb.exec.streaming.operators.project import select
 from tsdb.exec.streaming.operators.scan import build_scan
 from tsdb.exec.streaming.operators.top_n import Bound, add_top_n
 
-__all__ = ["InputSpec", "compile_plan"]
+__all__ = ["PLANNER_OPTIONS", "InputSpec", "compile_plan"]
+
+PLANNER_OPTIONS = {"datafusion.optimizer.enable_physical_uncorrelated_scalar_subquery": "false"}
+"""What the context that plans for streaming sets: a scalar subquery becomes a join, not part of an expression."""
 
 
 def compile_plan(

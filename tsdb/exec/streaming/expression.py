@@ -86,8 +86,22 @@ class Evaluator:
 
 
 def positional(types: Sequence[pa.DataType]) -> pa.Schema:
-    """Columns c0, c1, …: inside a dataflow columns are known by position."""
-    return pa.schema([pa.field(f"c{i}", t) for i, t in enumerate(types)])
+    """Columns c0, c1, … of these types; strings are plain, because Arrow cannot take rows of views."""
+    return pa.schema([pa.field(f"c{i}", _plain(t)) for i, t in enumerate(types)])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([f.with_type(_plain(f.type)) for f in kind])
+    return kind
 
 
 def _translated(err: Exception) -> Exception:

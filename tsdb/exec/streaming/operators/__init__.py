@@ -4,9 +4,10 @@ from tsdb.exec.streaming.graph import OperatorTable
 from tsdb.exec.streaming.operators.aggregate import build_aggregate
 from tsdb.exec.streaming.operators.alias import build_alias
 from tsdb.exec.streaming.operators.filter import build_filter
-from tsdb.exec.streaming.operators.join import build_join
+from tsdb.exec.streaming.operators.join_node import build_join
 from tsdb.exec.streaming.operators.project import build_projection
 from tsdb.exec.streaming.operators.union import build_union
+from tsdb.exec.streaming.operators.unnest import build_unnest
 from tsdb.exec.streaming.operators.window import build_window
 
 OPERATORS: OperatorTable = {
@@ -14,6 +15,7 @@ OPERATORS: OperatorTable = {
     "Projection": build_projection,
     "Filter": build_filter,
     "Union": build_union,
+    "Unnest": build_unnest,
     "Aggregate": build_aggregate,
     "Join": build_join,
     "WindowExpr": build_window,

@@ -1,4 +1,4 @@
-"""Aggregate nodes: which way they are made incremental."""
+"""Aggregate nodes: which operator they become."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from datafusion.plan import LogicalPlan
 
 from tsdb.exec.streaming.binding import PlanColumn
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.operators.grouping_sets import add_grouping_sets
 from tsdb.exec.streaming.operators.project import extend
 from tsdb.exec.streaming.operators.recompute import PartitionedQuery, Recompute
 
@@ -18,23 +19,25 @@ def build_aggregate(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], g
     """GROUP BY (also GROUPING SETS, DISTINCT, a global aggregate)."""
     (stream,) = inputs
     groups, aggregates = variant.group_by_exprs(), variant.aggregate_exprs()
-    columns, schema = graph.planned(plan)
-    keyed = not any(Expr(g).variant_name() == "GroupingSet" for g in groups)
-    return _recompute(plan, stream, graph, groups, aggregates, columns, schema, keyed=keyed)
+
+    def add(by: Sequence[Any], columns: Sequence[PlanColumn], schema: pa.Schema) -> Stream:
+        return _recompute(plan.display(), stream, graph, by, aggregates, columns, schema)
+
+    if len(groups) == 1 and Expr(groups[0]).variant_name() == "GroupingSet":
+        return add_grouping_sets(plan, groups[0], graph, add)
+    return add(groups, *graph.planned(plan))
 
 
 def _recompute(
-    plan: LogicalPlan,
+    text: str,
     stream: Stream,
     graph: GraphBuilder,
     groups: Sequence[Any],
     aggregates: Sequence[Any],
     columns: Sequence[PlanColumn],
     schema: pa.Schema,
-    *,
-    keyed: bool,
 ) -> Stream:
-    stream, key = extend(groups, stream, graph) if keyed else (stream, ())
+    stream, key = extend(groups, stream, graph)
     by = [graph.bind(g, stream) for g in groups]
     functions = [graph.bind(a, stream) for a in aggregates]
     names = stream.names
@@ -49,11 +52,10 @@ def _recompute(
     query = PartitionedQuery(
         run=run,
         input_schema=stream.schema,
-        input_key=tuple(key),
+        input_key=key,
         output_schema=schema,
         output_key=tuple(range(len(key))),
-        rows_without_input=not groups or not keyed,
-        text=plan.display(),
+        rows_without_input=not groups,
+        text=text,
     )
-    key_out = tuple(range(len(groups))) if keyed else None
-    return graph.add(Recompute(query), [stream], columns, schema, key=key_out)
+    return graph.add(Recompute(query), [stream], columns, schema, key=range(len(groups)))

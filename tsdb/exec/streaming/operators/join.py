@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch, plus
-from tsdb.errors import NotSupportedError
 from tsdb.exec.streaming.arrangement import Arrangement, Matches
 from tsdb.exec.streaming.expression import Evaluator, positional
-from tsdb.exec.streaming.graph import GraphBuilder, RunStore, StateSize, Stream
-from tsdb.exec.streaming.operators.project import extend
+from tsdb.exec.streaming.graph import RunStore, StateSize, Stream
 from tsdb.row_hash import I64, U64, Mask, arrays, group_rows, hash_rows, take
 
 _PAIRS_MAX = 1 << 21
@@ -228,53 +225,6 @@ class Join:
         padding = pa.Table.from_arrays([pa.nulls(some.num_rows, t) for t in other.types], schema=other)
         joined = _side_by_side(padding, some.rows) if flipped else _side_by_side(some.rows, padding)
         return ChangeBatch(joined.rename_columns(self._schema.names), some.weights)
-
-
-def build_join(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], graph: GraphBuilder) -> Stream:
-    """A Join node."""
-    name = str(variant.join_type()).split(".")[-1]
-    if name not in JOIN_KINDS:
-        raise NotSupportedError(f"a {name} join (`{plan.display()}`) cannot run as a stream")
-    kind = JOIN_KINDS[name]
-    if "null_aware" in plan.display():
-        raise NotSupportedError("NOT IN over a column that may be NULL cannot run as a stream; use NOT EXISTS")
-    left, left_key = extend([on[0] for on in variant.on()], inputs[0], graph)
-    right, right_key = extend([on[1] for on in variant.on()], inputs[1], graph)
-    nulls_match = bool(variant.null_equals_null())
-    columns = [*left.columns, *right.columns]
-    types = [*left.schema.types, *right.schema.types]
-    residual = None
-    if variant.filter() is not None:
-        both = Stream(-1, tuple(columns), positional(types), None, False)
-        residual = Evaluator(graph.frames, both.names, [graph.output(variant.filter(), both)], [pa.bool_()])
-    if not kind.pairs:
-        kept = left if kind.left != "none" else right
-        columns, types = list(kept.columns), list(kept.schema.types)
-        if "mark" in (kind.left, kind.right):
-            columns.append(graph.planned(plan)[0][-1])
-            types.append(pa.bool_())
-    sides = Side(left, left_key, nulls_match=nulls_match), Side(right, right_key, nulls_match=nulls_match)
-    operator = Join(kind, sides[0], sides[1], residual, positional(types), plan.display())
-    key = _output_key(kind, left, left_key, right, right_key)
-    append_only = kind.pairs and kind.left == kind.right == "none" and left.append_only and right.append_only
-    return graph.add(operator, [left, right], columns, positional(types), key=key, append_only=append_only)
-
-
-def _output_key(
-    kind: JoinKind, left: Stream, left_key: Sequence[int], right: Stream, right_key: Sequence[int]
-) -> tuple[int, ...] | None:
-    """One side's key if at most one row of the other side is found; else both keys, if nothing is padded."""
-    if not kind.pairs:
-        return left.key if kind.left != "none" else right.key
-    shift = len(left.columns)
-    right_at = None if right.key is None else tuple(k + shift for k in right.key)
-    if right.key is not None and set(right.key) <= set(right_key) and kind.right == "none":
-        return left.key
-    if left.key is not None and set(left.key) <= set(left_key) and kind.left == "none":
-        return right_at
-    if left.key is None or right_at is None or kind.left != "none" or kind.right != "none":
-        return None
-    return (*left.key, *right_at)
 
 
 def _under(side: Side, other: Keyed) -> ChangeBatch:

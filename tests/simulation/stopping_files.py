@@ -10,8 +10,8 @@ class Stopped(OSError):
 class StoppingFileIO:
     """Wraps a FileIO. stop_at: the operation, counted from 1, that fails; after: it is done before it fails.
 
-    A local FileIO's operations are atomic as seen by another process, except a file being written, which may be cut off:
-    `write_bytes` that fails leaves half of the file.
+    Operations are atomic as seen by another process, except a file being written, which may be cut off: `write_bytes`
+    that fails leaves half of the file.
     """
 
     def __init__(self, inner: FileIO, stop_at: int | None = None, *, after: bool = False) -> None:

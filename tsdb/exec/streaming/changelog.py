@@ -7,7 +7,7 @@ transaction.
 
 import threading
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ import pyarrow as pa
 from tsdb import clock
 from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, consolidate, plus, to_row_kinds
 from tsdb.errors import Cancelled, InterfaceError, OperationalError
+from tsdb.exec.streaming.assemble import PlannedQuery, assemble
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.waiter import Waiter
 
@@ -23,17 +24,24 @@ _CLOSE_S = 0.4
 _SYMBOLS = pa.array(ROW_KIND_SYMBOLS, pa.string())
 
 
+def open_changelog(plan: PlannedQuery) -> "ChangelogResult":
+    """Run a planned SELECT as a stream. Raises NotSupportedError for what cannot."""
+    assembly = assemble(plan)
+    return ChangelogResult(assembly.pipeline, bounded=assembly.bounded, schema=plan.schema)
+
+
 class ChangelogResult:
     """An open streaming query. One thread reads it; `close` may come from any."""
 
-    def __init__(self, pipeline: Pipeline, *, bounded: bool, name: str = "the streaming query") -> None:
+    def __init__(self, pipeline: Pipeline, *, bounded: bool, schema: pa.Schema | None = None) -> None:
+        """schema: the names and types that the user sees, if they differ from those of the dataflow."""
         self._pipeline = pipeline
         self._output = pipeline.dataflow.schema
-        self._name = name
+        self._shown = self._output if schema is None else schema
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._waiter = Waiter(self._stop)
-        self._ready = self._empty = _with_op(self._output.empty_table(), np.empty(0, np.int8))
+        self._ready = self._empty = self._with_op(self._output.empty_table(), np.empty(0, np.int8))
         self._parts: list[ChangeBatch] = []
         self._ended = False
         self._failure: BaseException | None = None
@@ -84,7 +92,7 @@ class ChangelogResult:
                         return
                     if clock.current().monotonic_s() > deadline:
                         raise OperationalError(
-                            f"{self._name} has not caught up with its sources within {timeout_s:g} s"
+                            f"the streaming query has not caught up with its sources within {timeout_s:g} s"
                         )
                     continue
             yield table
@@ -114,7 +122,7 @@ class ChangelogResult:
             raise self._failure
         if self._stop.is_set():
             self._free()
-            raise InterfaceError(f"{self._name} is closed; execute it again")
+            raise InterfaceError("the streaming query is closed; execute it again")
 
     def _free(self) -> None:
         self._parts.clear()
@@ -138,7 +146,7 @@ class ChangelogResult:
             self._free()
             raise
         except BaseException:
-            self._failure = Cancelled(f"{self._name} was interrupted in the middle of a step; execute it again")
+            self._failure = Cancelled("the streaming query was interrupted in the middle of a step; execute it again")
             self._free()
             raise
 
@@ -148,7 +156,7 @@ class ChangelogResult:
             return
         changes = parts[0] if len(parts) == 1 else consolidate(plus(parts, self._output))
         rows, kinds = to_row_kinds(changes, self._pipeline.dataflow.upsert_key)
-        self._ready = _with_op(rows, kinds)
+        self._ready = self._with_op(rows, kinds)
 
     def _take(self, rows_max: int | None) -> pa.Table:
         table = self._ready if rows_max is None else self._ready.slice(0, rows_max)
@@ -156,7 +164,10 @@ class ChangelogResult:
         self.version = self._pipeline.version
         return table
 
-
-def _with_op(rows: pa.Table, kinds: np.ndarray) -> pa.Table:
-    op = _SYMBOLS.take(pa.array(kinds, pa.int8()))
-    return rows.add_column(0, pa.field("op", pa.string(), nullable=False), op)
+    def _with_op(self, rows: pa.Table, kinds: np.ndarray[Any, Any]) -> pa.Table:
+        columns = [
+            column.cast(field.type) if column.type != field.type else column
+            for column, field in zip(rows.columns, self._shown, strict=True)
+        ]
+        fields = [pa.field("op", pa.string(), nullable=False), *self._shown]
+        return pa.table([_SYMBOLS.take(pa.array(kinds, pa.int8())), *columns], schema=pa.schema(fields))

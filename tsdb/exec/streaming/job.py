@@ -263,7 +263,7 @@ class Job:
         return []
 
     def _heartbeat(self) -> None:
-        self._state.lease.heartbeat(version=self.version, rows_in=self._pipeline.rows_in, rows_out=self._rows_out)
+        self._state.lease.heartbeat(self.version, self._pipeline.rows_in, self._rows_out)
         if self._stop_wanted():
             self._stop.set()
 
@@ -272,9 +272,8 @@ class Job:
             self._sink.abort()  # the stop came in the middle of a cut: the next run takes the whole cut again
         self._sink.close()
         self._pipeline.close()
-        self._state.lease.release(
-            status, version=self.version, rows_in=self._newest.rows_in, rows_out=self._newest.rows_out
-        )
+        newest = self._newest
+        self._state.lease.release(status, newest.version, newest.rows_in, newest.rows_out)
         self._status = status
 
     def _fail(self, err: Exception) -> None:
@@ -288,14 +287,8 @@ class Job:
                 err.add_note(f"while ending the job: {type(second).__name__}: {second}")
 
     def _release_failed(self) -> None:
-        newest, error = self._newest, self._error
-        self._state.lease.release(
-            "FAILED",
-            version=newest.version,
-            rows_in=newest.rows_in,
-            rows_out=newest.rows_out,
-            error=f"{type(error).__name__}: {error}",
-        )
+        newest, reason = self._newest, f"{type(self._error).__name__}: {self._error}"
+        self._state.lease.release("FAILED", newest.version, newest.rows_in, newest.rows_out, error=reason)
 
     def _raise_failure(self) -> None:
         if self._ended.is_set() and self._error is not None:

@@ -72,7 +72,7 @@ class Lease:
         """Counts the runs of the job."""
         return self.record.epoch
 
-    def heartbeat(self, *, version: int, rows_in: int, rows_out: int) -> None:
+    def heartbeat(self, version: int, rows_in: int, rows_out: int) -> None:
         """Give a sign of life. Raises OperationalError if another process has taken the job over."""
         newest = _newest_epoch(self._file_io, self._folder)
         if newest != self.epoch:
@@ -81,7 +81,7 @@ class Lease:
             )
         self._write(replace(self.record, version=version, rows_in=rows_in, rows_out=rows_out))
 
-    def release(self, state: str, *, version: int, rows_in: int, rows_out: int, error: str | None = None) -> None:
+    def release(self, state: str, version: int, rows_in: int, rows_out: int, *, error: str | None = None) -> None:
         """Say how the job ended; a lease that was taken over is left alone."""
         try:
             if _newest_epoch(self._file_io, self._folder) == self.epoch:

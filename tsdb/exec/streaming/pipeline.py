@@ -40,7 +40,7 @@ class Dataflow(Protocol):
         """Put the state into a run store; returns what `restore` needs."""
         ...
 
-    def restore(self, manifest: Mapping[str, Any], store: Any) -> None:
+    def restore(self, manifest: dict[str, Any], store: Any) -> None:
         """Take the state of a checkpoint."""
         ...
 
@@ -121,9 +121,7 @@ class Pipeline:
         assert self.at_cut, "positions are those of a version"
         return {feed.name: feed.source.position for feed in self._feeds}
 
-    def restore(
-        self, positions: Mapping[str, Any], manifest: Mapping[str, Any] | None, store: WarehouseRunStore
-    ) -> None:
+    def restore(self, positions: Mapping[str, Any], manifest: dict[str, Any] | None, store: WarehouseRunStore) -> None:
         """Go on from a checkpoint: positions and dataflow as they were then. manifest None: nothing was read yet."""
         if manifest is None:
             return
@@ -154,8 +152,14 @@ class Pipeline:
             if delta is None:
                 continue
             feed.in_cut = not delta.complete
-            changes = plus(delta.changes, feed.source.schema)
+            changes = _without_claims(plus(delta.changes, feed.source.schema))
             self.rows_in += changes.num_rows
             for name in feed.inputs:
                 deltas[name] = changes
         return deltas
+
+
+def _without_claims(changes: ChangeBatch) -> ChangeBatch:
+    """The same rows under a schema that does not say NOT NULL: rows of several origins are put together in a dataflow."""
+    schema = pa.schema([field.with_nullable(True).remove_metadata() for field in changes.schema])
+    return ChangeBatch(pa.Table.from_arrays(changes.rows.columns, schema=schema), changes.weights)

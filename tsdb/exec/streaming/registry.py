@@ -7,21 +7,25 @@ job by submitting the same INSERT under the same name; a different query under t
 import atexit
 import hashlib
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import quote, unquote
 
 from tsdb import clock
+from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector.connector import Sink
 from tsdb.errors import AlreadyExists, JobFailed, OperationalError, ProgrammingError, nearest
+from tsdb.exec.streaming.assemble import PlannedQuery, Target, assemble
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
 from tsdb.exec.streaming.job import Job, JobState
 from tsdb.exec.streaming.lease import LeaseRecord, acquire, held_message, read_lease
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.run_store import WarehouseRunStore
+from tsdb.exec.streaming.sink import open_sink
 from tsdb.fs.file_io import FileIO
 from tsdb.options import parse_duration_ms
+from tsdb.table.table import Table
 
 JOBS_FOLDER = "_jobs"
 _OTHER_PROCESS_STOP_S = 60.0
@@ -63,6 +67,30 @@ class JobRegistry:
         self._root = f"{root}/{JOBS_FOLDER}"
         self._jobs: dict[str, Job] = {}
         _open_registries.add(self)
+
+    def submit(
+        self,
+        plan: PlannedQuery,
+        target: Table | ConnectorTable,
+        sql: str,
+        name: str,
+        *,
+        options: Mapping[str, str],
+        columns: Sequence[str] | None = None,
+    ) -> Job:
+        """Start or resume INSERT INTO `target` (`columns`) with the planned query; see `submit_draft`.
+
+        sql: the normalised INSERT, the same for the same query. columns: None: all of the target, in order.
+        """
+        into = tuple(columns) if columns is not None else tuple(target.schema.names)
+        assembly = assemble(plan, Target(str(target.identifier), tuple(target.schema.primary_keys), into))
+        append_only = assembly.dataflow.append_only
+        schema = assembly.dataflow.schema
+
+        def sink(user: str) -> Sink:
+            return open_sink(target, schema, into, user=user, append_only=append_only)
+
+        return self.submit_draft(JobDraft(name, sql, assembly.fingerprint, assembly.pipeline, sink), options)
 
     def submit_draft(self, draft: JobDraft, options: Mapping[str, str]) -> Job:
         """Start a job, or resume it from its newest checkpoint.
@@ -139,19 +167,26 @@ class JobRegistry:
         if newest is not None:
             _check_same(newest, draft, plan)
         job_id = newest.job_id if newest is not None else clock.current().new_id()
-        lease = acquire(self._file_io, folder, draft.name, job_id)
+        sink = draft.sink(job_id)  # before anything is written: it refuses what its table cannot take
+        try:
+            lease = acquire(self._file_io, folder, draft.name, job_id)
+        except BaseException:
+            sink.close()
+            raise
         try:
             newest = checkpoints.newest()  # again: what another process published until it lost its lease counts
             if newest is None:
                 newest = Checkpoint(0, job_id, draft.name, draft.sql, plan, clock.current().now_ms())
                 if not checkpoints.publish(newest):
                     raise AlreadyExists(f"job `{draft.name}` was started by another process meanwhile; try again")
+            if newest.job_id != job_id:
+                raise AlreadyExists(f"job `{draft.name}` was dropped and started anew by another process; try again")
             _check_same(newest, draft, plan)
             runs = WarehouseRunStore(self._file_io, f"{folder}/state", lease.epoch)
             job = Job(
                 newest,
                 draft.pipeline,
-                draft.sink(newest.job_id),
+                sink,
                 JobState(lease, checkpoints, runs),
                 interval_s=parse_duration_ms(options.get("execution.checkpointing.interval", "1 s")) / 1000,
                 retained=int(options.get("execution.checkpointing.num-retained", "3")),
@@ -159,8 +194,9 @@ class JobRegistry:
             )
             job.recover()
         except BaseException as err:
-            version = newest.version if newest is not None else 0
-            lease.release("FAILED", version=version, rows_in=0, rows_out=0, error=f"{type(err).__name__}: {err}")
+            sink.close()
+            counts = (newest.version, newest.rows_in, newest.rows_out) if newest is not None else (0, 0, 0)
+            lease.release("FAILED", *counts, error=f"{type(err).__name__}: {err}")
             raise
         return job
 

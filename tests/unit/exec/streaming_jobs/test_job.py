@@ -174,7 +174,7 @@ def test_a_job_of_another_process_can_be_stopped_from_here(tmp_path: Path, other
 
 
 def test_the_loser_of_a_lease_publishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A holder that was thought dead comes back: its next checkpoint exists already, so it fails and commits nothing."""
+    """A holder that was thought dead comes back: its next checkpoint exists already, so it fails."""
     first = CutSource(CUTS[:2], bounded=False)
     paused = open_registry(tmp_path).submit_draft(draft(first, str(tmp_path)), EACH_STEP)
     paused.checkpoint(10)

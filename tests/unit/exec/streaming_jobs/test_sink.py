@@ -1,0 +1,106 @@
+"""What a job's changes become in a table."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.unit.exec.streaming_jobs.warehouse import contents, history, make_table
+from tsdb.changes import ChangeBatch
+from tsdb.errors import BindError, IntegrityError, NotSupportedError
+from tsdb.exec.streaming.sink import TableSink, check_target
+
+CHANGES = pa.schema([("customer", pa.string()), ("total", pa.int64())])
+COLUMNS = {"k": "STRING NOT NULL", "v": "BIGINT"}
+
+
+def changes(*rows: tuple[int, str, int]) -> ChangeBatch:
+    table = pa.table([[r[1] for r in rows], [r[2] for r in rows]], schema=CHANGES)
+    return ChangeBatch(table, np.array([r[0] for r in rows], np.int64))
+
+
+def publish(sink: TableSink, version: int, *batches: ChangeBatch) -> object:
+    for batch in batches:
+        sink.write(batch)
+    committable = sink.prepare(version)
+    if committable is not None:
+        sink.commit(version, committable)
+    return committable
+
+
+@pytest.fixture
+def pk(tmp_path: Path):
+    return make_table(tmp_path, "pk", COLUMNS, ("k",), {"changelog-producer": "input"})
+
+
+def test_changes_of_a_version_are_netted_per_key(pk) -> None:
+    sink = TableSink(pk, CHANGES, ["k", "v"], user="job")
+    publish(sink, 1, changes((1, "a", 1), (1, "b", 2)))
+    publish(
+        sink,
+        2,
+        changes((-1, "a", 1), (1, "a", 5), (1, "gone", 9)),
+        changes((-1, "gone", 9), (-1, "b", 2), (-1, "a", 5), (1, "a", 6), (1, "c", 3)),
+    )
+    assert contents(pk) == [("a", 6), ("c", 3)]
+    assert history(pk) == [
+        Counter({(1, "a", 1): 1, (1, "b", 2): 1}),
+        Counter({(-1, "a", 1): 1, (1, "a", 6): 1, (-1, "b", 2): 1, (1, "c", 3): 1}),
+    ]
+    sink.close()
+
+
+def test_what_cancels_out_makes_no_snapshot(pk) -> None:
+    sink = TableSink(pk, CHANGES, ["k", "v"], user="job")
+    assert publish(sink, 1, changes((1, "a", 1)), changes((-1, "a", 1))) is None
+    assert pk.latest_snapshot() is None
+
+
+def test_a_commit_done_again_is_done_once(pk) -> None:
+    sink = TableSink(pk, CHANGES, ["k", "v"], user="job")
+    committable = publish(sink, 1, changes((1, "a", 1)))
+    other = TableSink(pk, CHANGES, ["k", "v"], user="job")
+    other.commit(1, committable)
+    assert pk.latest_snapshot().id == 1
+    publish(other, 2, changes((1, "b", 1)))
+    other.commit(1, committable)
+    assert pk.latest_snapshot().id == 2
+
+
+def test_two_live_rows_for_one_key_are_refused_with_the_key(pk) -> None:
+    sink = TableSink(pk, CHANGES, ["k", "v"], user="job")
+    with pytest.raises(IntegrityError, match=r"2 rows at once for the primary key \(k = 'a'\) of table `db.pk`"):
+        publish(sink, 1, changes((1, "a", 1), (1, "b", 1), (1, "a", 2)))
+    with pytest.raises(IntegrityError, match=r"3 rows at once .*\(k = 'a'\) \(and for 1 more\)"):
+        publish(sink, 1, changes((3, "a", 1), (1, "b", 1), (1, "b", 2)))
+
+
+def test_columns_left_out_become_null(tmp_path: Path) -> None:
+    table = make_table(tmp_path, "wide", {"k": "STRING NOT NULL", "note": "STRING", "v": "INT"}, ("k",))
+    sink = TableSink(table, CHANGES, ["k", "v"], user="job")
+    publish(sink, 1, changes((1, "a", 1)))
+    assert contents(table) == [("a", None, 1)]
+
+
+def test_an_append_table_takes_rows_as_often_as_they_come_and_none_back(tmp_path: Path) -> None:
+    table = make_table(tmp_path, "log", {"k": "STRING", "v": "BIGINT"})
+    for append_only in (True, False):
+        sink = TableSink(table, CHANGES, ["k", "v"], user=f"job-{append_only}", append_only=append_only)
+        publish(sink, 1, changes((2, "a", 1), (1, "b", 2)))
+        with pytest.raises(NotSupportedError, match=r"`db\.log` has no primary key"):
+            publish(sink, 2, changes((-1, "a", 1)))
+        sink.abort()
+    assert contents(table) == [("a", 1)] * 4 + [("b", 2)] * 2
+
+
+def test_what_a_table_cannot_take_is_refused_at_plan_time(tmp_path: Path, pk) -> None:
+    log = make_table(tmp_path, "log", {"k": "STRING", "v": "BIGINT"})
+    check_target(log, CHANGES, ["k", "v"], append_only=True)
+    with pytest.raises(NotSupportedError, match="no primary key"):
+        check_target(log, CHANGES, ["k", "v"], append_only=False)
+    with pytest.raises(BindError, match="2 columns, but 1"):
+        check_target(log, CHANGES, ["k"], append_only=True)
+    with pytest.raises(BindError, match="no value of `k`"):
+        check_target(pk, pa.schema([("v", pa.int64())]), ["v"], append_only=False)

@@ -1,0 +1,138 @@
+"""From a planned query to something that runs: its sources opened, its plan compiled, the two put together."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+from datafusion import SessionContext
+from datafusion.plan import LogicalPlan
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.connector import connector_of
+from tsdb.connector.connector import Source
+from tsdb.exec.relation import Registered, Relation, SystemTable
+from tsdb.exec.streaming.compile import InputSpec, compile_plan
+from tsdb.exec.streaming.dataflow import Dataflow
+from tsdb.exec.streaming.key_guard import KeyGuard
+from tsdb.exec.streaming.pipeline import Feed, Pipeline
+from tsdb.exec.streaming.source import RegisteredSource, TableSource
+from tsdb.table.table import Table
+
+
+class PlannedQuery(Protocol):
+    """The part of a plan that streaming needs."""
+
+    @property
+    def logical(self) -> LogicalPlan:
+        """The optimised plan, over empty relations."""
+        ...
+
+    @property
+    def context(self) -> SessionContext:
+        """The context that planned it, with its functions."""
+        ...
+
+    @property
+    def relations(self) -> Mapping[str, Relation]:
+        """By registered name, what the plan scans."""
+        ...
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The result, with the names and types that the user sees."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an INSERT writes: its name, its primary key, and the columns that the query's outputs are for, in order."""
+
+    name: str
+    primary_key: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A query that can run as a stream. bounded: it ends by itself."""
+
+    pipeline: Pipeline
+    dataflow: Dataflow
+    bounded: bool
+    target: Target | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What the layout of its state depends on: the operators, and the schemas and keys of the inputs."""
+        inputs = [
+            f"{name}: {spec.mode} {spec.upsert_key} {spec.schema.to_string(show_schema_metadata=False)}"
+            for name, spec in sorted(self.dataflow.inputs.items())
+        ]
+        return "\n".join([str(self.target), self.dataflow.explain(), *inputs])
+
+
+def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
+    """Open the sources of a plan and compile it. Raises NotSupportedError for what cannot run as a stream."""
+    feeds: list[Feed] = []
+    try:
+        for same in _grouped(plan.relations.values()):
+            feeds.append(Feed(_open(same[0]), tuple(relation.name for relation in same)))
+        inputs = {name: _spec(feed.source) for feed in feeds for name in feed.inputs}
+        dataflow = compile_plan(plan.logical, inputs, plan.context)
+    except BaseException:
+        for feed in feeds:
+            feed.source.close()
+        raise
+    bounded = all(_is_bounded(relation) for relation in plan.relations.values())
+    return Assembly(Pipeline(_guarded(dataflow, target), feeds), dataflow, bounded, target)
+
+
+def _guarded(dataflow: Dataflow, target: Target | None) -> Dataflow | KeyGuard:
+    """With a watch over the target's key where rows may be taken back and the query does not show that key."""
+    if target is None or not target.primary_key or dataflow.append_only or len(dataflow.schema) != len(target.columns):
+        return dataflow
+    if any(name not in target.columns for name in target.primary_key):
+        return dataflow  # refused by the sink
+    key = [target.columns.index(name) for name in target.primary_key]
+    named = {dataflow.schema.names[i] for i in key}
+    if dataflow.upsert_key is not None and named.issuperset(dataflow.upsert_key):
+        return dataflow
+    return KeyGuard(dataflow, key, target.primary_key, target.name)
+
+
+def _grouped(relations: Iterable[Relation]) -> list[list[Relation]]:
+    """References that read the same in the same way share a source, so that they see the same cut."""
+    groups: dict[object, list[Relation]] = {}
+    for relation in relations:
+        groups.setdefault((_identity(relation), *sorted(relation.options.items())), []).append(relation)
+    return list(groups.values())
+
+
+def _identity(relation: Relation) -> object:
+    source = relation.source
+    if isinstance(source, Table):
+        return source.path
+    return str(source.identifier) if isinstance(source, ConnectorTable) else id(source)
+
+
+def _open(relation: Relation) -> Source:
+    source = relation.source
+    if isinstance(source, Table):
+        return TableSource(source, relation.options, bounded=_is_bounded(relation))
+    if isinstance(source, Registered | SystemTable):
+        return RegisteredSource(source.rows)
+    return connector_of(source).source(source, bounded=_is_bounded(relation))
+
+
+def _is_bounded(relation: Relation) -> bool:
+    """Whether the source ends: by its nature, or because the user wants the state of now."""
+    source = relation.source
+    if not isinstance(source, Table | ConnectorTable):
+        return True
+    mode = relation.options.get("scan.bounded.mode", source.options.get("scan.bounded.mode"))
+    return mode == "latest" or (isinstance(source, ConnectorTable) and "number-of-rows" in source.options)
+
+
+def _spec(source: Source) -> InputSpec:
+    return InputSpec(source.schema, source.upsert_key, source.mode)

@@ -1,0 +1,126 @@
+"""What a streaming query reads: tables of the warehouse, registered relations, and the tables of connectors.
+
+A table is followed snapshot by snapshot: the state at the starting point, then the changes of every later snapshot.
+One snapshot is one cut, however many batches it takes. Its position is the next snapshot to read.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+
+from tsdb.changes import ChangeBatch, from_row_kinds, inserts
+from tsdb.connector.connector import ChangelogMode, Json, SourceDelta
+from tsdb.table.stream_scan import StreamScan, read_changes
+from tsdb.table.table import Table
+
+
+class TableSource:
+    """A table of the warehouse as a source. bounded: it ends with the snapshot that is the latest when it is opened."""
+
+    def __init__(self, table: Table, options: Mapping[str, str], *, bounded: bool) -> None:
+        self._table = table
+        self._options = dict(options)
+        self._scan = StreamScan(table, self._options)
+        self._end = (table.snapshots.latest_id() or 0) if bounded else None
+        self._cut: Iterator[ChangeBatch] | None = None
+        self._next: ChangeBatch | None = None
+        self._position: Json = self._scan.position
+        self._latest_reached = False
+        self.schema: pa.Schema = table.schema.arrow_schema
+        self.mode: ChangelogMode = self._scan.changelog_mode
+        self.upsert_key: tuple[str, ...] | None = tuple(table.schema.primary_keys) or None
+
+    @property
+    def position(self) -> Json:
+        """The id of the next snapshot; in the middle of a snapshot, that one's."""
+        return self._position
+
+    @property
+    def finished(self) -> bool:
+        """Bounded, and the last snapshot is read."""
+        return self._end is not None and self._cut is None and int(self._scan.position) > self._end
+
+    def poll(self, rows_max: int) -> SourceDelta | None:
+        """Changes of one snapshot, rows_max rows or somewhat more."""
+        if self._cut is None and not self._open_cut():
+            return None
+        assert self._cut is not None
+        changes: list[ChangeBatch] = []
+        rows = 0
+        while self._next is not None and rows < rows_max:
+            changes.append(self._next)
+            rows += self._next.num_rows
+            self._next = next(self._cut, None)
+        complete = self._next is None
+        if complete:
+            self._cut = None
+            self._position = self._scan.position
+        return SourceDelta(changes, complete)
+
+    def seek(self, position: Json) -> None:
+        """Follow from that snapshot on."""
+        self.close()
+        self._scan = StreamScan(self._table, self._options, position)
+        self._position = position
+
+    def latest_reached(self) -> bool:
+        """The last poll found no further snapshot."""
+        return self._latest_reached
+
+    def close(self) -> None:
+        """Leave the snapshot that is being read."""
+        self._cut = self._next = None
+
+    def _open_cut(self) -> bool:
+        """Begin the next snapshot that brings anything to read; False if there is none."""
+        self._latest_reached = False
+        if self.finished:
+            return False
+        plan = self._scan.plan()
+        if plan is None:
+            self._latest_reached = True
+            return False
+        batches = read_changes(self._table, plan, None)
+        self._cut = (from_row_kinds(pa.Table.from_batches([rows]), kinds) for rows, kinds in batches if rows.num_rows)
+        self._next = next(self._cut, None)
+        return True
+
+
+class RegisteredSource:
+    """A relation that the user registered: it is appended once, and ends."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._rows = rows
+        self._offset = 0
+        self.schema: pa.Schema = rows.schema
+        self.mode: ChangelogMode = "append"
+        self.upsert_key: tuple[str, ...] | None = None
+
+    @property
+    def position(self) -> Json:
+        """How many rows were delivered."""
+        return self._offset
+
+    @property
+    def finished(self) -> bool:
+        """All rows were delivered."""
+        return bool(self._offset >= self._rows.num_rows)
+
+    def poll(self, rows_max: int) -> SourceDelta | None:
+        """The next rows; all together are one cut."""
+        part = self._rows.slice(self._offset, rows_max)
+        if part.num_rows == 0:
+            return None
+        self._offset += part.num_rows
+        return SourceDelta([inserts(part)], complete=self.finished)
+
+    def seek(self, position: Json) -> None:
+        """Go on after so many rows."""
+        self._offset = position
+
+    def latest_reached(self) -> bool:
+        """Always known."""
+        return self.finished
+
+    def close(self) -> None:
+        """Nothing to free."""

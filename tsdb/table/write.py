@@ -21,6 +21,7 @@ from tsdb.errors import DataError, NotSupportedError, ProgrammingError
 from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.manifest import ManifestEntry
+from tsdb.metadata.snapshot import SnapshotNotFound
 from tsdb.table.bucket import BucketMode, bucket_mode, place
 from tsdb.table.bucket_writer import BucketWriter, bucket_directory, bucket_plan, data_writer
 from tsdb.table.commit_message import CommitMessage as CommitMessage
@@ -198,7 +199,10 @@ class _LiveFiles:
         if self._entries is None:
             return False
         latest = self._table.snapshots.latest_id() or 0
-        users = {self._table.snapshots.snapshot(i).commit_user for i in range((self._seen_id or 0) + 1, latest + 1)}
+        try:
+            users = {self._table.snapshots.snapshot(i).commit_user for i in range((self._seen_id or 0) + 1, latest + 1)}
+        except SnapshotNotFound:  # so many commits since that the first ones have expired: ours is among them
+            users = {self._user, ""}
         if self._user in users:
             self._pending = {}
         self._seen_id = latest

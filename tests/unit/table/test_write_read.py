@@ -1,4 +1,4 @@
-"""What was written is what is read: random commits of several writers against a Python fold, merged by tsdb's own reader."""
+"""What was written is what is read: random commits against a Python fold, merged by tsdb's own reader."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,0 +1,81 @@
+"""Writes the pages that come from tables in the code: options, errors, procedures, system tables, connectors.
+
+`make docs` runs it; a test fails when a page is not what it would write.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tsdb import errors
+from tsdb.catalog.system import SYSTEM_TABLES
+from tsdb.connector import CONNECTORS
+from tsdb.connector.serde import SERDES
+from tsdb.options import OPTIONS, SCAN, SESSION, TABLE, OptionSpec
+from tsdb.procedure import PROCEDURES
+
+HERE = Path(__file__).parent
+
+
+def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def option_rows(options: Iterable[OptionSpec]) -> Iterable[tuple[str, ...]]:
+    return ((f"`{o.key}`", o.type, f"`{o.default}`" if o.default else "", o.description) for o in options)
+
+
+def options() -> str:
+    heads = ("option", "type", "default", "meaning")
+    parts = ["# Options\n\nTable options stand in `WITH (…)`, session options in `SET`; a hint gives a table reference its own.\n"]
+    for scope, title in (
+        (TABLE, "Table options"),
+        (SCAN, "Scan options: in a table, a hint or the session"),
+        (SESSION, "Session options"),
+    ):
+        parts.append(f"\n## {title}\n\n" + table(heads, option_rows(o for o in OPTIONS if o.scope == scope)))
+    for connector in CONNECTORS.values():
+        parts.append(f"\n## Connector `{connector.name}`\n\n" + table(heads, option_rows(connector.options)))
+    parts.append("\n## Formats\n\n" + ", ".join(f"`{name}`" for name in SERDES) + "\n")
+    return "".join(parts)
+
+
+def error_page() -> str:
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.Error)]
+    rows = sorted(
+        (f"`{c.code}`", f"`{c.__name__}`", f"`{c.__bases__[0].__name__}`", "yes" if c.retryable else "", first_line(c))
+        for c in classes
+    )
+    head = "# Errors\n\nEvery error has a stable code, a message that says what to do, and where it can, line and column.\n\n"
+    return head + table(("code", "class", "is a", "retry may help", "meaning"), rows)
+
+
+def first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def procedures() -> str:
+    rows = (
+        (f"`sys.{p.name}`", ", ".join(f"`{a.name}`" + ("" if a.required else "?") for a in p.arguments), p.description)
+        for p in PROCEDURES.values()
+    )
+    head = "# Procedures\n\n`CALL sys.name(argument => value, …)`; arguments with `?` may be left out.\n\n"
+    return head + table(("procedure", "arguments", "what it does"), rows)
+
+
+def system_tables() -> str:
+    rows = ((f"`t${name}`", spec.description) for name, spec in SYSTEM_TABLES.items())
+    return "# System tables\n\nEvery table `t` has these beside it.\n\n" + table(("table", "rows"), rows)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "options.md": options,
+    "errors.md": error_page,
+    "procedures.md": procedures,
+    "system-tables.md": system_tables,
+}
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page())

@@ -1,7 +1,7 @@
 """What a catalog is: databases and tables by name.
 
-Tables are of two kinds: those stored here, which are Paimon tables that other engines see as well, and connector tables,
-which only describe something outside ('connector' in their options).
+Tables are of two kinds: those stored here, which are Paimon tables that other engines see as well, and connector
+tables, which only describe something outside ('connector' in their options).
 """
 
 from collections.abc import Sequence

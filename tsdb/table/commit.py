@@ -162,8 +162,8 @@ def _replaced_partitions(table: Table, added: Sequence[ManifestEntry], overwrite
     for partition in touched:
         if not matches(partition):
             raise ProgrammingError(
-                f"rows for partition {decode_row(partition, types)} do not belong to the partition {dict(spec)} that is "
-                f"overwritten in table `{table.identifier}`"
+                f"rows for partition {decode_row(partition, types)} do not belong to the partition {dict(spec)} "
+                f"of table `{table.identifier}` that is overwritten"
             )
     return matches
 

@@ -1,4 +1,6 @@
-"""What a commit relies on, checked against the latest snapshot: files it deletes are there, buckets agree, runs stay runs.
+"""What a commit relies on, checked against the latest snapshot.
+
+Files that it deletes are there, partitions keep their number of buckets, and what was a sorted run stays one.
 
 Source: Paimon, `ConflictDetection`.
 """

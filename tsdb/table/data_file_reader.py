@@ -43,17 +43,14 @@ def read_file(
     """The rows of a file in batches, with the wanted columns, by their names of today.
 
     wanted: table columns, `_SEQUENCE_NUMBER` and `_VALUE_KIND`. mask: over all rows of the file; rows where it is False
-    are left out. predicate: row groups that cannot hold a match are left out; other rows come whether they match or not.
+    are left out. predicate: row groups that cannot hold a match are left out; other rows come, match or not.
     Raises CorruptFile naming the file.
     """
     path = file.external_path or f"{directory}/{file.file_name}"
-    if not path.endswith(".parquet"):
-        raise NotSupportedError(f"data file {path} is not Parquet; tsdb reads tables in 'file.format' = 'parquet' only")
+    check_readable(table, file)
     if mask is not None and len(mask) != file.row_count:
-        raise CorruptFile(
-            f"data file {path} has {file.row_count} rows, but what is known of them speaks of {len(mask)}"
-        )
-    members = _members(table.schema, table.schemas.schema(file.schema_id), file, wanted)
+        raise CorruptFile(f"data file {path} has {file.row_count} rows, but its deletions are of {len(mask)}")
+    members = _members(table.schema, table.schemas.schema(file.schema_id), wanted)
     with open_parquet(table.file_io, path) as parquet:
         present = set(parquet.schema_arrow.names)
         members = [m if m.old is None or m.old.name in present else Member(m.name, m.type, None) for m in members]
@@ -70,6 +67,20 @@ def read_file(
                 yield pa.RecordBatch.from_arrays([_column(batch, m) for m in members], schema=schema)
         except (pa.ArrowException, OSError) as err:
             raise CorruptFile(f"data file {path} cannot be read: {err}") from err
+
+
+def check_readable(table: Table, file: DataFileMeta) -> None:
+    """Raise NotSupportedError for a file that `read_file` cannot read."""
+    if not file.file_name.endswith(".parquet"):
+        raise NotSupportedError(
+            f"data file {file.file_name} of table `{table.identifier}` is not Parquet; only 'file.format' = 'parquet' "
+            f"can be read yet"
+        )
+    if file.write_cols is not None:
+        raise NotSupportedError(
+            f"data file {file.file_name} of table `{table.identifier}` has some of the columns only "
+            f"('data-evolution.enabled'), which cannot be read yet"
+        )
 
 
 def column_reader(table: Table, directory: str) -> ReadColumns:
@@ -104,17 +115,15 @@ class RowGroup:
         return self.end - self.start
 
 
-def _members(now: TableSchema, written: TableSchema, file: DataFileMeta, wanted: Sequence[str]) -> list[Member]:
+def _members(now: TableSchema, written: TableSchema, wanted: Sequence[str]) -> list[Member]:
     by_id = {field.id: field for field in written.fields}
-    members = []
+    members: list[Member] = []
     for name in wanted:
         if name in _SYSTEM and not now.has(name):
             members.append(Member(name, _SYSTEM[name], DataField(-1, name, _SYSTEM[name])))
             continue
         field = now.field(name)
         old = by_id.get(field.id)
-        if old is not None and file.write_cols is not None and old.name not in file.write_cols:
-            old = None
         members.append(Member(name, field.type if old is not None else field.type.with_nullable(True), old))
     return members
 
@@ -147,7 +156,7 @@ def _group_may_match(
         stats = None if chunk is None or not chunk.is_stats_set else chunk.statistics
         if stats is None or not stats.has_null_count:
             return None
-        # a float's NaN is in no statistics; strings may be cut short by other writers, but only so that they still bound
+        # a float's NaN is in no statistics; other writers may cut strings short, but only so that they still bound
         known = stats.has_min_max and stats.physical_type not in ("FLOAT", "DOUBLE", "INT96")
         return (stats.min if known else None, stats.max if known else None, stats.null_count, group.num_rows)
 

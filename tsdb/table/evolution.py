@@ -42,7 +42,7 @@ def can_convert(old: DataType, new: DataType) -> bool:
 
 
 def convert(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
-    """The array, of the Arrow type of `old`, as one of the Arrow type of `new`. Raises DataError for text that is no value."""
+    """The array, of the Arrow type of `old`, as one of that of `new`. Raises DataError for text that is no value."""
     target = to_arrow(new)
     if array.type == target and not _has_rows(new):
         return array

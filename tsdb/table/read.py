@@ -1,8 +1,8 @@
 """Reading a plan: every split becomes a fragment, which streams the rows of its files that live.
 
-A primary-key bucket is merged by selection: the keys of overlapping runs decide which rows of which file live (the masks
-are kept for the next read), then the files are read like plain ones under their masks. So filters on any column may
-skip row groups, but only after the masks are known. Different fragments may be read by different threads.
+A primary-key bucket is merged by selection: the keys of overlapping runs decide which rows of which file live (these
+masks are kept for the next read), then the files are read like plain ones under their masks. So filters on any column
+may skip row groups, but only after the masks are known. Different fragments may be read by different threads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsdb.errors import NotSupportedError
 from tsdb.format.parquet import VALUE_KIND
 from tsdb.mergetree.merge import (
     MergeSpec,
@@ -28,7 +27,7 @@ from tsdb.mergetree.merge import (
 from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sections, sorted_runs
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import And, Comparison, Predicate, to_arrow
-from tsdb.table.data_file_reader import BATCH_ROWS, read_file
+from tsdb.table.data_file_reader import BATCH_ROWS, check_readable, read_file
 from tsdb.table.prune import Pruner
 from tsdb.table.scan import DataSplit, ScanPlan
 from tsdb.table.table import Table
@@ -160,11 +159,8 @@ class Fragment:
 def fragments(table: Table, plan: ScanPlan) -> list[Fragment]:
     """A fragment a split. Raises NotSupportedError now for what would fail while reading."""
     for split in plan.splits:
-        if any(file.write_cols is not None for file in split.files):
-            raise NotSupportedError(
-                f"table `{table.identifier}` has files with some of its columns only ('data-evolution.enabled'), "
-                f"which cannot be read yet"
-            )
+        for file in split.files:
+            check_readable(table, file)
         if not split.raw and not table.hides_level_zero:
             merge_spec(table.schema, table.options)
     return [Fragment(table, split, plan.predicate) for split in plan.splits]

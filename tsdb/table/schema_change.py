@@ -1,7 +1,7 @@
 """Changing a schema: a change makes the next version, whose file is written atomically; data files stay as they are.
 
-Column ids are what survives a rename: they are given once, depth-first over nested rows, and never again, so that a file
-is read right under every later schema. Source: Paimon, `SchemaChange` and `SchemaManager.commitChanges`.
+Column ids are what survives a rename: they are given once, depth-first over nested rows, and never again, so that a
+file is read right under every later schema. Source: Paimon, `SchemaChange` and `SchemaManager.commitChanges`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -163,8 +163,8 @@ def _add(schema: TableSchema, change: AddColumn, table_name: str) -> TableSchema
         raise AlreadyExists(f"table `{table_name}` already has a column `{change.name}`")
     if not change.type.nullable:
         raise NotSupportedError(
-            f"column `{change.name}` cannot be added to table `{table_name}` as NOT NULL, because it is NULL in the rows "
-            f"that are there; leave out NOT NULL"
+            f"column `{change.name}` cannot be added to table `{table_name}` as NOT NULL: it is NULL in the rows that "
+            f"are there; leave out NOT NULL"
         )
     new = DataField(0, change.name, change.type, change.comment, change.default)
     (field,), highest = numbered([new], schema.highest_field_id)

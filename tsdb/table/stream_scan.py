@@ -102,8 +102,8 @@ class StreamScan:
             return True
         raise OperationalError(
             f"snapshot {snapshot_id} of table `{self._table.identifier}`, the next to follow, has expired: snapshots "
-            f"{snapshots.earliest_id()} to {snapshots.latest_id()} are there; start anew, and keep snapshots longer with "
-            f"'snapshot.time-retained'"
+            f"{snapshots.earliest_id()} to {snapshots.latest_id()} are there; start anew, and keep snapshots longer "
+            f"with 'snapshot.time-retained'"
         )
 
     def _known_levels(self) -> Callable[[int], bool] | None:
@@ -139,7 +139,7 @@ class StreamScan:
         if table.options.deletion_vectors_enabled:
             raise NotSupportedError(
                 f"snapshot {snapshot.id} of table `{table.identifier}` overwrites rows, and the table has deletion "
-                f"vectors; such a table cannot be followed yet: set 'streaming-read-overwrite' = 'false' to leave it out"
+                f"vectors; that cannot be followed yet: set 'streaming-read-overwrite' = 'false' to leave it out"
             )
         known = self._known_levels()
         entries = [

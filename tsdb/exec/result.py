@@ -67,7 +67,9 @@ class JobHandle:
 
 Result: TypeAlias = RowCount | BatchResult | ChangelogResult | JobHandle
 
-_JOB_SCHEMA = pa.schema([pa.field("job_id", pa.string(), nullable=False), pa.field("name", pa.string(), nullable=False)])
+_JOB_SCHEMA = pa.schema(
+    [pa.field("job_id", pa.string(), nullable=False), pa.field("name", pa.string(), nullable=False)]
+)
 
 
 def rows_of(table: pa.Table) -> BatchResult:

@@ -1,0 +1,120 @@
+"""The columns of a source, put into those of a target: matched by place, checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tsdb.data_types import to_arrow
+from tsdb.errors import BindError, ColumnNotFound, nearest
+from tsdb.exec.names import fitting
+from tsdb.metadata.schema import TableSchema
+
+
+def real_name(name: str, schema: TableSchema, table: object) -> str:
+    """The table's column of that name. Raises ColumnNotFound naming the nearest."""
+    found = fitting(name, schema.names)
+    if found is None:
+        raise ColumnNotFound(f"table `{table}` has no column `{name}`.{nearest(name, schema.names)}")
+    return found
+
+
+class Arrangement:
+    """Where each column of the target comes from: a column of the source, a constant, or nothing (default, NULL)."""
+
+    def __init__(
+        self,
+        source: pa.Schema,
+        target: TableSchema,
+        table: object,
+        columns: Sequence[str] | None = None,
+        constants: Mapping[str, Any] | None = None,
+    ) -> None:
+        """columns: the target columns that the source's stand for, None: all that are not constant."""
+        self._target = target
+        self._constants = {real_name(name, target, table): value for name, value in (constants or {}).items()}
+        wanted = self._wanted(columns, table)
+        if len(wanted) != len(source):
+            listed = ", ".join(f"`{name}`" for name in wanted)
+            raise BindError(
+                f"table `{table}` takes {len(wanted)} value{'s' * (len(wanted) != 1)} here ({listed}), "
+                f"but the query gives {len(source)}"
+            )
+        self._index = {name: i for i, name in enumerate(wanted)}
+        for name, given in zip(wanted, source.types, strict=True):
+            check_castable(given, target, name, table)
+
+    def rows(self, batch: pa.RecordBatch) -> pa.Table:
+        """The batch under the target's names and in its order; values are cast by the writer."""
+        count = batch.num_rows
+        columns = [self._column(name, batch, count) for name in self._target.names]
+        return pa.Table.from_arrays(columns, names=list(self._target.names))
+
+    def _wanted(self, columns: Sequence[str] | None, table: object) -> list[str]:
+        if columns is None:
+            return [name for name in self._target.names if name not in self._constants]
+        wanted = [real_name(name, self._target, table) for name in columns]
+        for i, name in enumerate(wanted):
+            if name in wanted[:i] or name in self._constants:
+                raise BindError(f"column `{name}` of table `{table}` is given twice")
+        return wanted
+
+    def _column(self, name: str, batch: pa.RecordBatch, count: int) -> pa.Array:
+        if name in self._index:
+            return batch.column(self._index[name])
+        kind = to_arrow(self._target.field(name).type)
+        value = self._constants.get(name)
+        return pa.repeat(constant(value, kind), count) if value is not None else pa.nulls(count, kind)
+
+
+def constant(value: Any, kind: pa.DataType) -> pa.Scalar:
+    """A Python value, perhaps still text, as a scalar of the column's type. Raises BindError."""
+    try:
+        scalar = pa.scalar(value)
+        return pa.scalar(value, kind) if not isinstance(value, str) or pa.types.is_string(kind) else scalar.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as err:
+        raise BindError(f"{value!r} is no value of type {kind}: {err}") from err
+
+
+def check_castable(given: pa.DataType, schema: TableSchema, name: str, table: object) -> None:
+    """Refuse what no implicit cast turns into the column's type: numbers stay numbers, texts texts, times times."""
+    field = schema.field(name)
+    wanted = to_arrow(field.type)
+    if given == wanted or pa.types.is_null(given) or any(is_a(given) and is_a(wanted) for is_a in _FAMILIES):
+        return
+    raise BindError(
+        f"column `{name}` of table `{table}` is {field.type.sql()}, but the query gives {_sql_name(given)}; "
+        f"write CAST(… AS {field.type.with_nullable(True).sql()})"
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _is_point_in_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
+
+
+_FAMILIES = (_is_number, pa.types.is_string, _is_bytes, _is_point_in_time, pa.types.is_time, pa.types.is_nested)
+
+_NAMES = (
+    (pa.types.is_boolean, "BOOLEAN"),
+    (pa.types.is_integer, "an integer"),
+    (_is_number, "a number"),
+    (pa.types.is_string, "STRING"),
+    (_is_bytes, "BYTES"),
+    (pa.types.is_date, "DATE"),
+    (pa.types.is_timestamp, "TIMESTAMP"),
+    (pa.types.is_time, "TIME"),
+)
+
+
+def _sql_name(kind: pa.DataType) -> str:
+    return next((name for is_a, name in _NAMES if is_a(kind)), str(kind))

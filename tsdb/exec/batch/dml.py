@@ -1,0 +1,100 @@
+"""INSERT and TRUNCATE over snapshots. Each is one commit, and gives the number of rows that it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import pyarrow as pa
+from sqlglot import exp
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.connector import connector_of
+from tsdb.data_types import to_arrow
+from tsdb.errors import BindError, NotSupportedError
+from tsdb.exec.batch.columns import Arrangement, constant, real_name
+from tsdb.exec.batch.query import Rows, open_rows
+from tsdb.exec.batch.writing import write
+from tsdb.exec.plan import QueryPlan
+from tsdb.sql.statements import DropPartition, Insert
+from tsdb.table.commit import Overwrite
+from tsdb.table.row_check import conform
+from tsdb.table.table import Table
+
+Planner = Callable[[exp.Query], QueryPlan]
+"""Plans a query of the statement, in batch mode."""
+
+
+def insert(statement: Insert, target: Table | ConnectorTable, plan_of: Planner) -> int:
+    """INSERT INTO and INSERT OVERWRITE; how many rows were inserted."""
+    plan = plan_of(statement.source)
+    partition = _partition(statement, target)
+    arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition)
+    if isinstance(target, ConnectorTable):
+        return _insert_into_connector(statement, target, arrangement, plan)
+    table = target.with_options(statement.target_options)
+    overwrite = _overwrite(statement, table, partition) if statement.overwrite else None
+    with_rows = open_rows(plan)
+    return write(table, ((arrangement.rows(batch), None) for batch in with_rows), overwrite=overwrite)
+
+
+def truncate(table: Table | ConnectorTable) -> None:
+    """Remove every row. The old snapshots still have them."""
+    if not isinstance(table, Table):
+        raise NotSupportedError(
+            f"table `{table.identifier}` lives outside the warehouse and cannot be truncated from here"
+        )
+    write(table, (), overwrite=Overwrite({}))
+
+
+def drop_partition(table: Table | ConnectorTable, change: DropPartition) -> None:
+    """ALTER TABLE … DROP PARTITION: remove the rows of the partitions that agree with the specification."""
+    if not isinstance(table, Table):
+        raise NotSupportedError(f"table `{table.identifier}` lives outside the warehouse and has no partitions here")
+    spec = {real_name(key, table.schema, table.identifier): value for key, value in change.partition.items()}
+    for key in spec:
+        if key not in table.schema.partition_keys:
+            raise BindError(f"`{key}` is no partition column of table `{table.identifier}`")
+    write(table, (), overwrite=Overwrite(spec))
+
+
+def _partition(statement: Insert, target: Table | ConnectorTable) -> dict[str, object]:
+    """The static partition by real names, typed. A key without a value is dynamic and says nothing."""
+    keys = target.schema.partition_keys
+    partition: dict[str, object] = {}
+    for name, value in (statement.partition or {}).items():
+        key = real_name(name, target.schema, target.identifier)
+        if key not in keys:
+            listed = ", ".join(f"`{k}`" for k in keys) or "none"
+            raise BindError(f"`{name}` is no partition column of table `{target.identifier}`; it has {listed}")
+        if value is not None:
+            partition[key] = constant(value, to_arrow(target.schema.field(key).type)).as_py()
+    return partition
+
+
+def _overwrite(statement: Insert, table: Table, partition: Mapping[str, object]) -> Overwrite:
+    """What the new rows replace: the static partition; else the partitions that get rows; else everything."""
+    if partition:
+        return Overwrite(partition)
+    if table.schema.partition_keys and table.options.flag("dynamic-partition-overwrite"):
+        return Overwrite("dynamic")
+    return Overwrite({})
+
+
+def _insert_into_connector(statement: Insert, target: ConnectorTable, arrangement: Arrangement, plan: QueryPlan) -> int:
+    if statement.overwrite:
+        raise NotSupportedError(
+            f"INSERT OVERWRITE into table `{target.identifier}` with 'connector' = '{target.options['connector']}'; "
+            "only tables of the warehouse can be overwritten"
+        )
+    rows = open_rows(plan)
+    schema = target.schema.arrow_schema
+    reader = pa.RecordBatchReader.from_batches(schema, _conforming(rows, target, arrangement))
+    return connector_of(target).write_batch(target, reader)
+
+
+def _conforming(rows: Rows, target: ConnectorTable, arrangement: Arrangement) -> Iterator[pa.RecordBatch]:
+    first_row = 1
+    for batch in rows:
+        table = conform(arrangement.rows(batch), target.schema, str(target.identifier), first_row)
+        first_row += batch.num_rows
+        yield from table.to_batches()

@@ -1,0 +1,163 @@
+"""What a plan's scans ask for: their filters, as predicates that the table can prune files with.
+
+DataFusion filters every row itself (or has the scan do it exactly); a predicate here only has to be true for every
+row that matters, so what cannot be expressed is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from datafusion.expr import Column, Filter, InList, TableScan
+from datafusion.plan import LogicalPlan
+
+from tsdb.metadata.predicate import And, Comparison, Or, Predicate
+
+_OPERATORS = {"=": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def scan_predicates(plan: LogicalPlan) -> dict[str, Predicate | None]:
+    """For each registered name that the optimised plan scans: a predicate that holds for every row needed, None: all
+    rows.
+
+    A name that is scanned several times (a common table expression used twice) gets the disjunction.
+    """
+    found: dict[str, list[Predicate | None]] = {}
+    for scan, above in _scans(plan, []):
+        conjuncts = [predicate_of(expression) for expression in (*scan.filters(), *above)]
+        known = [predicate for predicate in conjuncts if predicate is not None]
+        found.setdefault(scan.table_name(), []).append(_all(known))
+    text = plan.display_indent()
+    return {
+        name: _any(predicates) if text.count(f"TableScan: {name} ") == len(predicates) else None
+        for name, predicates in found.items()
+    }
+
+
+def scan_columns(plan: LogicalPlan) -> dict[str, set[str]]:
+    """The columns that each scan's filters need, by registered name."""
+    found: dict[str, set[str]] = {}
+    for scan, _ in _scans(plan, []):
+        columns = found.setdefault(scan.table_name(), set())
+        for expression in scan.filters():
+            columns |= _columns(expression)
+    return found
+
+
+def predicate_of(raw: Any) -> Predicate | None:
+    """The predicate for one expression; None when it cannot be expressed."""
+    kind = raw.variant_name()
+    if kind == "BinaryExpr":
+        return _binary(raw)
+    if kind == "InList":
+        return _in_list(raw.to_variant())
+    if kind in ("IsNull", "IsNotNull"):
+        column = _column(raw.rex_call_operands()[0])
+        return _of(column, "is null" if kind == "IsNull" else "is not null")
+    if kind == "Column":
+        column = _column(raw)
+        return _of(column, "=", True)
+    if kind == "Not":
+        column = _column(raw.rex_call_operands()[0])
+        return _of(column, "=", False)
+    if kind == "Like":
+        return _prefix(raw)
+    return None
+
+
+def _binary(raw: Any) -> Predicate | None:
+    operator = raw.rex_call_operator()
+    left, right = raw.rex_call_operands()
+    if operator in ("AND", "OR"):
+        sides = [predicate_of(left), predicate_of(right)]
+        if operator == "OR":
+            return _any(sides)
+        return _all([side for side in sides if side is not None])
+    if operator not in _OPERATORS:
+        return None
+    if _column(left) is None:
+        left, right, operator = right, left, _MIRRORED[operator]
+    column, value = _column(left), _literal(right)
+    return Comparison(operator, column, (value,)) if column is not None and value is not None else None
+
+
+def _of(column: str | None, operator: str, *values: Any) -> Predicate | None:
+    return None if column is None else Comparison(operator, column, values)
+
+
+def _in_list(node: InList) -> Predicate | None:
+    column = _column(node.expr())
+    values = [_literal(item) for item in node.list()]
+    if column is None or node.negated() or any(value is None for value in values):
+        return None
+    return Comparison("in", column, tuple(values))
+
+
+def _prefix(raw: Any) -> Predicate | None:
+    """LIKE 'abc%'."""
+    node = raw.to_variant()
+    column, pattern = _column(node.expr()), _literal(node.pattern())
+    if column is None or node.negated() or node.escape_char() is not None or not isinstance(pattern, str):
+        return None
+    prefix = pattern.split("%")[0].split("_")[0]
+    return Comparison("starts with", column, (prefix,)) if prefix and "\\" not in pattern else None
+
+
+def _column(raw: Any) -> str | None:
+    variant = raw.to_variant() if raw.variant_name() == "Column" else None
+    return variant.name() if isinstance(variant, Column) else None
+
+
+def _literal(raw: Any) -> Any:
+    """The Python value of a literal; None when it is NULL, or has no Python value."""
+    if raw.variant_name() != "Literal":
+        return None
+    scalar = raw.python_value()
+    try:
+        return scalar.as_py() if hasattr(scalar, "as_py") else scalar
+    except ValueError:
+        return None  # nanoseconds that a datetime cannot hold
+
+
+def _columns(raw: Any) -> set[str]:
+    column = _column(raw)
+    if column is not None:
+        return {column}
+    try:
+        operands = [raw.to_variant().expr()] if raw.variant_name() in ("InList", "Like") else raw.rex_call_operands()
+    except Exception:  # an expression without operands
+        return set()
+    return {name for operand in operands for name in _columns(operand)}
+
+
+def _all(predicates: list[Predicate]) -> Predicate | None:
+    if len(predicates) < 2:
+        return predicates[0] if predicates else None
+    return And(tuple(predicates))
+
+
+def _any(predicates: list[Predicate | None]) -> Predicate | None:
+    known = [predicate for predicate in predicates if predicate is not None]
+    if len(known) < len(predicates) or not known:
+        return None
+    return known[0] if len(known) == 1 else Or(tuple(known))
+
+
+def _scans(plan: LogicalPlan, above: list[Any]) -> Iterator[tuple[TableScan, list[Any]]]:
+    """Every scan with the conjuncts of a filter directly above it. Plans inside expressions are not visited."""
+    variant = plan.to_variant()
+    if isinstance(variant, TableScan):
+        yield variant, above
+        return
+    conjuncts = _conjuncts(variant.predicate()) if isinstance(variant, Filter) else []
+    for child in plan.inputs():
+        yield from _scans(child, conjuncts)
+
+
+def _conjuncts(raw: Any) -> list[Any]:
+    if raw.variant_name() == "BinaryExpr" and raw.rex_call_operator() == "AND":
+        left, right = raw.rex_call_operands()
+        return [*_conjuncts(left), *_conjuncts(right)]
+    return [raw]

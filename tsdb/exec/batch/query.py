@@ -1,0 +1,152 @@
+"""A planned query over snapshots: which files are read, and the rows as they come out of DataFusion.
+
+The filters that the optimiser pushed into a scan prune partitions, buckets and files of its table. Files that need no
+merging are scanned by DataFusion itself; what must be merged comes through a `ScanDataset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+from datafusion import DataFrame, SessionContext
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.connector import connector_of
+from tsdb.exec.batch.dataset import Batches, Control, Readable, ScanDataset
+from tsdb.exec.batch.parquet_files import parquet_scan
+from tsdb.exec.batch.pushdown import scan_predicates
+from tsdb.exec.engine import PARTITIONS, our_batch
+from tsdb.exec.failure import ErrorScope, translated
+from tsdb.exec.plan import QueryPlan, quoted
+from tsdb.exec.relation import Relation
+from tsdb.exec.result import BatchResult
+from tsdb.metadata.predicate import Predicate
+from tsdb.table.read import fragments, raw_files
+from tsdb.table.scan import ScanPlan, plan_scan
+from tsdb.table.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class RelationScan:
+    """How one relation is read. plan: of a `Table`. files: its Parquet files when DataFusion scans them itself, else
+    None.
+
+    parts: read these instead.
+    """
+
+    relation: Relation
+    predicate: Predicate | None
+    plan: ScanPlan | None
+    files: list[str] | None
+    parts: Sequence[Readable] | None = None
+
+
+def run(plan: QueryPlan) -> BatchResult:
+    """Start the query; its rows are computed while they are read."""
+    rows = open_rows(plan)
+    return BatchResult(plan.schema, pa.RecordBatchReader.from_batches(plan.schema, rows), rows.cancel)
+
+
+def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
+    """The rows of the query as an iterator of batches. parts: read in the place of the query's first relation."""
+    reads = scans(plan)
+    if parts is not None:
+        reads[0] = replace(reads[0], parts=parts)
+    with translated(plan.scope):
+        stream = iter(executable(plan, reads).execute_stream())
+    return Rows(stream, plan.schema, plan.scope, plan.control)
+
+
+def scans(plan: QueryPlan) -> list[RelationScan]:
+    """What is read for each relation of the query."""
+    predicates = scan_predicates(plan.logical)
+    return [_scan(relation, predicates) for relation in plan.relations.values()]
+
+
+def executable(plan: QueryPlan, reads: list[RelationScan], explain: str = "") -> DataFrame:
+    """The query over what is really read, in a context of its own. explain: words before it."""
+    context = plan.engine.context()
+    for read in reads:
+        _register(context, read, plan.control)
+    return context.sql(explain + plan.text)
+
+
+class Rows(Iterator[pa.RecordBatch]):
+    """The batches of a running query, in our types. Errors are ours; `cancel` ends it from any thread."""
+
+    def __init__(self, stream: Iterator[Any], schema: pa.Schema, scope: ErrorScope, control: Control) -> None:
+        self._stream: Iterator[Any] | None = stream
+        self._schema = schema
+        self._scope = scope
+        self._control = control
+
+    def __iter__(self) -> Rows:
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        stream = self._stream
+        if stream is None:
+            raise StopIteration
+        try:
+            with translated(self._scope):
+                self._control.check()
+                for item in stream:
+                    batch = item.to_pyarrow()
+                    if batch.num_rows:
+                        return our_batch(batch, self._schema)
+        except BaseException:
+            self._stream = None
+            raise
+        self._stream = None
+        raise StopIteration
+
+    def cancel(self) -> None:
+        """Stop: whoever waits for rows gets `Cancelled`; after the last row nothing happens."""
+        if self._stream is not None:
+            self._control.cancel()
+
+
+def _scan(relation: Relation, predicates: Mapping[str, Predicate | None]) -> RelationScan:
+    table, predicate = relation.source, predicates.get(relation.name)
+    if not isinstance(table, Table):
+        return RelationScan(relation, predicate, None, None)
+    plan = plan_scan(table, relation.snapshot, predicate)
+    files = raw_files(table, plan)
+    return RelationScan(relation, predicate, plan, files or None)
+
+
+def _register(context: SessionContext, read: RelationScan, control: Control) -> None:
+    relation, source = read.relation, read.relation.source
+    name = quoted(relation.name)
+    schema = pa.schema([field.remove_metadata() for field in relation.schema])
+    if read.parts is not None:
+        parts = read.parts
+        context.register_dataset(name, ScanDataset(schema, lambda: parts, control, PARTITIONS))
+    elif isinstance(source, Table):
+        scan_plan = read.plan
+        assert scan_plan is not None
+        if read.files is not None:
+            context.register_table(name, parquet_scan(context, "files", read.files, schema))
+        else:
+            context.register_dataset(
+                name, ScanDataset(schema, lambda: fragments(source, scan_plan), control, PARTITIONS)
+            )
+    elif isinstance(source, ConnectorTable):
+        part = Batches(lambda: connector_of(source).read_batch(source))
+        context.register_dataset(name, ScanDataset(schema, lambda: _one(part), control, 1))
+    else:
+        batches = source.rows.combine_chunks().to_batches(max_chunksize=65_536)
+        context.register_record_batches(name, _dealt(batches or [pa.RecordBatch.from_pylist([], schema=schema)]))
+
+
+def _one(part: Readable) -> list[Readable]:
+    return [part]
+
+
+def _dealt(batches: list[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:
+    """The batches in as many partitions as are read side by side, in order within each."""
+    size = -(-len(batches) // PARTITIONS)
+    return [batches[start : start + size] for start in range(0, len(batches), size)]

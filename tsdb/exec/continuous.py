@@ -1,0 +1,64 @@
+"""INSERT in streaming mode: a job that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlglot import exp
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.errors import NotSupportedError
+from tsdb.exec.batch.columns import Arrangement, real_name
+from tsdb.exec.names import Names
+from tsdb.exec.plan import QueryPlan
+from tsdb.exec.session_options import SessionOptions
+from tsdb.exec.streaming.job import Job
+from tsdb.exec.streaming.registry import JobRegistry
+from tsdb.sql.parameters import literal
+from tsdb.sql.statements import Insert
+from tsdb.table.table import Table
+
+
+def submit(
+    statement: Insert,
+    target: Table | ConnectorTable,
+    plan_of: Callable[[exp.Query, Insert], QueryPlan],
+    names: Names,
+    options: SessionOptions,
+    jobs: JobRegistry,
+) -> Job:
+    """Start the job, or resume it from its newest checkpoint. Everything that can be refused is refused now."""
+    if statement.overwrite:
+        raise NotSupportedError(
+            "INSERT OVERWRITE in streaming mode: changes go on, so there is no moment to overwrite at; "
+            "SET 'execution.mode' = 'batch', or use INSERT INTO",
+            position=statement.position,
+        )
+    constants = {real_name(k, target.schema, target.identifier): v for k, v in (statement.partition or {}).items()}
+    fixed = {name: value for name, value in constants.items() if value is not None}
+    plan = plan_of(_with_constants(statement.source, fixed), statement)
+    columns = _columns(statement, target, fixed)
+    Arrangement(plan.schema, target.schema, target.identifier, columns)
+    name = options.get("pipeline.name") or f"insert-into_{target.identifier}"
+    text = f"USE {names.database}; {' '.join(statement.text.split())}"
+    into = target.with_options(dict(statement.target_options))
+    return jobs.submit(plan, into, text, name, options=options.values, columns=columns)
+
+
+def _columns(statement: Insert, target: Table | ConnectorTable, fixed: dict[str, Any]) -> list[str]:
+    """The target's columns in the order of the query's, the constants last."""
+    if statement.columns is None:
+        given = [name for name in target.schema.names if name not in fixed]
+    else:
+        given = [real_name(name, target.schema, target.identifier) for name in statement.columns]
+    return [*given, *fixed]
+
+
+def _with_constants(source: exp.Query, fixed: dict[str, Any]) -> exp.Query:
+    """The query with constant columns behind its own: SELECT *, constants FROM (query)."""
+    if not fixed:
+        return source
+    constants = [exp.alias_(literal(value), f"partition {i}", quoted=True) for i, value in enumerate(fixed.values())]
+    inner = exp.Subquery(this=source.copy(), alias=exp.TableAlias(this=exp.to_identifier("source", quoted=True)))
+    return exp.Select(expressions=[exp.Star(), *constants], from_=exp.From(this=inner))

@@ -1,0 +1,71 @@
+"""SHOW CREATE TABLE and SHOW CREATE VIEW: a definition as SQL that makes the same again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.data_types import DataField
+from tsdb.errors import NotSupportedError
+from tsdb.exec.relation import Registered, Source, View
+from tsdb.sql.parameters import literal
+from tsdb.table.table import Table
+
+_NOT_SHOWN = ("path", "type")
+
+
+def create_text(found: Source | View) -> str:
+    """The statement. Raises NotSupportedError for what no statement makes."""
+    if isinstance(found, View):
+        columns = f" ({', '.join(map(name_text, found.columns))})" if found.columns else ""
+        comment = f" COMMENT {string_text(found.comment)}" if found.comment else ""
+        temporary = "TEMPORARY " if found.temporary else ""
+        return f"CREATE {temporary}VIEW {_full_name(found)}{columns}{comment} AS {found.query}"
+    if isinstance(found, Table | ConnectorTable):
+        return _create_table(found)
+    kind = "registered relation" if isinstance(found, Registered) else "system table"
+    raise NotSupportedError(f"`{found.name}` is a {kind}; no statement creates it")
+
+
+def _create_table(table: Table | ConnectorTable) -> str:
+    schema = table.schema
+    lines = [_column(field) for field in schema.fields]
+    if schema.primary_keys:
+        lines.append(f"PRIMARY KEY ({_names(schema.primary_keys)}) NOT ENFORCED")
+    body = ",\n  ".join(lines)
+    text = f"CREATE TABLE {_full_name(table)} (\n  {body}\n)"
+    if schema.comment:
+        text += f" COMMENT {string_text(schema.comment)}"
+    if schema.partition_keys:
+        text += f" PARTITIONED BY ({_names(schema.partition_keys)})"
+    options = {key: value for key, value in schema.options.items() if key not in _NOT_SHOWN}
+    return f"{text} WITH (\n  {_options(options)}\n)" if options else text
+
+
+def _column(field: DataField) -> str:
+    text = f"{name_text(field.name)} {field.type.sql()}"
+    if field.default_value is not None:
+        text += f" DEFAULT {string_text(field.default_value)}"
+    return text + (f" COMMENT {string_text(field.description)}" if field.description else "")
+
+
+def _options(options: Mapping[str, str]) -> str:
+    return ",\n  ".join(f"{string_text(key)} = {string_text(value)}" for key, value in sorted(options.items()))
+
+
+def _full_name(found: Table | ConnectorTable | View) -> str:
+    return f"{name_text(found.identifier.database)}.{name_text(found.identifier.name)}"
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(map(name_text, names))
+
+
+def name_text(name: str) -> str:
+    """A name between backquotes."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def string_text(value: str) -> str:
+    """A string literal."""
+    return str(literal(value).sql())

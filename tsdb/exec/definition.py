@@ -1,0 +1,213 @@
+"""Statements that define: databases, tables and views, and changes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlglot import exp
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.connector import connector_of
+from tsdb.data_types import DataField, from_arrow
+from tsdb.errors import AlreadyExists, NotSupportedError, ProgrammingError, TableNotFound
+from tsdb.exec.names import Names
+from tsdb.exec.plan import QueryPlan
+from tsdb.exec.relation import View
+from tsdb.metadata.schema import TableSchema
+from tsdb.sql import statements as sql
+from tsdb.table import schema_change
+from tsdb.table.table import Identifier, Table
+
+Planner = Callable[[exp.Query], QueryPlan]
+
+COMPUTED_PREFIX = "tsdb.computed."
+WATERMARK_PREFIX = "tsdb.watermark."
+
+
+def create_table(statement: sql.CreateTable, names: Names, plan_of: Planner) -> Table | ConnectorTable | None:
+    """CREATE TABLE without its rows; the new table, None if it was there and that is allowed."""
+    identifier = names.identifier(statement.name)
+    if statement.if_not_exists and names.find(statement.name) is not None:
+        return None
+    draft = _draft(statement, names, plan_of)
+    if statement.temporary:
+        if "connector" not in draft.options:
+            raise NotSupportedError(
+                f"TEMPORARY TABLE `{statement.name}` needs a 'connector'; tables of the warehouse are not temporary"
+            )
+        table = ConnectorTable(identifier, draft)
+        connector_of(table).validate(table)
+        names.add_temporary(statement.name.name, table)
+        return table
+    if names.stored_views.find(identifier) is not None:
+        raise ProgrammingError(f"there is a view `{identifier}`; DROP VIEW it first, or choose another name")
+    if draft.options.get("connector", "paimon") != "paimon":
+        outside = ConnectorTable(identifier, draft)
+        connector_of(outside).validate(outside)
+    return names.catalog.create_table(identifier, draft, if_not_exists=statement.if_not_exists)
+
+
+def drop_table(statement: sql.DropTable, names: Names) -> None:
+    """DROP TABLE, temporary ones first."""
+    if statement.name.database is None and isinstance(names.temporary.get(statement.name.name), ConnectorTable):
+        names.unregister(statement.name.name)
+        return
+    found = names.find(statement.name)
+    if found is None and statement.if_exists:
+        return
+    if isinstance(found, View):
+        raise ProgrammingError(f"`{statement.name}` is a view; write DROP VIEW")
+    names.catalog.drop_table(names.table(statement.name, statement).identifier)
+
+
+def rename_table(statement: sql.RenameTable, names: Names) -> None:
+    """ALTER TABLE … RENAME TO; a bare new name stays in the table's database."""
+    if statement.if_exists and names.find(statement.name) is None:
+        return
+    table = names.table(statement.name, statement)
+    new = statement.new_name
+    database = names.database_name(new.database) if new.database else table.identifier.database
+    names.catalog.rename_table(table.identifier, Identifier(database, new.name))
+
+
+def alter_table(statement: sql.AlterTable, names: Names, drop_partition: Callable[..., None]) -> None:
+    """ALTER TABLE: all changes of the schema at once; DROP PARTITION is a change of rows."""
+    if statement.if_exists and names.find(statement.name) is None:
+        return
+    table = names.table(statement.name, statement)
+    changes = [change for change in statement.changes if not isinstance(change, sql.DropPartition)]
+    if changes:
+        names.catalog.alter_table(table.identifier, [_change(change) for change in changes])
+    for change in statement.changes:
+        if isinstance(change, sql.DropPartition):
+            drop_partition(table, change)
+
+
+def create_view(statement: sql.CreateView, names: Names, plan_of: Planner) -> None:
+    """CREATE VIEW. The query must plan now, so that a view is never broken from the start."""
+    identifier = names.identifier(statement.name)
+    found = names.find(statement.name)
+    if found is not None and not (statement.or_replace and isinstance(found, View)):
+        if statement.if_not_exists:
+            return
+        if not (statement.temporary and not names.is_temporary(statement.name.name)):
+            what = "view" if isinstance(found, View) else "table"
+            raise AlreadyExists(f"{what} `{statement.name}` exists")
+    plan = plan_of(statement.query)
+    if statement.columns is not None and len(statement.columns) != len(plan.schema):
+        raise ProgrammingError(
+            f"view `{statement.name}` names {len(statement.columns)} columns, but its query has {len(plan.schema)}"
+        )
+    view = View(identifier, statement.query_text, statement.columns, statement.comment, statement.temporary)
+    if statement.temporary:
+        names.add_temporary(statement.name.name, view, replace=statement.or_replace)
+    else:
+        names.stored_views.create(view, replace=statement.or_replace)
+
+
+def drop_view(statement: sql.DropView, names: Names) -> None:
+    """DROP VIEW, temporary ones first."""
+    found = names.find(statement.name)
+    if found is None:
+        if statement.if_exists:
+            return
+        raise TableNotFound(f"view `{statement.name}` does not exist")
+    if not isinstance(found, View):
+        raise ProgrammingError(f"`{statement.name}` is not a view; write DROP TABLE")
+    if found.temporary:
+        names.unregister(statement.name.name)
+    else:
+        names.stored_views.drop(found.identifier)
+
+
+def _draft(statement: sql.CreateTable, names: Names, plan_of: Planner) -> TableSchema:
+    """The schema as the user wrote it, took it from another table, or as a query gives it; the catalog completes it."""
+    if statement.like is not None:
+        return _like(statement, names)
+    outside = statement.options.get("connector", "paimon") != "paimon"
+    options = {key: value for key, value in statement.options.items() if (key, value) != ("connector", "paimon")}
+    if statement.watermark is not None and not outside:
+        raise NotSupportedError(
+            f"WATERMARK of table `{statement.name}`: only tables with a 'connector' can have one; leave it out"
+        )
+    if statement.watermark is not None:
+        options[WATERMARK_PREFIX + statement.watermark.column] = statement.watermark.expression.sql()
+    fields = _fields_of_query(statement, plan_of) if statement.as_select is not None else _fields(statement.columns)
+    return TableSchema(
+        id=0,
+        fields=fields,
+        partition_keys=statement.partition_keys,
+        primary_keys=statement.primary_key,
+        options=options,
+        comment=statement.comment,
+    )
+
+
+def _fields(columns: tuple[sql.ColumnDef, ...]) -> tuple[DataField, ...]:
+    fields = []
+    for i, column in enumerate(columns):
+        if column.computed is not None or column.metadata_key is not None:
+            what = "computed columns" if column.computed is not None else "METADATA columns"
+            raise NotSupportedError(f"column `{column.name}`: {what} are not supported; put the expression into a view")
+        if column.type is None:
+            raise ProgrammingError(f"column `{column.name}` has no type")
+        fields.append(DataField(i, column.name, column.type, column.comment, column.default))
+    return tuple(fields)
+
+
+def _fields_of_query(statement: sql.CreateTable, plan_of: Planner) -> tuple[DataField, ...]:
+    """CREATE TABLE … AS: the columns of the query, under other names or types where the statement gives them."""
+    assert statement.as_select is not None
+    schema = plan_of(statement.as_select).schema
+    if any(column.type is not None for column in statement.columns):
+        return _fields(statement.columns)
+    renamed = [column.name for column in statement.columns] or schema.names
+    if len(renamed) != len(schema):
+        raise ProgrammingError(
+            f"table `{statement.name}` names {len(renamed)} columns, but its query has {len(schema)}"
+        )
+    return tuple(
+        DataField(i, name, from_arrow(field.type, field.nullable))
+        for i, (name, field) in enumerate(zip(renamed, schema, strict=True))
+    )
+
+
+def _like(statement: sql.CreateTable, names: Names) -> TableSchema:
+    """The columns, keys and options of another table; options of this statement over them."""
+    assert statement.like is not None
+    source = names.table(statement.like, statement).schema
+    own = _fields(statement.columns)
+    return replace(
+        source,
+        id=0,
+        fields=(*source.fields, *(replace(field, id=len(source.fields) + i) for i, field in enumerate(own))),
+        options={**source.options, **statement.options},
+        primary_keys=statement.primary_key or source.primary_keys,
+        partition_keys=statement.partition_keys or source.partition_keys,
+        comment=statement.comment if statement.comment is not None else source.comment,
+        highest_field_id=-1,
+    )
+
+
+def _change(change: sql.Change) -> schema_change.SchemaChange:
+    """A change of the statement as one of the table's."""
+    match change:
+        case sql.SetTableOptions(options):
+            return schema_change.SetOptions(dict(options))
+        case sql.ResetTableOptions(keys):
+            return schema_change.ResetOptions(keys)
+        case sql.SetComment(comment):
+            return schema_change.SetComment(comment)
+        case sql.AddColumn(column, first, after, if_not_exists):
+            field = _fields((column,))[0]
+            return schema_change.AddColumn(
+                field.name, field.type, field.description, field.default_value, first, after, if_not_exists
+            )
+        case sql.DropColumn(name, if_exists):
+            return schema_change.DropColumn(name, if_exists)
+        case sql.RenameColumn(name, new_name):
+            return schema_change.RenameColumn(name, new_name)
+        case sql.ModifyColumn(name, kind, comment, first, after, nullable):
+            return schema_change.ModifyColumn(name, kind, comment, first, after, nullable)
+    raise NotSupportedError(f"ALTER TABLE: {change} is not supported")

@@ -1,0 +1,110 @@
+"""EXPLAIN: the plan that runs, and what each scan reads and leaves out."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.exec.batch.query import RelationScan, executable, scans
+from tsdb.exec.engine import our_schema
+from tsdb.exec.failure import translated
+from tsdb.exec.plan import QueryPlan
+from tsdb.exec.relation import Relation
+from tsdb.exec.streaming.assemble import assemble
+from tsdb.metadata.predicate import And, Comparison, Or, Predicate
+from tsdb.table.table import Table
+
+
+def explain_batch(plan: QueryPlan) -> str:
+    """The optimised plan, then a line a relation."""
+    lines = [scan_text(read) for read in scans(plan)]
+    return _sections(plan, ("Optimized plan", plan.logical.display_indent()), ("Scans", "\n".join(lines)))
+
+
+def explain_streaming(plan: QueryPlan, *, changelog_mode: bool = False) -> str:
+    """The optimised plan and the dataflow; nothing is read. Raises NotSupportedError as running it would."""
+    assembly = assemble(plan)
+    assembly.pipeline.close()
+    dataflow = assembly.dataflow
+    parts = [("Optimized plan", plan.logical.display_indent()), ("Dataflow", dataflow.explain())]
+    if changelog_mode:
+        key = ", ".join(f"`{name}`" for name in dataflow.upsert_key or ())
+        kinds = "+I" if dataflow.append_only else "+I -U +U -D"
+        parts.append(("Changelog", f"kinds: {kinds}\nupsert key: {key or 'none'}"))
+    return _sections(plan, *parts)
+
+
+def explain_analyze(plan: QueryPlan) -> str:
+    """Run the query, and show what each physical operator did."""
+    reads = scans(plan)
+    with translated(plan.scope):
+        frame = executable(plan, reads, explain="EXPLAIN ANALYZE ")
+        table = frame.to_arrow_table()
+    text = table.cast(our_schema(table.schema)).column("plan").to_pylist()[0]
+    return _sections(plan, ("Plan with metrics", text), ("Scans", "\n".join(map(scan_text, reads))))
+
+
+def text_table(text: str) -> pa.Table:
+    """One row, one column `plan`."""
+    return pa.table({"plan": pa.array([text], pa.string())})
+
+
+def scan_text(read: RelationScan) -> str:
+    """One relation: where its rows come from, and how many files are read of how many."""
+    relation = read.relation
+    name = relation.shown
+    if read.plan is None:
+        return f"{name}: {_elsewhere(relation)}"
+    table = relation.source
+    assert isinstance(table, Table)
+    plan = read.plan
+    if plan.snapshot is None:
+        return f"{name}: table {table.identifier}, no snapshot yet"
+    merged = sum(not split.raw for split in plan.splits)
+    how = "raw Parquet" if read.files is not None else f"{merged} of {len(plan.splits)} splits merged on read"
+    facts = [
+        f"snapshot {plan.snapshot.id}",
+        f"manifests {plan.manifests_read} of {plan.manifests_total}",
+        f"files {plan.files_kept} of {plan.files_total}",
+        how,
+    ]
+    if read.predicate is not None:
+        facts.append(f"pruned by {predicate_text(read.predicate)}")
+    return f"{name}: table {table.identifier}, " + ", ".join(facts)
+
+
+def predicate_text(predicate: Predicate) -> str:
+    """The predicate as a person would write it."""
+    match predicate:
+        case And(children):
+            return " AND ".join(map(_wrapped, children))
+        case Or(children):
+            return " OR ".join(map(_wrapped, children))
+        case Comparison("in", column, values):
+            return f"{column} IN ({', '.join(map(repr, values))})"
+        case Comparison(op, column, values):
+            return f"{column} {op.upper()} {', '.join(map(repr, values))}".strip()
+
+
+def _wrapped(predicate: Predicate) -> str:
+    text = predicate_text(predicate)
+    return text if isinstance(predicate, Comparison) else f"({text})"
+
+
+def _elsewhere(relation: Relation) -> str:
+    source = relation.source
+    if isinstance(source, ConnectorTable):
+        return f"table {source.identifier}, connector '{source.options['connector']}'"
+    rows = 0 if isinstance(source, Table) else source.rows.num_rows
+    return f"{rows} rows in memory"
+
+
+def _sections(plan: QueryPlan, *sections: tuple[str, str]) -> str:
+    """Sections with titles; in the first one, the plan, relations are called as the user calls them."""
+    title, text = sections[0]
+    for relation in plan.relations.values():
+        if relation.name != relation.shown:
+            text = re.sub(rf"(?<!\w){re.escape(relation.name)}(?!\w)", relation.shown, text)
+    return "\n\n".join(f"== {title} ==\n{body.rstrip()}" for title, body in ((title, text), *sections[1:]) if body)

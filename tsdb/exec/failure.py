@@ -1,0 +1,149 @@
+"""DataFusion's errors, turned once into ours: by kind, in the user's names, at a place of the user's text where one
+can be found.
+
+DataFusion raises ValueError while it plans and a bare Exception while it runs, with a text that begins with the kind.
+A panic arrives as a BaseException. An error that our own code raised inside a scan comes back as text only, so scans
+keep the original in a `Failures` and that one is raised instead.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+from sqlglot import exp
+
+from tsdb.errors import BindError, DataError, Error, InternalError, NotSupportedError, OperationalError, Position
+from tsdb.sql.script import position_of
+from tsdb.sql.statements import Statement
+
+
+class Failures:
+    """The first exception that our code raised on a thread of DataFusion."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._first: BaseException | None = None
+
+    def keep(self, error: BaseException) -> None:
+        """Remember it if it is the first."""
+        with self._lock:
+            self._first = self._first or error
+
+    @property
+    def first(self) -> BaseException | None:
+        """The first one, if any."""
+        return self._first
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorScope:
+    """What is needed to speak of a failure in the user's words. shown: what the user calls each registered relation."""
+
+    statement: Statement | None = None
+    query: exp.Expr | None = None
+    shown: Mapping[str, str] = field(default_factory=dict)
+    failures: Failures = field(default_factory=Failures)
+
+
+@contextmanager
+def translated(scope: ErrorScope) -> Iterator[None]:
+    """Errors of DataFusion that leave the block are ours; errors that are ours already, and interrupts, pass."""
+    try:
+        yield
+    except (Error, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as err:
+        raise translate(err, scope) from (scope.failures.first or err)
+
+
+def translate(err: BaseException, scope: ErrorScope) -> Error:
+    """The error to raise for one of DataFusion's."""
+    original = scope.failures.first
+    if isinstance(original, Error):
+        return original
+    if original is not None:
+        err = original
+    if isinstance(err, pa.ArrowInvalid | pa.ArrowNotImplementedError | OverflowError):
+        return DataError(_clean(str(err), scope))
+    if isinstance(err, OSError):
+        return OperationalError(_clean(str(err), scope))
+    if isinstance(err, MemoryError):
+        return OperationalError("out of memory; SET 'memory.limit' makes queries spill to disk")
+    if not isinstance(err, Exception):
+        return InternalError(f"DataFusion gave up on this query: {_clean(str(err), scope)}")
+    if original is not None:
+        return InternalError(f"{type(err).__name__}: {err}")
+    return _by_text(err, scope)
+
+
+def _by_text(err: Exception, scope: ErrorScope) -> Error:
+    text = str(err)
+    message = _clean(text, scope)
+    for pattern, kind in _KINDS:
+        if re.search(pattern, text):
+            if kind in (BindError, NotSupportedError):
+                return kind(message, position=_position(message, scope))
+            return kind(_advice(message, kind))
+    if isinstance(err, ValueError):
+        return BindError(message, position=_position(message, scope))
+    return OperationalError(message)
+
+
+_KINDS: tuple[tuple[str, type[Error]], ...] = (
+    (r"Cast error|[Dd]ivide by zero|Arithmetic overflow|[Oo]verflow happened|is too large to store", DataError),
+    (r"Resources exhausted|Not enough memory", OperationalError),
+    (r"not implemented|not yet implemented|NotImplemented|[Uu]nsupported", NotSupportedError),
+    (r"Error during planning|Schema error|SQL error|Function '.*' failed to match", BindError),
+    (r"Internal error", InternalError),
+    (r"Arrow error|Execution error|Compute error|Parser error|External error", DataError),
+)
+"""Texts of DataFusion, in order, and what they are."""
+
+_NOISE = (
+    r"DataFusion error: ",
+    r"Optimizer rule '\w+' failed\s*caused by\s*",
+    r"type_coercion\s*caused by\s*",
+    r"(Error during planning|Arrow error|Cast error|Compute error|Execution error|Schema error|External error): ",
+    r"Internal error: (?=Function)",
+    r"(Invalid argument error|Arithmetic overflow): ",
+    r"This feature is not implemented: ",
+    r"\s*This issue was likely caused by a bug in DataFusion's code\..*",
+    r"\s*No function matches the given name and argument types '[^']*'\.",
+    r"\s*Candidate functions:.*",
+    r"\s*While expanding wildcard, (?=column)",
+)
+
+
+def _clean(text: str, scope: ErrorScope) -> str:
+    """Without DataFusion's own words and our internal names."""
+    for noise in _NOISE:
+        text = re.sub(noise, "", text, flags=re.DOTALL if noise.endswith(".*") else 0)
+    text = text.replace("datafusion.public.", "")
+    for name, shown in scope.shown.items():
+        if name != shown:
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", shown, text)
+    text = re.sub(r"\s*\n\s*", " ", text.strip())
+    return re.sub(r"[Dd]ivide by zero( error)?", "division by zero", text)
+
+
+def _advice(message: str, kind: type[Error]) -> str:
+    if kind is OperationalError:
+        return f"{message}; raise 'memory.limit' or RESET it"
+    return message
+
+
+def _position(message: str, scope: ErrorScope) -> Position | None:
+    """Where the function or column that the message names stands in the user's text; else where the text begins."""
+    named = re.findall(r"[Ff]unction '?(\w+)'?|No field named \"?([\w.\"]+)|column \"?([\w.]+)\"?", message)
+    wanted = {part.rpartition(".")[2].strip('"').lower() for match in named for part in match if part}
+    if scope.query is not None:
+        for node in scope.query.find_all(exp.Func, exp.Column):
+            name = node.name if isinstance(node, exp.Anonymous | exp.Column) else node.key
+            if name.lower() in wanted and (found := position_of(node, scope.statement)):
+                return found
+    return scope.statement.position if scope.statement is not None and scope.statement.script else None

@@ -1,0 +1,250 @@
+"""From a query to the logical plan that both executors share: names become relations, SQL becomes DataFusion's
+optimised plan.
+
+Each reference to a table gets a relation of its own, under a name of its own, so that hints, versions and pushed-down
+filters belong to the reference. In batch all references of one statement to one table see one snapshot. For
+streaming, relations are registered as empty in-memory tables: nothing is read, and filters stay in Filter nodes of
+the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pyarrow as pa
+from datafusion import DataFrame, SessionContext
+from datafusion.plan import LogicalPlan
+from sqlglot import exp
+
+from tsdb.errors import NotSupportedError, ProgrammingError
+from tsdb.exec.batch.dataset import Control, ScanDataset
+from tsdb.exec.engine import Engine, our_schema
+from tsdb.exec.failure import ErrorScope, translated
+from tsdb.exec.names import TEMPORARY, Names
+from tsdb.exec.relation import Registered, Relation, Source, SystemTable, View
+from tsdb.metadata.snapshot import Snapshot
+from tsdb.options import BY_KEY, SCAN, check_table_options
+from tsdb.sql.bind import bind_query
+from tsdb.sql.parser import parse_query
+from tsdb.sql.script import position_of
+from tsdb.sql.statements import Statement
+from tsdb.sql.table_ref import bind_reference, inline_view, references, table_options
+from tsdb.table.refs import TRAVEL_OPTIONS, resolve_snapshot
+from tsdb.table.table import Table
+
+Mode = Literal["batch", "streaming"]
+
+FILE_NUMBER = "__file"
+"""A column that tells the files of a table apart, for copy on write."""
+
+_VIEW_DEPTH_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPlan:
+    """A planned query.
+
+    logical: the optimised plan; its scans have the registered names. relations: by registered name. schema: of the
+    result, in our types and under the names that the user sees. text: the SQL that DataFusion planned. frame: the
+    plan, ready to run in `context`.
+    """
+
+    logical: LogicalPlan
+    context: SessionContext
+    relations: Mapping[str, Relation]
+    schema: pa.Schema
+    text: str
+    frame: DataFrame
+    engine: Engine
+    scope: ErrorScope
+    control: Control
+
+
+def plan_query(
+    query: exp.Query,
+    names: Names,
+    engine: Engine,
+    session_options: Mapping[str, str],
+    mode: Mode,
+    statement: Statement | None = None,
+    *,
+    snapshots: dict[str, Snapshot | None] | None = None,
+    numbered_files: bool = False,
+) -> QueryPlan:
+    """Plan a query whose parameters are bound. Raises BindError and its kinds, or NotSupportedError.
+
+    snapshots: which snapshot of each table (by path) the statement has seen before; filled. numbered_files: the first
+    table that the query reads has a column `FILE_NUMBER` more.
+    """
+    control = Control()
+    expanded = _with_doubles(expand_views(query, names, statement))
+    pinned = {} if snapshots is None else snapshots
+    taken = {cte.alias for cte in expanded.find_all(exp.CTE)}
+    binder = _Binder(names, engine.context(), session_options, mode, statement, control, taken, pinned, numbered_files)
+    bound = bind_query(expanded, binder.schema_of, statement, streaming=mode == "streaming")
+    shown = {relation.name: relation.shown for relation in binder.relations.values()}
+    scope = ErrorScope(statement, query, shown, control.failures)
+    with translated(scope):
+        frame = binder.context.sql(bound.sql)
+        logical = frame.optimized_logical_plan()
+        schema = our_schema(frame.schema(), bound.names)
+    return QueryPlan(logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control)
+
+
+@dataclass(slots=True)
+class _Binder:
+    """Makes a relation of each reference, and registers it."""
+
+    names: Names
+    context: SessionContext
+    session_options: Mapping[str, str]
+    mode: Mode
+    statement: Statement | None
+    control: Control
+    taken: set[str]
+    snapshots: dict[str, Snapshot | None]
+    numbered_files: bool
+    relations: dict[str, Relation] = field(default_factory=dict)
+
+    def schema_of(self, reference: exp.Table) -> pa.Schema:
+        """The columns of a reference, which from now on means its relation."""
+        found = self.names.source(reference, self.statement)
+        assert not isinstance(found, View), "views are expanded before"
+        shown = reference.alias or reference.name
+        relation = self._relation(found, self._unused(reference.name), shown, table_options(reference), reference)
+        self.relations[relation.name] = relation
+        self._register(relation)
+        bind_reference(reference, relation.name)
+        return relation.schema
+
+    def _relation(
+        self, source: Source, name: str, shown: str, hint: Mapping[str, str], reference: exp.Table
+    ) -> Relation:
+        if isinstance(source, Registered | SystemTable):
+            if hint:
+                raise NotSupportedError(
+                    f"`{source.name}` has no versions and takes no options",
+                    position=position_of(reference, self.statement),
+                )
+            return Relation(name, shown, source.rows.schema, source)
+        if isinstance(source, Table):
+            return self._table(source, name, shown, hint)
+        options = {**self._scan_options(hint), **hint}
+        changed = source.with_options(dict(hint))
+        key = tuple(source.schema.primary_keys) or None
+        return Relation(name, shown, source.schema.arrow_schema, changed, options, key, append_only=key is None)
+
+    def _table(self, table: Table, name: str, shown: str, hint: Mapping[str, str]) -> Relation:
+        check_table_options(hint)
+        options = {**self._scan_options(hint), **hint}
+        changed = table.with_options(hint)
+        key = tuple(table.schema.primary_keys) or None
+        snapshot = None
+        if self.mode == "batch":
+            snapshot = self._snapshot(changed, options)
+            if (
+                snapshot is not None
+                and snapshot.schema_id != table.schema.id
+                and any(k in options for k in TRAVEL_OPTIONS)
+            ):
+                changed = changed.with_schema(table.schemas.schema(snapshot.schema_id))
+        schema = changed.schema.arrow_schema
+        if self.numbered_files and not self.relations:
+            schema = schema.append(pa.field(FILE_NUMBER, pa.int32(), nullable=False))
+        return Relation(name, shown, schema, changed, options, key, append_only=key is None, snapshot=snapshot)
+
+    def _snapshot(self, table: Table, options: Mapping[str, str]) -> Snapshot | None:
+        if _travels(options) or _travels(table.options.values):
+            return resolve_snapshot(table, {**table.options.values, **options})
+        if table.path not in self.snapshots:
+            self.snapshots[table.path] = table.latest_snapshot()
+        return self.snapshots[table.path]
+
+    def _scan_options(self, hint: Mapping[str, str]) -> dict[str, str]:
+        """The session's options that concern scans; a version in the hint overrules the session's."""
+        found = {
+            key: value for key, value in self.session_options.items() if key in BY_KEY and BY_KEY[key].scope == SCAN
+        }
+        if any(key in hint for key in TRAVEL_OPTIONS):
+            found = {key: value for key, value in found.items() if key not in TRAVEL_OPTIONS}
+        return found
+
+    def _unused(self, name: str) -> str:
+        """`orders`, `orders__2`, …: never one that the query itself gives to something."""
+        candidate, number = name, 1
+        while candidate in self.taken:
+            number += 1
+            candidate = f"{name}__{number}"
+        self.taken.add(candidate)
+        return candidate
+
+    def _register(self, relation: Relation) -> None:
+        plain = pa.schema([field.remove_metadata() for field in relation.schema])
+        if self.mode == "streaming":
+            self.context.register_record_batches(quoted(relation.name), [[_no_rows(plain)]])
+        elif isinstance(relation.source, Registered | SystemTable):
+            batches = relation.source.rows.combine_chunks().to_batches(max_chunksize=65_536) or [_no_rows(plain)]
+            self.context.register_record_batches(quoted(relation.name), [batches])
+        else:
+            self.context.register_dataset(quoted(relation.name), ScanDataset(plain, list, self.control, 1))
+
+
+def expand_views(query: exp.Query, names: Names, statement: Statement | None, depth: int = 0) -> exp.Query:
+    """A copy of `query` with every view replaced by its query, whose bare names mean the view's own database."""
+    if depth > _VIEW_DEPTH_MAX:
+        raise ProgrammingError("views refer to each other in a circle, or are nested too deeply")
+    expanded = query.copy()
+    for reference in references(expanded):
+        found = names.source(reference, statement)
+        if isinstance(found, View):
+            inline_view(reference, _view_query(found, names, depth), found.columns, found.identifier.database)
+    return expanded
+
+
+def _view_query(view: View, names: Names, depth: int) -> exp.Query:
+    """The stored query, itself without views; what is temporary stays so inside it."""
+    inner = parse_query(view.query)
+    for table in references(inner):
+        if not table.args.get("db") and names.is_temporary(table.name):
+            table.set("db", exp.to_identifier(TEMPORARY, quoted=True))
+        elif not table.args.get("db"):
+            table.set("db", exp.to_identifier(view.identifier.database, quoted=True))
+    return expand_views(inner, names, None, depth + 1)
+
+
+def _with_doubles(query: exp.Query) -> exp.Query:
+    """1e3 is a DOUBLE, as in Flink; DataFusion would read it as a decimal, which plain 1.5 is."""
+    for literal in list(query.find_all(exp.Literal)):
+        if not literal.is_string and "e" in literal.name.lower():
+            literal.replace(exp.Cast(this=exp.Literal.string(literal.name), to=exp.DataType.build("DOUBLE")))
+    return query
+
+
+def quoted(name: str) -> str:
+    """A name as the functions of a DataFusion context take it: exactly this one, dots and capitals included."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _travels(options: Mapping[str, str]) -> bool:
+    """The options ask for another snapshot than the latest."""
+    return any(key in options for key in (*TRAVEL_OPTIONS, "scan.mode"))
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=schema)
+
+
+def plan_nodes(plan: LogicalPlan) -> Iterator[LogicalPlan]:
+    """The plan's nodes, outermost first; plans inside expressions are not visited."""
+    pending: list[LogicalPlan] = [plan]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(reversed(list(_inputs(node))))
+
+
+def _inputs(plan: LogicalPlan) -> Iterable[LogicalPlan]:
+    inputs: Iterable[LogicalPlan] = plan.inputs()
+    return inputs

@@ -1,0 +1,63 @@
+"""What a name in FROM can stand for, and one reference to it in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.metadata.snapshot import Snapshot
+from tsdb.table.table import Identifier, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Rows that the user put under a name for the session."""
+
+    name: str
+    rows: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class SystemTable:
+    """What the engine knows of a table (`t$snapshots`), or of the warehouse, at the moment of planning."""
+
+    name: str
+    rows: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A stored query. database: where its own bare names are looked up. columns: its output's names, if given."""
+
+    identifier: Identifier
+    query: str
+    columns: tuple[str, ...] | None = None
+    comment: str | None = None
+    temporary: bool = False
+
+
+Source: TypeAlias = Table | ConnectorTable | Registered | SystemTable
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One reference to a source.
+
+    name: under which DataFusion knows it, unique in the statement. shown: what the user calls it. options: of the
+    hint, the version clause and the session, for this reference. snapshot: what a batch query reads of a `Table`;
+    None for an empty one. upsert_key: the columns by which the source's rows replace one another. append_only: its
+    rows are never taken back.
+    """
+
+    name: str
+    shown: str
+    schema: pa.Schema
+    source: Source
+    options: Mapping[str, str] = field(default_factory=dict)
+    upsert_key: tuple[str, ...] | None = None
+    append_only: bool = True
+    snapshot: Snapshot | None = None

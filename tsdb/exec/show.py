@@ -1,0 +1,165 @@
+"""SHOW and DESCRIBE: what there is, as rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.data_types import DataField, from_arrow
+from tsdb.errors import NotSupportedError
+from tsdb.exec.names import Names
+from tsdb.exec.relation import View
+from tsdb.exec.session_options import SessionOptions
+from tsdb.metadata.schema import TableSchema
+from tsdb.options import OPTIONS, SCAN, SESSION
+from tsdb.sql.functions import FUNCTIONS
+from tsdb.sql.statements import Describe, ShowStatement, TableName
+from tsdb.table.scan import live_files, partition_values
+from tsdb.table.table import Table
+
+
+def show(statement: ShowStatement, names: Names, options: SessionOptions) -> pa.Table:
+    """The rows of SHOW, for every kind but jobs and procedures."""
+    args = statement.args
+    match statement.kind:
+        case "databases":
+            return listing("database_name", names.catalog.list_databases(), args)
+        case "tables":
+            return listing("table_name", _tables(names, args), args)
+        case "views":
+            return listing("view_name", names.views(_database(names, args)), args)
+        case "current database":
+            return listing("database_name", [names.database], {})
+        case "catalogs":
+            return listing("catalog_name", ["default_catalog"], args)
+        case "functions":
+            return listing("function_name", sorted(name.lower() for name in FUNCTIONS), args)
+        case "options":
+            return options_table(options)
+        case "columns":
+            return columns_table(_schema_of(names, args["table"]), args.get("like"))
+        case "partitions":
+            return _partitions(names, args)
+    raise NotSupportedError(f"SHOW {statement.kind.upper()} is not supported")
+
+
+def describe(statement: Describe, names: Names) -> pa.Table:
+    """DESCRIBE: a row a column."""
+    return columns_table(_schema_of(names, statement.target), None)
+
+
+def listing(column: str, values: Iterable[str], args: Mapping[str, Any]) -> pa.Table:
+    """One column of names, those that LIKE asks for."""
+    found = [value for value in values if is_like(value, args.get("like"))]
+    return pa.table({column: pa.array(found, pa.string())})
+
+
+def is_like(value: str, pattern: str | None) -> bool:
+    """SQL's LIKE, without regard to case."""
+    if pattern is None:
+        return True
+    parts = (".*" if c == "%" else "." if c == "_" else re.escape(c) for c in pattern)
+    return re.fullmatch("".join(parts), value, re.IGNORECASE | re.DOTALL) is not None
+
+
+def options_table(options: SessionOptions, only: str | None = None) -> pa.Table:
+    """key, value, and whether it was SET."""
+    keys = [only] if only is not None else [o.key for o in OPTIONS if o.scope in (SESSION, SCAN)]
+    keys = [key for key in keys if key != "execution.runtime-mode"]
+    return pa.table(
+        {
+            "key": pa.array(keys, pa.string()),
+            "value": pa.array([options.get(key) for key in keys], pa.string()),
+            "is_set": pa.array([key in options.values for key in keys], pa.bool_()),
+        }
+    )
+
+
+def columns_table(schema: TableSchema, like: str | None) -> pa.Table:
+    """name, type, null, key, extras and comment, as Flink's DESCRIBE has them."""
+    fields = [field for field in schema.fields if is_like(field.name, like)]
+    return pa.table(
+        {
+            "name": pa.array([f.name for f in fields], pa.string()),
+            "type": pa.array([f.type.with_nullable(True).sql() for f in fields], pa.string()),
+            "null": pa.array([f.type.nullable for f in fields], pa.bool_()),
+            "key": pa.array([_key(schema, f.name) for f in fields], pa.string()),
+            "extras": pa.array([_extras(schema, f) for f in fields], pa.string()),
+            "comment": pa.array([f.description for f in fields], pa.string()),
+        }
+    )
+
+
+def _key(schema: TableSchema, name: str) -> str | None:
+    return f"PRI({', '.join(schema.primary_keys)})" if name in schema.primary_keys else None
+
+
+def _extras(schema: TableSchema, field: DataField) -> str | None:
+    extras = ["PARTITION KEY"] if field.name in schema.partition_keys else []
+    if field.default_value is not None:
+        extras.append(f"DEFAULT {field.default_value}")
+    return ", ".join(extras) or None
+
+
+def _database(names: Names, args: Mapping[str, Any]) -> str:
+    return names.database_name(args["database"]) if args.get("database") else names.database
+
+
+def _tables(names: Names, args: Mapping[str, Any]) -> list[str]:
+    """Tables of both kinds and views; of the current database also what is temporary."""
+    database = _database(names, args)
+    temporary = names.temporary if not args.get("database") else ()
+    return sorted({*names.catalog.list_tables(database), *names.stored_views.names(database), *temporary})
+
+
+def _schema_of(names: Names, name: TableName) -> TableSchema:
+    found = names.find(name)
+    if found is None:
+        raise names.not_found(name, None)
+    if isinstance(found, Table | ConnectorTable):
+        return found.schema
+    if isinstance(found, View):
+        raise NotSupportedError(f"`{name}` is a view; SELECT * FROM it, or SHOW CREATE VIEW")
+    return arrow_table_schema(found.rows.schema)
+
+
+def arrow_table_schema(schema: pa.Schema) -> TableSchema:
+    """The columns of a registered relation as those of a table."""
+    fields = [DataField(i, f.name, from_arrow(f.type, f.nullable)) for i, f in enumerate(schema)]
+    return TableSchema(id=0, fields=tuple(fields))
+
+
+def _partitions(names: Names, args: Mapping[str, Any]) -> pa.Table:
+    """`day=2024-01-31/hour=7`, one row a partition that has files."""
+    table = names.table(args["table"])
+    if not isinstance(table, Table) or not table.schema.partition_keys:
+        raise NotSupportedError(f"table `{table.identifier}` is not partitioned")
+    wanted = args.get("partition") or {}
+    distinct = {entry.partition for entry in live_files(table, table.latest_snapshot())}
+    rows = [dict(zip(table.schema.partition_keys, partition_values(table, p), strict=True)) for p in distinct]
+    kept = [row for row in rows if all(str(row.get(key)) == str(value) for key, value in wanted.items())]
+    return pa.table({"partition": pa.array(sorted(_partition_name(row) for row in kept), pa.string())})
+
+
+def _partition_name(row: Mapping[str, Any]) -> str:
+    return "/".join(f"{key}={value}" for key, value in row.items())
+
+
+def jobs_table(infos: Sequence[Any]) -> pa.Table:
+    """SHOW JOBS."""
+    return pa.table(
+        {
+            "job_id": pa.array([info.job_id for info in infos], pa.string()),
+            "job_name": pa.array([info.name for info in infos], pa.string()),
+            "status": pa.array([info.status for info in infos], pa.string()),
+            "version": pa.array([info.version for info in infos], pa.int64()),
+            "rows_in": pa.array([info.rows_in for info in infos], pa.int64()),
+            "rows_out": pa.array([info.rows_out for info in infos], pa.int64()),
+            "started_at": pa.array([info.started_at_ms for info in infos], pa.timestamp("ms")),
+            "error": pa.array([info.error for info in infos], pa.string()),
+        }
+    )

@@ -1,0 +1,296 @@
+"""A session: the life of one statement on one screen: parse, bind its parameters, plan, and run it by kind and mode.
+
+`HANDLERS` has the function for every kind of statement. Statements run one after the other and each commits by
+itself; 'execution.mode' decides whether a query gives rows or changes, and whether INSERT … SELECT is a commit or a
+job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+from sqlglot import exp
+
+from tsdb import procedure as procedures
+from tsdb.catalog.filesystem import FileSystemCatalog
+from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError, nearest
+from tsdb.exec import create_text, definition, explain, show
+from tsdb.exec.batch import dml, query, row_change
+from tsdb.exec.continuous import submit
+from tsdb.exec.engine import Engine
+from tsdb.exec.names import DEFAULT_DATABASE, Names
+from tsdb.exec.plan import Mode, QueryPlan, plan_query
+from tsdb.exec.result import JobHandle, Result, RowCount, rows_of
+from tsdb.exec.session_options import SessionOptions
+from tsdb.exec.streaming.changelog import open_changelog
+from tsdb.exec.streaming.registry import JobRegistry
+from tsdb.exec.view_store import ViewStore
+from tsdb.fs import Storage, open_warehouse
+from tsdb.metadata.snapshot import Snapshot
+from tsdb.sql import statements as sql
+from tsdb.sql.parameters import bind, count
+from tsdb.sql.parser import parse_script
+from tsdb.sql.table_ref import references
+
+PROCEDURES: Mapping[str, Any] = getattr(procedures, "PROCEDURES", {})
+
+_ATTEMPTS = 5
+"""How often UPDATE and DELETE are tried when other writers replace the files that they rewrite."""
+
+
+def open_session(warehouse: str, options: Mapping[str, str]) -> Session:
+    """A session on a warehouse directory, which is made if it is not there. `:memory:` lasts as long as the session."""
+    checked = SessionOptions(options)
+    return Session(open_warehouse(warehouse), checked)
+
+
+class Session:
+    """One user's view of one warehouse. Used by one thread at a time; jobs run in threads of their own."""
+
+    def __init__(self, storage: Storage, options: SessionOptions) -> None:
+        catalog = FileSystemCatalog(storage.file_io, storage.root)
+        self.names = Names(catalog, ViewStore(storage.file_io, storage.root))
+        self.options = options
+        self.jobs = JobRegistry(storage.file_io, storage.root)
+        self._storage = storage
+        self._engine = Engine(options.memory_limit_bytes)
+
+    def execute(self, text: str, params: Sequence[Any] = ()) -> Iterator[Result]:
+        """Run the statements of `text` one after the other; each runs when its result is asked for.
+
+        params: for the `?` of all statements, in order. The whole text is parsed before anything runs.
+        """
+        statements = parse_script(text)
+        wanted = [count(statement) for statement in statements]
+        if sum(wanted) != len(params):
+            raise ProgrammingError(
+                f"the statement has {sum(wanted)} placeholder{'s' * (sum(wanted) != 1)} `?`, "
+                f"but {len(params)} value{'s' * (len(params) != 1)} were given"
+            )
+        return self._run_all(statements, wanted, list(params))
+
+    def execute_one(self, text: str, params: Sequence[Any] = ()) -> Result:
+        """Run `text`, which is one statement."""
+        results = list(self.execute(text, params))
+        if len(results) != 1:
+            raise ProgrammingError(f"one statement is expected here, not {len(results)}")
+        return results[0]
+
+    def register(self, name: str, rows: pa.Table) -> None:
+        """Let `name` stand for these rows in this session."""
+        self.names.register(name, rows)
+
+    def unregister(self, name: str) -> None:
+        """Forget a registered relation. Raises ProgrammingError if there is none."""
+        if not self.names.unregister(name):
+            raise ProgrammingError(f"nothing is registered under `{name}`")
+
+    def close(self) -> None:
+        """Stop the jobs of this session, each with a last checkpoint, and free the warehouse."""
+        self.jobs.close()
+        self._storage.close()
+
+    # --- one statement
+
+    def run(self, statement: sql.Statement) -> Iterator[Result]:
+        """The result, or results, of one statement whose parameters are bound."""
+        handler = HANDLERS.get(type(statement))
+        if handler is None:
+            raise NotSupportedError(f"{type(statement).__name__} is not supported", position=statement.position)
+        found = handler(self, statement)
+        if isinstance(found, Iterator):
+            yield from found
+        else:
+            yield RowCount() if found is None else found
+
+    def plan(self, node: exp.Query, statement: sql.Statement, mode: Mode | None = None) -> QueryPlan:
+        """Plan a query in the mode of the session, or in the given one."""
+        mode = mode or ("streaming" if self.options.streaming else "batch")
+        return plan_query(node, self.names, self._engine, self.options.values, mode, statement)
+
+    def _run_all(
+        self, statements: Sequence[sql.Statement], wanted: Sequence[int], params: list[Any]
+    ) -> Iterator[Result]:
+        for statement, number in zip(statements, wanted, strict=True):
+            given, params = params[:number], params[number:]
+            yield from self.run(bind(statement, given))
+
+    def _planner(self, statement: sql.Statement) -> _Planner:
+        return _Planner(self, statement)
+
+    def _select(self, statement: sql.Select) -> Result:
+        if self.options.streaming:
+            return open_changelog(self.plan(statement.query, statement))
+        return query.run(self.plan(statement.query, statement))
+
+    def _insert(self, statement: sql.Insert) -> Result:
+        target = self.names.table(statement.target, statement)
+        if self.options.streaming and references(statement.source):
+            return JobHandle(submit(statement, target, self.plan, self.names, self.options, self.jobs))
+        return RowCount(dml.insert(statement, target, self._planner(statement)))
+
+    def _update(self, statement: sql.Update) -> Result:
+        target = self.names.table(statement.target, statement)
+        return RowCount(_retried(lambda: row_change.update(statement, target, self._planner(statement))))
+
+    def _delete(self, statement: sql.Delete) -> Result:
+        target = self.names.table(statement.target, statement)
+        return RowCount(_retried(lambda: row_change.delete(statement, target, self._planner(statement))))
+
+    def _truncate(self, statement: sql.TruncateTable) -> None:
+        dml.truncate(self.names.table(statement.name, statement))
+
+    def _create_table(self, statement: sql.CreateTable) -> Result:
+        planner = self._planner(statement)
+        table = definition.create_table(statement, self.names, planner)
+        if statement.as_select is None or table is None:
+            return RowCount()
+        try:
+            insert = sql.Insert(statement.name, None, None, statement.as_select)
+            return self._insert(
+                replace(insert, position=statement.position, text=statement.text, script=statement.script)
+            )
+        except BaseException:
+            definition.drop_table(sql.DropTable(statement.name), self.names)
+            raise
+
+    def _alter_table(self, statement: sql.AlterTable) -> None:
+        definition.alter_table(statement, self.names, dml.drop_partition)
+
+    def _set(self, statement: sql.SetOption) -> Result | None:
+        if statement.key is None:
+            return rows_of(show.options_table(self.options))
+        if statement.value is None:
+            self.options.get(statement.key)
+            return rows_of(show.options_table(self.options, statement.key))
+        self.options.set(statement.key, statement.value)
+        self._renew_engine()
+        return None
+
+    def _reset(self, statement: sql.ResetOption) -> None:
+        self.options.reset(statement.key)
+        self._renew_engine()
+
+    def _renew_engine(self) -> None:
+        if self._engine.memory_limit_bytes != self.options.memory_limit_bytes:
+            self._engine = Engine(self.options.memory_limit_bytes)
+
+    def _show(self, statement: sql.ShowStatement) -> Result:
+        if statement.kind == "jobs":
+            return rows_of(show.jobs_table(self.jobs.show()))
+        if statement.kind == "procedures":
+            return rows_of(
+                show.listing("procedure_name", [f"sys.{name}" for name in sorted(PROCEDURES)], statement.args)
+            )
+        return rows_of(show.show(statement, self.names, self.options))
+
+    def _show_create(self, statement: sql.ShowCreateTable) -> Result:
+        found = self.names.find(statement.target)
+        if found is None:
+            raise self.names.not_found(statement.target, statement)
+        return rows_of(pa.table({"result": pa.array([create_text.create_text(found)], pa.string())}))
+
+    def _explain(self, statement: sql.Explain) -> Result:
+        inner = statement.statement
+        node = inner.query if isinstance(inner, sql.Select) else inner.source if isinstance(inner, sql.Insert) else None
+        if node is None:
+            raise NotSupportedError("EXPLAIN is for queries and INSERT", position=inner.position)
+        plan = self.plan(node, inner, "batch" if statement.mode == "analyze" else None)
+        if statement.mode == "analyze":
+            return rows_of(explain.text_table(explain.explain_analyze(plan)))
+        if self.options.streaming:
+            text = explain.explain_streaming(plan, changelog_mode=statement.mode == "changelog_mode")
+            return rows_of(explain.text_table(text))
+        return rows_of(explain.text_table(explain.explain_batch(plan)))
+
+    def _call(self, statement: sql.Call) -> Result:
+        return rows_of(call(statement, self.names))
+
+    def _drop_database(self, statement: sql.DropDatabase) -> None:
+        self.names.catalog.drop_database(statement.name, statement.if_exists, statement.cascade)
+        if self.names.database not in self.names.catalog.list_databases():
+            self.names.use(DEFAULT_DATABASE)
+
+    def _drop_job(self, statement: sql.DropJob) -> None:
+        names = {name for info in self.jobs.show() for name in (info.name, info.job_id)}
+        if not statement.if_exists or statement.name in names:
+            self.jobs.drop(statement.name)
+
+    def _statement_set(self, statement: sql.ExecuteStatementSet) -> Iterator[Result]:
+        """Each INSERT by itself: one commit, or one job, each."""
+        for insert in statement.statements:
+            yield self._insert(insert)
+
+
+class _Planner:
+    """Plans the queries of one statement that changes rows, in batch mode; all of them see the same snapshots."""
+
+    def __init__(self, session: Session, statement: sql.Statement) -> None:
+        self._session = session
+        self._statement = statement
+        self._snapshots: dict[str, Snapshot | None] = {}
+
+    def __call__(self, node: exp.Query, *, numbered_files: bool = False) -> QueryPlan:
+        session = self._session
+        return plan_query(
+            node,
+            session.names,
+            session._engine,
+            session.options.values,
+            "batch",
+            self._statement,
+            snapshots=self._snapshots,
+            numbered_files=numbered_files,
+        )
+
+
+def call(statement: sql.Call, names: Names) -> pa.Table:
+    """CALL sys.<name>(…): the rows that the procedure gives."""
+    name = statement.procedure.removeprefix("sys.")
+    procedure = PROCEDURES.get(name)
+    if procedure is None:
+        near = nearest(name, PROCEDURES)
+        raise ProgrammingError(f"there is no procedure `{statement.procedure}`.{near}", position=statement.position)
+    return procedure.run(names.catalog, statement.positional, statement.named)
+
+
+def _retried(change: Callable[[], int]) -> int:
+    """The change, planned and done anew when another writer was faster."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return change()
+        except CommitConflict:
+            continue
+    return change()
+
+
+HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterator[Result] | None]] = {
+    sql.Select: Session._select,
+    sql.Insert: Session._insert,
+    sql.Update: Session._update,
+    sql.Delete: Session._delete,
+    sql.TruncateTable: Session._truncate,
+    sql.CreateDatabase: lambda s, st: s.names.catalog.create_database(st.name, st.if_not_exists),
+    sql.DropDatabase: Session._drop_database,
+    sql.UseDatabase: lambda s, st: s.names.use(st.name),
+    sql.CreateTable: Session._create_table,
+    sql.DropTable: lambda s, st: definition.drop_table(st, s.names),
+    sql.RenameTable: lambda s, st: definition.rename_table(st, s.names),
+    sql.AlterTable: Session._alter_table,
+    sql.CreateView: lambda s, st: definition.create_view(st, s.names, s._planner(st)),
+    sql.DropView: lambda s, st: definition.drop_view(st, s.names),
+    sql.SetOption: Session._set,
+    sql.ResetOption: Session._reset,
+    sql.ShowStatement: Session._show,
+    sql.ShowCreateTable: Session._show_create,
+    sql.Describe: lambda s, st: rows_of(show.describe(st, s.names)),
+    sql.Explain: Session._explain,
+    sql.Call: Session._call,
+    sql.StopJob: lambda s, st: s.jobs.stop(st.name),
+    sql.DropJob: Session._drop_job,
+    sql.ExecuteStatementSet: Session._statement_set,
+}
+"""What runs each kind of statement."""

@@ -19,8 +19,10 @@ _BEFORE_TABLE = re.compile(r"\b(FROM|JOIN|INTO|UPDATE|TABLE|DESCRIBE|DESC|OVERWR
 _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+([\w.`$]+)(?:\s+(?:AS\s+)?(\w+))?", re.IGNORECASE)
 _WORD = re.compile(r"[\w$`]*$")
 _AFTER_DOT = re.compile(r"([\w`$]+)\.([\w`]*)$")
-_NO_ALIAS = {"WHERE", "ON", "JOIN", "LEFT", "RIGHT", "INNER", "FULL", "CROSS", "GROUP", "ORDER", "LIMIT", "SET", "VALUES",
-             "SELECT", "UNION", "USING", "FOR", "VERSION", "HAVING", "AS"}  # fmt: skip
+_AFTER_TABLE = (
+    "AS CROSS FOR FULL GROUP HAVING INNER JOIN LEFT LIMIT ON ORDER RIGHT SELECT SET UNION USING VALUES VERSION WHERE"
+)
+_NO_ALIAS = frozenset(_AFTER_TABLE.split())
 
 
 class SqlCompleter(Completer):

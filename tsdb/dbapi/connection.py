@@ -12,9 +12,12 @@ from tsdb.data_types import from_arrow, to_arrow
 from tsdb.dbapi.cursor import Cursor
 from tsdb.dbapi.table_handle import TableHandle
 from tsdb.errors import InterfaceError, NotSupportedError, ProgrammingError
-from tsdb.exec.result import Result
+from tsdb.exec.batch import query
+from tsdb.exec.result import BatchResult, Result
 from tsdb.exec.streaming.job import Job
 from tsdb.session import Session, open_session
+from tsdb.sql.parser import parse_one
+from tsdb.sql.statements import Select
 
 
 def connect(
@@ -87,7 +90,15 @@ class Connection:
 
     def table(self, name: str) -> TableHandle:
         """A table by its name, `t` or `database.t`. Raises TableNotFound."""
-        return TableHandle(self, name)
+        self.check_open()
+        return TableHandle(self._query, name)
+
+    def table_names(self) -> list[str]:
+        """The tables and views of the current database."""
+        self.check_open()
+        result = self._session.execute_one("SHOW TABLES")
+        assert isinstance(result, BatchResult)
+        return [str(name) for name in result.reader.read_all().column(0).to_pylist()]
 
     def jobs(self) -> list[Job]:
         """The jobs that this connection started: `.id`, `.name`, `.status`, `.wait()`, `.stop()`, `.metrics()`."""
@@ -133,6 +144,12 @@ class Connection:
         if isinstance(params, str | bytes | Mapping):
             raise ProgrammingError("parameters are a sequence of values, one for each `?`")
         yield from self._session.execute(sql, list(params))
+
+    def _query(self, sql: str) -> BatchResult:
+        """A query in batch mode."""
+        statement = parse_one(sql)
+        assert isinstance(statement, Select)
+        return query.run(self._session.plan(statement.query, statement, "batch"))
 
     def check_open(self) -> None:
         """Raises InterfaceError if the connection is closed."""

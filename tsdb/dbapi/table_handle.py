@@ -1,40 +1,39 @@
-"""A table as a small object, for a look at it from Python; all that it does is SQL."""
+"""A table as a small object, for a look at it from Python: always as it is now, whatever the execution mode."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from tsdb.dbapi.connection import Connection
+from tsdb.exec.result import BatchResult
+
+Query = Callable[[str], BatchResult]
 
 
 class TableHandle:
     """A table of a connection. Made by `Connection.table`."""
 
-    def __init__(self, connection: "Connection", name: str) -> None:
-        self._connection = connection
+    def __init__(self, query: Query, name: str) -> None:
+        """query: runs a query in batch mode."""
+        self._query = query
         self._quoted = ".".join(f"`{part.strip('`')}`" for part in name.split("."))
         self.name = name
-        self.schema: pa.Schema = self._select("WHERE FALSE").schema
+        result = query(f"SELECT * FROM {self._quoted}")
+        result.cancel()
+        self.schema: pa.Schema = result.schema
 
     def arrow(self) -> pa.Table:
-        """All rows, as they are now."""
-        return self._select("")
+        """All rows."""
+        return self._query(f"SELECT * FROM {self._quoted}").reader.read_all()
 
     def df(self) -> Any:
         """All rows as a pandas DataFrame; needs pandas."""
         return self.arrow().to_pandas()
 
     def count(self) -> int:
-        """How many rows there are now."""
-        row = self._connection.execute(f"SELECT count(*) FROM {self._quoted}").fetchone()
-        assert row is not None
-        return int(row[0])
+        """How many rows there are."""
+        return int(self._query(f"SELECT count(*) FROM {self._quoted}").reader.read_all().column(0)[0].as_py())
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{f.name} {f.type}" for f in self.schema)
         return f"<table {self.name} ({columns})>"
-
-    def _select(self, rest: str) -> pa.Table:
-        with self._connection.execute(f"SELECT * FROM {self._quoted} {rest}") as cursor:
-            return cursor.fetch_arrow_table()

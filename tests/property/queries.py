@@ -41,6 +41,10 @@ QUERIES: dict[str, str] = {
     "max of booleans": "select h, bool_and(b), bool_or(b) from o group by h",
     "count distinct": "select g, count(distinct id) c, sum(distinct h) s from o group by g",
     "filter clause": "select g, count(*) filter (where v > 0) c, sum(id) filter (where h = 1) s from o group by g",
+    "distinct with filter": "select g, count(distinct id) filter (where v > 0) c, count(*) n from o group by g",
+    "global distinct": "select count(distinct g) c, sum(distinct id) s, min(d) m from o",
+    "filter of a sum": "select h, sum(v) filter (where b) s, avg(d) filter (where b) a, max(id) filter (where b) m"
+    " from o group by h",
     "array_agg": "select g, array_agg(id order by id nulls first) l from o group by g",
     "string_agg": "select h, string_agg(g, ',' order by g) s from o group by h",
     "first_value": "select g, first_value(id order by id, v, d) f from o group by g",

@@ -80,20 +80,24 @@ class Arrangement:
             self._runs.append(run)
             self._merge_neighbours()
 
-    def lookup(self, keys: Sequence[pa.Array], hashes: U64) -> Matches:
-        """The rows under each of these keys. hashes: hash_rows of the keys; ascending is fastest."""
+    def lookup(self, keys: Sequence[pa.Array], hashes: U64, columns: Sequence[int] | None = None) -> Matches:
+        """The rows under each of these keys. hashes: hash_rows of the keys, best ascending. columns: only these."""
         probes, parts, weights = [], [], []
         for run in self._runs:
             probe, at = _candidates(run, hashes)
-            if len(at) and self._key and not hash_is_exact(keys):
-                same = equal_rows(take(arrays(run.rows, self._key), at), take(keys, probe), len(at))
-                probe, at = probe[same], at[same]
+            if len(at) and self._key:
+                kept = arrays(run.rows, self._key)
+                if not (hash_is_exact(keys) and hash_is_exact(kept)):
+                    same = equal_rows(take(kept, at), take(keys, probe), len(at))
+                    probe, at = probe[same], at[same]
             if len(at):
                 probes.append(probe)
-                parts.append(run.rows.take(pa.array(at)))
+                parts.append((run.rows if columns is None else run.rows.select(columns)).take(pa.array(at)))
                 weights.append(run.weights[at])
         if not parts:
-            return Matches(np.empty(0, np.int64), self._schema.empty_table(), np.empty(0, np.int64))
+            nothing = self._schema.empty_table()
+            nothing = nothing if columns is None else nothing.select(columns)
+            return Matches(np.empty(0, np.int64), nothing, np.empty(0, np.int64))
         return Matches(np.concatenate(probes), pa.concat_tables(parts), np.concatenate(weights))
 
     def everything(self) -> ChangeBatch:

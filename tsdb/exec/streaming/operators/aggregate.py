@@ -9,9 +9,15 @@ from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
 from tsdb.exec.streaming.binding import PlanColumn
+from tsdb.exec.streaming.expression import positional
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.operators.accumulator import Accumulator, accumulator_of
+from tsdb.exec.streaming.operators.distinct_weights import DistinctWeights
+from tsdb.exec.streaming.operators.extremum import Extremum, has_extremum
+from tsdb.exec.streaming.operators.group_aggregate import AggregateCall, GroupAggregate
 from tsdb.exec.streaming.operators.grouping_sets import add_grouping_sets
-from tsdb.exec.streaming.operators.project import extend
+from tsdb.exec.streaming.operators.plain_call import PlainCall, plain_calls
+from tsdb.exec.streaming.operators.project import extend, project
 from tsdb.exec.streaming.operators.recompute import PartitionedQuery, Recompute
 
 
@@ -21,11 +27,67 @@ def build_aggregate(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], g
     groups, aggregates = variant.group_by_exprs(), variant.aggregate_exprs()
 
     def add(by: Sequence[Any], columns: Sequence[PlanColumn], schema: pa.Schema) -> Stream:
+        calls = plain_calls(variant, graph)
+        if calls is not None:
+            made = _accumulate(plan.display(), stream, graph, by, calls, columns, schema)
+            if made is not None:
+                return made
         return _recompute(plan.display(), stream, graph, by, aggregates, columns, schema)
 
     if len(groups) == 1 and Expr(groups[0]).variant_name() == "GroupingSet":
         return add_grouping_sets(plan, groups[0], graph, add)
     return add(groups, *graph.planned(plan))
+
+
+def _accumulate(
+    text: str,
+    stream: Stream,
+    graph: GraphBuilder,
+    groups: Sequence[Any],
+    calls: Sequence[PlainCall],
+    columns: Sequence[PlanColumn],
+    schema: pa.Schema,
+) -> Stream | None:
+    """GroupAggregate, if all its aggregates have accumulators."""
+    raws = [*groups, *(r for c in calls for r in (c.argument, c.condition) if r is not None)]
+    outputs = [graph.output(r, stream) for r in raws]
+    types = [stream.schema.types[o] if isinstance(o, int) else graph.type_of(o, stream) for o in outputs]
+    # literal arguments (`count(*)`) are constant columns
+    names = [PlanColumn(None, f"#in{i}") for i in range(len(outputs))]
+    narrowed = positional(types)
+    keys = pa.schema([narrowed.field(i) for i in range(len(groups))])
+    made, at = [], len(groups)
+    for call, kind in zip(calls, schema.types[len(groups) :], strict=True):
+        argument = condition = None
+        if call.argument is not None:
+            argument, at = at, at + 1
+        if call.condition is not None:
+            condition, at = at, at + 1
+        accumulator = _accumulator(call, pa.int64() if argument is None else types[argument], kind, keys, stream)
+        if accumulator is None:
+            return None
+        distinct = None
+        if call.distinct and argument is not None and call.function not in ("min", "max"):
+            distinct = DistinctWeights(keys, narrowed.field(argument).type)
+        made.append(AggregateCall(accumulator, argument, condition, distinct))
+    if not outputs:
+        outputs, names, narrowed = [0], [stream.columns[0]], positional([stream.schema.types[0]])
+    if outputs != list(range(len(stream.columns))):
+        stream = project(outputs, names, narrowed, stream, graph, ", ".join(Expr(r).canonical_name() for r in raws))
+    operator = GroupAggregate(keys, made, schema, text)
+    grows = stream.append_only and not calls
+    return graph.add(operator, [stream], columns, schema, key=range(len(groups)), append_only=grows)
+
+
+def _accumulator(
+    call: PlainCall, argument: pa.DataType, kind: pa.DataType, keys: pa.Schema, stream: Stream
+) -> Accumulator | None:
+    if call.function in ("min", "max"):
+        if not has_extremum(argument) or argument != kind:
+            return None
+        extremum: Accumulator = Extremum(kind, keys, maximum=call.function == "max", append_only=stream.append_only)
+        return extremum
+    return accumulator_of(call.function, argument, kind)
 
 
 def _recompute(

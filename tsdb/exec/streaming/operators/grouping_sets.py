@@ -14,6 +14,7 @@ from tsdb.exec.streaming.expression import Computed
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.operators.project import project
 from tsdb.exec.streaming.operators.union import Union
+from tsdb.exec.streaming.protobuf import fields
 
 AddAggregate: TypeAlias = Callable[[Sequence[Any], Sequence[PlanColumn], pa.Schema], Stream]
 """group expressions, output columns and output schema → the aggregate grouped by them."""
@@ -58,37 +59,17 @@ def add_grouping_sets(plan: LogicalPlan, grouping: Any, graph: GraphBuilder, add
 
 def grouping_sets(grouping: Any, context: SessionContext) -> list[list[Expr]]:
     """The sets that a GroupingSet expression stands for, read from its serialised form (it has no getters)."""
-    (_, node), *_ = _fields(Expr(grouping).to_bytes())
+    (_, node), *_ = fields(Expr(grouping).to_bytes())
     kind = Expr(grouping).canonical_name().split("(")[0].strip()
     if kind == "GROUPING SETS":
-        return [[Expr.from_bytes(e, context) for _, e in _fields(group)] for _, group in _fields(node)]
-    exprs = [Expr.from_bytes(e, context) for _, e in _fields(node)]
+        return [[Expr.from_bytes(e, context) for _, e in fields(group)] for _, group in fields(node)]
+    exprs = [Expr.from_bytes(e, context) for _, e in fields(node)]
     if kind == "ROLLUP":
         return [exprs[:n] for n in range(len(exprs), -1, -1)]
     if kind == "CUBE":
         count = len(exprs)
         return [[e for i, e in enumerate(exprs) if mask >> i & 1] for mask in range(1 << count)]
     raise NotSupportedError(f"grouping by `{Expr(grouping).canonical_name()}` cannot run as a stream")
-
-
-def _fields(message: bytes) -> list[tuple[int, bytes]]:
-    """The length-delimited fields of a protobuf message, (number, content)."""
-    found, at = [], 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        size, at = _varint(message, at)
-        assert tag & 7 == 2, (tag, message)
-        found.append((tag >> 3, message[at : at + size]))
-        at += size
-    return found
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while message[at] & 128:
-        value |= (message[at] & 127) << shift
-        shift, at = shift + 7, at + 1
-    return value | message[at] << shift, at + 1
 
 
 def _text(expr: Expr) -> str:

@@ -8,16 +8,20 @@ class Stopped(OSError):
 
 
 class StoppingFileIO:
-    """Wraps a FileIO. stop_at: the operation, counted from 1, that fails; after: it is done before it fails.
+    """Wraps a FileIO. stop_at: the operation, counted from 1, that fails; after: it is done before it fails. only: the
+    kind of operation that is counted.
 
     Operations are atomic as seen by another process, except a file being written, which may be cut off: `write_bytes`
     that fails leaves half of the file.
     """
 
-    def __init__(self, inner: FileIO, stop_at: int | None = None, *, after: bool = False) -> None:
+    def __init__(
+        self, inner: FileIO, stop_at: int | None = None, *, after: bool = False, only: str | None = None
+    ) -> None:
         self._inner = inner
         self._stop_at = stop_at
         self._after = after
+        self._only = only
         self.count = 0
         self.stopped = False
 
@@ -29,6 +33,8 @@ class StoppingFileIO:
         def call(*args):
             if self.stopped:
                 raise Stopped(f"{name}{args[:1]} after the stop")
+            if self._only not in (None, name):
+                return operation(*args)
             self.count += 1
             if self.count != self._stop_at:
                 return operation(*args)

@@ -58,16 +58,17 @@ def check_changelog(sums: Table) -> None:
     assert sorted(+bag) == contents(sums)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before the operation", "after it"])
-def test_table_job_resumes_exactly_once_from_any_file_operation(tmp_path: Path, after: bool) -> None:
+@pytest.mark.parametrize(("after", "only"), [(False, None), (True, "try_create")], ids=["anything", "publications"])
+def test_table_job_resumes_exactly_once_from_any_file_operation(tmp_path: Path, after: bool, only: str | None) -> None:
+    """`after` a publication the writer does not learn that it succeeded; after anything else is before the next."""
     make_warehouse(tmp_path / "empty")
     shutil.copytree(tmp_path / "empty", tmp_path / "whole")
-    whole = StoppingFileIO(LocalFileIO())
+    whole = StoppingFileIO(LocalFileIO(), only=only)
     assert run(tmp_path / "whole", whole) == "FINISHED"
     for n in range(1, whole.count + 1):
         root = tmp_path / f"at-{n}"
         shutil.copytree(tmp_path / "empty", root)
-        stopping = StoppingFileIO(LocalFileIO(), n, after=after)
+        stopping = StoppingFileIO(LocalFileIO(), n, after=after, only=only)
         run(root, stopping)
         assert stopping.stopped, n
         sums = make_table(root, "sums", SUMS, ("customer",))

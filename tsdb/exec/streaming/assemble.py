@@ -11,9 +11,11 @@ from datafusion.plan import LogicalPlan
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
 from tsdb.connector.connector import Source
+from tsdb.exec.plan import plan_nodes
 from tsdb.exec.relation import Registered, Relation, SystemTable
 from tsdb.exec.streaming.compile import InputSpec, compile_plan
 from tsdb.exec.streaming.dataflow import Dataflow
+from tsdb.exec.streaming.graph import flat_names
 from tsdb.exec.streaming.key_guard import KeyGuard
 from tsdb.exec.streaming.pipeline import Feed, Pipeline
 from tsdb.exec.streaming.source import RegisteredSource, TableSource
@@ -75,9 +77,12 @@ class Assembly:
 def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
     """Open the sources of a plan and compile it. Raises NotSupportedError for what cannot run as a stream."""
     feeds: list[Feed] = []
+    read = _columns_read(plan.logical)
     try:
         for same in _grouped(plan.relations.values()):
-            feeds.append(Feed(_open(same[0]), tuple(relation.name for relation in same)))
+            names = tuple(relation.name for relation in same)
+            columns = set().union(*(read[name] for name in names)) if read.keys() >= set(names) else None
+            feeds.append(Feed(_open(same[0], columns), names))
         inputs = {name: _spec(feed.source) for feed in feeds for name in feed.inputs}
         dataflow = compile_plan(plan.logical, inputs, plan.context)
     except BaseException:
@@ -116,10 +121,22 @@ def _identity(relation: Relation) -> object:
     return str(source.identifier) if isinstance(source, ConnectorTable) else id(source)
 
 
-def _open(relation: Relation) -> Source:
+def _columns_read(logical: LogicalPlan) -> dict[str, set[str]]:
+    """By relation, the columns that the scans of a plan give out."""
+    read: dict[str, set[str]] = {}
+    for node in plan_nodes(logical):
+        variant = node.to_variant()
+        if type(variant).__name__ == "TableScan":
+            name = variant.table_name()
+            read.setdefault(name, set()).update(flat.removeprefix(f"{name}.") for flat in flat_names(variant))
+    return read
+
+
+def _open(relation: Relation, columns: set[str] | None) -> Source:
+    """columns: those that the query reads; None: not known."""
     source = relation.source
     if isinstance(source, Table):
-        return TableSource(source, relation.options, bounded=_is_bounded(relation))
+        return TableSource(source, relation.options, bounded=_is_bounded(relation), columns=columns)
     if isinstance(source, Registered | SystemTable):
         return RegisteredSource(source.rows)
     return connector_of(source).source(source, bounded=_is_bounded(relation))

@@ -117,6 +117,9 @@ def acquire(file_io: FileIO, folder: str, name: str, job_id: str) -> Lease:
     _owners_here.add(record.owner)
     try:
         created = file_io.try_create(_path(folder, record.epoch), _encode(record))
+        if created and _newest_epoch(file_io, folder) != record.epoch:
+            file_io.delete(_path(folder, record.epoch))  # the number was free because its successor has deleted it
+            created = False
         if created and before is not None:
             file_io.delete(_path(folder, before.epoch))
     except BaseException:

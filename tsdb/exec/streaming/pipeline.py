@@ -160,6 +160,6 @@ class Pipeline:
 
 
 def _without_claims(changes: ChangeBatch) -> ChangeBatch:
-    """The same rows under a schema that does not say NOT NULL: rows of several origins are put together in a dataflow."""
+    """The same rows without NOT NULL in the schema: a dataflow puts rows of several origins together."""
     schema = pa.schema([field.with_nullable(True).remove_metadata() for field in changes.schema])
     return ChangeBatch(pa.Table.from_arrays(changes.rows.columns, schema=schema), changes.weights)

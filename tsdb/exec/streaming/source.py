@@ -4,7 +4,7 @@ A table is followed snapshot by snapshot: the state at the starting point, then 
 One snapshot is one cut, however many batches it takes. Its position is the next snapshot to read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import pyarrow as pa
 
@@ -15,9 +15,20 @@ from tsdb.table.table import Table
 
 
 class TableSource:
-    """A table of the warehouse as a source. bounded: it ends with the snapshot that is the latest when it is opened."""
+    """A table of the warehouse as a source.
 
-    def __init__(self, table: Table, options: Mapping[str, str], *, bounded: bool) -> None:
+    columns: those that are wanted, besides the primary key; None: all. bounded: it ends with the snapshot that is the
+    latest when it is opened.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        options: Mapping[str, str],
+        *,
+        bounded: bool,
+        columns: Collection[str] | None = None,
+    ) -> None:
         self._table = table
         self._options = dict(options)
         self._scan = StreamScan(table, self._options)
@@ -26,9 +37,11 @@ class TableSource:
         self._next: ChangeBatch | None = None
         self._position: Json = self._scan.position
         self._latest_reached = False
-        self.schema: pa.Schema = table.schema.arrow_schema
+        key = table.schema.primary_keys
+        self._columns = [n for n in table.schema.names if columns is None or n in columns or n in key]
+        self.schema: pa.Schema = pa.schema([table.schema.arrow_schema.field(name) for name in self._columns])
         self.mode: ChangelogMode = self._scan.changelog_mode
-        self.upsert_key: tuple[str, ...] | None = tuple(table.schema.primary_keys) or None
+        self.upsert_key: tuple[str, ...] | None = tuple(key) or None
 
     @property
     def position(self) -> Json:
@@ -80,7 +93,7 @@ class TableSource:
         if plan is None:
             self._latest_reached = True
             return False
-        batches = read_changes(self._table, plan, None)
+        batches = read_changes(self._table, plan, self._columns)
         self._cut = (from_row_kinds(pa.Table.from_batches([rows]), kinds) for rows, kinds in batches if rows.num_rows)
         self._next = next(self._cut, None)
         return True

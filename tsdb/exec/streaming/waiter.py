@@ -5,7 +5,7 @@ import threading
 from tsdb import clock
 
 WAIT_MIN_S = 0.001
-WAIT_MAX_S = 0.010
+WAIT_MAX_S = 0.005
 WAIT_IDLE_S = 0.020
 _IDLE_AFTER_S = 5.0
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from datafusion import SessionContext
 from datafusion.plan import LogicalPlan
-from tsdb.table.read import read_plan
 
+from tsdb.catalog.catalog import ConnectorTable
 from tsdb.data_types import DataField, parse_type
 from tsdb.exec.engine import Engine, our_schema
 from tsdb.exec.relation import Relation
@@ -18,6 +18,7 @@ from tsdb.fs import LocalFileIO
 from tsdb.fs.file_io import FileIO
 from tsdb.metadata.schema import SchemaManager, TableSchema
 from tsdb.table.commit import commit
+from tsdb.table.read import read_plan
 from tsdb.table.scan import plan_scan
 from tsdb.table.table import Identifier, Table, open_table
 from tsdb.table.write import TableWriter
@@ -66,7 +67,7 @@ class Planned:
 BOUNDED = {"scan.bounded.mode": "latest"}
 
 
-def plan(sql: str, *tables: Table, options: dict[str, str] | None = None) -> Planned:
+def plan(sql: str, *tables: Table | ConnectorTable, options: dict[str, str] | None = None) -> Planned:
     """Plan a query of DataFusion's SQL over tables, read with the options."""
     context = Engine().context()
     relations = {}

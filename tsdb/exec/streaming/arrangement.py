@@ -182,8 +182,8 @@ def _consolidated(hashes: U64, row_hashes: U64, weights: I64, columns: Sequence[
 
 
 def _sorted_order(hashes: U64, row_hashes: U64) -> I64:
-    """The order by (hash, row hash). The second sort only touches rows that share a hash."""
-    order: Any = np.argsort(hashes, kind="stable")
+    """The order by hash, equal rows side by side. The second sort only touches rows that share a hash."""
+    order: Any = np.argsort(hashes)
     in_order = hashes[order]
     equal = in_order[1:] == in_order[:-1]
     if not equal.any():
@@ -192,7 +192,11 @@ def _sorted_order(hashes: U64, row_hashes: U64) -> I64:
     shared[1:] |= equal
     shared[:-1] |= equal
     among = order[shared]
-    order[shared] = among[np.lexsort((row_hashes[among], hashes[among]))]
+    # one word to sort by: the number of the hash above, the leading bits of the row hash below
+    number = np.concatenate([[0], np.cumsum(~equal)])[shared].astype(np.uint64)
+    below = np.uint64(64 - int(number[-1]).bit_length())
+    words = (number << below) | (row_hashes[among] >> (np.uint64(64) - below)) if below < 64 else row_hashes[among]
+    order[shared] = among[np.argsort(words)]
     return np.asarray(order)
 
 

@@ -9,8 +9,10 @@ from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch
+from tsdb.exec.streaming.binding import position
 from tsdb.exec.streaming.expression import Evaluator
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.operators.recompute import Recompute
 
 
 class Filter:
@@ -41,6 +43,26 @@ def build_filter(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], grap
 
 def add_filter(predicate: Any, stream: Stream, graph: GraphBuilder) -> Stream:
     """The stream's rows for which a predicate of the plan is true."""
+    below = graph.nodes[stream.node].operator
+    if isinstance(below, Recompute) and below.rank is not None:
+        most = _rank_at_most(predicate, stream, below.rank)
+        if most is not None:
+            below.keep_best(most)
     holds = Evaluator(graph.frames, stream.names, [graph.output(predicate, stream)], [pa.bool_()])
     operator = Filter(holds, Expr(predicate).canonical_name())
     return graph.add(operator, [stream], stream.columns, stream.schema, key=stream.key, append_only=stream.append_only)
+
+
+def _rank_at_most(predicate: Any, stream: Stream, rank: int) -> int | None:
+    """The bound that a predicate puts on a rank column: `rn <= 3`, `rn < 4`, `rn = 1`, also as part of an AND."""
+    variant = Expr(predicate).to_variant() if Expr(predicate).variant_name() == "BinaryExpr" else None
+    if variant is None:
+        return None
+    left, operator, right = variant.left(), variant.op(), variant.right()
+    if operator == "AND":
+        bounds = [b for b in (_rank_at_most(left, stream, rank), _rank_at_most(right, stream, rank)) if b is not None]
+        return min(bounds) if bounds else None
+    is_bound = Expr(left).variant_name() == "Column" and Expr(right).variant_name() == "Literal"
+    if operator not in ("<=", "<", "=") or not is_bound or position(left, stream.columns) != rank:
+        return None
+    return int(Expr(right).python_value()) - (operator == "<")

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tsdb.changes import ChangeBatch, consolidate, inserts, negate, plus
 from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.graph import RunStore, StateSize
-from tsdb.row_hash import group_rows, hash_rows, take
+from tsdb.row_hash import arrays, group_rows, hash_rows, take
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,10 @@ class PartitionedQuery:
     input_key: tuple[int, ...]
     output_schema: pa.Schema
     output_key: tuple[int, ...]
-    rows_without_input: bool
     text: str
+    rows_without_input: bool = False
+    extends_rows: bool = False
+    rank: int | None = None
 
 
 class Recompute:
@@ -45,9 +48,20 @@ class Recompute:
     def __init__(self, query: PartitionedQuery) -> None:
         """query: the batch operator."""
         self._query = query
-        self._input = Arrangement(query.input_schema, query.input_key)
+        self._input = None if query.extends_rows else Arrangement(query.input_schema, query.input_key)
         self._output = Arrangement(query.output_schema, query.output_key)
+        self._best: int | None = None
         self._started = False
+
+    @property
+    def rank(self) -> int | None:
+        """The output column with a row's number, if it never gets smaller."""
+        return self._query.rank
+
+    def keep_best(self, most: int) -> None:
+        """Forget, and do not emit, rows with a rank above `most`; whoever reads the output drops them anyway."""
+        assert self._query.extends_rows and self._query.rank is not None
+        self._best = most
 
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """The new output of the touched partitions less their old one."""
@@ -56,39 +70,49 @@ class Recompute:
         first, self._started = not self._started, True
         if not delta.num_rows and not (first and query.rows_without_input):
             return ChangeBatch(query.output_schema.empty_table(), np.empty(0, np.int64))
-        touched = _touched(self._input.keys_of(delta.rows), delta.num_rows)
+        touched = _touched(arrays(delta.rows, query.input_key), delta.num_rows)
         hashes = hash_rows(touched, 1)
-        before = self._input.lookup(touched, hashes)
-        now = consolidate(plus([ChangeBatch(before.rows, before.weights), delta], query.input_schema))
+        found = self._output.lookup(touched, hashes)
+        old = ChangeBatch(found.rows, found.weights)
+        if self._input is None:
+            width = len(query.input_schema)
+            before = ChangeBatch(old.rows.select(range(width)), old.weights)
+        else:
+            matches = self._input.lookup(touched, hashes)
+            before = ChangeBatch(matches.rows, matches.weights)
+            self._input.insert(delta)
+        now = consolidate(plus([before, delta], query.input_schema))
         after = query.run(expanded(now)).cast(query.output_schema)
-        old = self._output.lookup(touched, hashes)
-        change = consolidate(plus([negate(ChangeBatch(old.rows, old.weights)), inserts(after)], query.output_schema))
-        self._input.insert(delta)
+        if self._best is not None and query.rank is not None:
+            after = after.filter(pc.less_equal(after.column(query.rank), self._best))
+        change = consolidate(plus([negate(old), inserts(after)], query.output_schema))
         self._output.insert(change)
         return change
 
     def describe(self) -> str:
         """The operator and its partition columns."""
         key = list(self._query.input_key)
-        return f"{self._query.text} key={key} mode=recompute touched partitions"
+        best = "" if self._best is None else f" best={self._best}"
+        return f"{self._query.text} key={key} mode=recompute touched partitions{best}"
 
     def checkpoint(self, store: RunStore) -> dict[str, Any]:
         """Both arrangements."""
         return {
-            "input": self._input.checkpoint(store),
+            "input": [] if self._input is None else self._input.checkpoint(store),
             "output": self._output.checkpoint(store),
             "started": self._started,
         }
 
     def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
         """Both arrangements."""
-        self._input.restore(manifest["input"], store)
+        if self._input is not None:
+            self._input.restore(manifest["input"], store)
         self._output.restore(manifest["output"], store)
         self._started = bool(manifest["started"])
 
     def state_size(self) -> StateSize:
         """Input and output together."""
-        sizes = [self._input.state_size(), self._output.state_size()]
+        sizes = [a.state_size() for a in (self._input, self._output) if a is not None]
         return StateSize(sum(s.rows for s in sizes), sum(s.size_bytes for s in sizes))
 
 

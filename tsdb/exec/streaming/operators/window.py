@@ -14,6 +14,8 @@ from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.operators.project import extend
 from tsdb.exec.streaming.operators.recompute import PartitionedQuery, Recompute
 
+_RANKS = ("row_number", "rank", "dense_rank")
+
 
 def build_window(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], graph: GraphBuilder) -> Stream:
     """A WindowExpr node: its input columns, then its functions; partitioned by what all of them share."""
@@ -38,10 +40,16 @@ def build_window(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], grap
         input_key=key,
         output_schema=schema,
         output_key=key,
-        rows_without_input=False,
         text=plan.display(),
+        extends_rows=True,
+        rank=len(stream.columns) if stream.append_only and _is_rank(variant, functions) else None,
     )
     return graph.add(Recompute(query), [stream], columns, schema, key=stream.key)
+
+
+def _is_rank(variant: Any, functions: Sequence[Any]) -> bool:
+    """Whether the one function numbers rows, so that more rows never make a number smaller."""
+    return len(functions) == 1 and variant.window_func_name(functions[0]) in _RANKS
 
 
 def _common_partition(variant: Any, functions: Sequence[Any]) -> list[Any]:

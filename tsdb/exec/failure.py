@@ -95,7 +95,10 @@ def _by_text(err: Exception, scope: ErrorScope) -> Error:
 
 
 _KINDS: tuple[tuple[str, type[Error]], ...] = (
-    (r"Cast error|[Dd]ivide by zero|Arithmetic overflow|[Oo]verflow happened|is too large to store", DataError),
+    (
+        r"Cast error|[Dd]ivide by zero|DivideByZero|CastError|ArithmeticOverflow|Arithmetic overflow|[Oo]verflow happened|is too large to store",
+        DataError,
+    ),
     (r"Resources exhausted|Not enough memory", OperationalError),
     (r"not implemented|not yet implemented|NotImplemented|[Uu]nsupported", NotSupportedError),
     (r"Error during planning|Schema error|SQL error|Function '.*' failed to match", BindError),
@@ -119,10 +122,18 @@ _NOISE = (
 )
 
 
+_ARROW_ERROR = re.compile(r'ArrowError\((\w+)(?:\("(.*?)"\))?, Some')
+_PLAIN = {"DivideByZero": "division by zero"}
+"""An error of a filter that the Parquet scan evaluates comes in the notation of Rust's debugger."""
+
+
 def _clean(text: str, scope: ErrorScope) -> str:
     """Without DataFusion's own words and our internal names."""
     for noise in _NOISE:
         text = re.sub(noise, "", text, flags=re.DOTALL if noise.endswith(".*") else 0)
+    inside = _ARROW_ERROR.search(text)
+    if inside is not None:
+        text = inside[2] or _PLAIN.get(inside[1], inside[1])
     text = text.replace("datafusion.public.", "")
     for name, shown in scope.shown.items():
         if name != shown:

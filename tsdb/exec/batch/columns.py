@@ -62,11 +62,18 @@ class Arrangement:
         return wanted
 
     def _column(self, name: str, batch: pa.RecordBatch, count: int) -> pa.Array:
-        if name in self._index:
-            return batch.column(self._index[name])
         kind = to_arrow(self._target.field(name).type)
+        if name in self._index:
+            return whole_to_decimal(batch.column(self._index[name]), kind)
         value = self._constants.get(name)
         return pa.repeat(constant(value, kind), count) if value is not None else pa.nulls(count, kind)
+
+
+def whole_to_decimal(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Whole numbers for a decimal column, as decimals; Arrow casts them only where every number of their type fits."""
+    if pa.types.is_integer(values.type) and pa.types.is_decimal(kind) and kind.precision - kind.scale < 19:
+        return values.cast(pa.decimal128(19, 0)).cast(pa.decimal128(min(19 + kind.scale, 38), kind.scale))
+    return values
 
 
 def constant(value: Any, kind: pa.DataType) -> pa.Scalar:

@@ -19,7 +19,7 @@ from sqlglot import exp
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.changes import RowKind
 from tsdb.errors import DataError, NotSupportedError
-from tsdb.exec.batch.columns import check_castable, real_name
+from tsdb.exec.batch.columns import check_castable, real_name, whole_to_decimal
 from tsdb.exec.batch.dataset import Readable
 from tsdb.exec.batch.query import open_rows, scans
 from tsdb.exec.batch.writing import Kinds, write
@@ -112,15 +112,15 @@ def _updates(
     batch: pa.RecordBatch, width: int, names: list[str], with_old: bool, table: Table
 ) -> tuple[pa.Table, Kinds]:
     """The rows to write and their kinds, the old row before the new one."""
-    new = pa.Table.from_arrays(batch.columns[:width], names=names)
+    schema = table.schema.arrow_schema
+    columns = [_cast(batch.column(i), schema.field(name).type, name, table) for i, name in enumerate(names)]
+    new = pa.Table.from_arrays(columns, names=names)
     if not with_old:
         return new, np.full(len(batch), RowKind.UPDATE_AFTER, np.int8)
-    schema = table.schema.arrow_schema
-    old = pa.Table.from_arrays(batch.columns[width:], names=names).cast(schema)
-    both = pa.concat_tables([old, new.cast(schema)])
+    old = pa.Table.from_arrays(batch.columns[width:], names=names).cast(new.schema)
     order = np.arange(2 * len(batch)).reshape(2, -1).T.ravel()
     kinds = np.tile(np.array([RowKind.UPDATE_BEFORE, RowKind.UPDATE_AFTER], np.int8), len(batch))
-    return both.take(pa.array(order)), kinds
+    return pa.concat_tables([old, new]).take(pa.array(order)), kinds
 
 
 # --- append tables
@@ -195,7 +195,7 @@ def _updated_rows(
     """
     where = statement.where or exp.Boolean(this=True)
     matches = exp.Is(this=exp.paren(where.copy()), expression=exp.Boolean(this=True))
-    items = [exp.column(name, quoted=True) for name in table.schema.names]
+    items: list[exp.Expr] = [exp.column(name, quoted=True) for name in table.schema.names]
     for name, value in assignments.items():
         chosen = exp.Case(ifs=[exp.If(this=exp.paren(where.copy()), true=value.copy())])
         items.append(_named(chosen, _NEW + name))
@@ -240,7 +240,7 @@ def _parts(table: Table, splits: Sequence[DataSplit]) -> list[Readable]:
 
 def _cast(values: pa.Array, kind: pa.DataType, name: str, table: Table) -> pa.Array:
     try:
-        return values.cast(kind)
+        return whole_to_decimal(values, kind).cast(kind)
     except pa.ArrowInvalid as err:
         declared = table.schema.field(name).type.sql()
         raise DataError(f"column `{name}` of table `{table.identifier}` is {declared}: {err}") from err

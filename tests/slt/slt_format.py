@@ -45,7 +45,7 @@ def _timestamp(scalar: pa.Scalar) -> str:
     units = scalar.cast(pa.int64()).as_py()
     seconds, fraction = divmod(units, 10**digits)
     whole = pa.scalar(seconds, pa.timestamp("s")).as_py()
-    return f"{whole:%Y-%m-%d %H:%M:%S}" + (f".{fraction:0{digits}d}" if digits else "")
+    return f"{whole.isoformat(sep=chr(32))}" + (f".{fraction:0{digits}d}" if digits else "")
 
 
 def _nested(scalar: Any) -> str:

@@ -47,7 +47,7 @@ def _column(
         try:
             if pa.types.is_integer(values.type) and pa.types.is_decimal(wanted):
                 values = values.cast(pa.decimal256(76, wanted.scale))  # Arrow refuses by type, not by value, otherwise
-            values = values.cast(wanted)
+            values = in_place(values, wanted).cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
             raise DataError(f"{where} is {field.type.sql()}; values of type {values.type} do not fit: {err}") from err
     if field.default_value is not None and values.null_count:
@@ -57,6 +57,29 @@ def _column(
         reason = "is part of the primary key" if field.name in schema.primary_keys else "is NOT NULL"
         raise NullKeyError(f"NULL in row {row}: {where} {reason}; give a value, or leave the row out")
     _check_length(values, field, where, first_row)
+    return values
+
+
+def in_place(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """The same values, fields of rows renamed to those of `wanted`: fields match by place, Arrow would match by name."""
+    if not pa.types.is_nested(values.type):
+        return values
+    return pa.chunked_array([_renamed(chunk, wanted) for chunk in values.chunks] or [pa.nulls(0, wanted)])
+
+
+def _renamed(values: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if pa.types.is_struct(values.type) and pa.types.is_struct(wanted):
+        given, fields = values.type.num_fields, wanted.num_fields
+        if given != fields:
+            raise pa.ArrowInvalid(f"the row has {given} fields, the column's type {fields}")
+        parts = [_renamed(values.field(i), wanted.field(i).type) for i in range(fields)]
+        names = [wanted.field(i).name for i in range(fields)]
+        return pa.StructArray.from_arrays(parts, names, mask=values.is_null())
+    if pa.types.is_list(values.type) and pa.types.is_list(wanted) and pa.types.is_nested(wanted.value_type):
+        parts = _renamed(values.flatten(), wanted.value_type)
+        lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+        return pa.ListArray.from_arrays(offsets, parts, mask=values.is_null())
     return values
 
 

@@ -136,7 +136,9 @@ def _open(relation: Relation, columns: set[str] | None) -> Source:
     """columns: those that the query reads; None: not known."""
     source = relation.source
     if isinstance(source, Table):
-        return TableSource(source, relation.options, bounded=_is_bounded(relation), columns=columns)
+        # rows without any column could not be counted
+        some = columns or (None if columns is None else {relation.schema.names[0]})
+        return TableSource(source, relation.options, bounded=_is_bounded(relation), columns=some)
     if isinstance(source, Registered | SystemTable):
         return RegisteredSource(source.rows)
     return connector_of(source).source(source, bounded=_is_bounded(relation))

@@ -50,14 +50,19 @@ def _compile(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBui
         raise NotSupportedError(f"`{plan.display()}` cannot run as a stream: {err}") from err
     kind = type(variant).__name__
     if not _reads_input(plan):
-        return _constant(plan, variant, graph)
+        return _constant(plan, graph)
     if kind == "TableScan":
         return build_scan(variant, inputs, graph)
     if kind in ("Sort", "Limit"):
         return _ordered(plan, inputs, graph, None)
     build = OPERATORS.get(kind)
     if build is None:
-        raise NotSupportedError(f"{kind} (`{plan.display()}`) cannot run as a stream; run the query in batch mode")
+        reason = (
+            "a recursion has to run to its end at every step" if kind == "RecursiveQuery" else "it is not incremental"
+        )
+        raise NotSupportedError(
+            f"{kind} (`{plan.display()}`) cannot run as a stream: {reason}; run the query in batch mode"
+        )
     return build(plan, variant, [_compile(p, inputs, graph) for p in plan.inputs()], graph)
 
 
@@ -69,14 +74,26 @@ def _reads_input(plan: LogicalPlan) -> bool:
     return any(_reads_input(p) for p in plan.inputs())
 
 
-def _constant(plan: LogicalPlan, variant: Any, graph: GraphBuilder) -> Stream:
+def _constant(plan: LogicalPlan, graph: GraphBuilder) -> Stream:
     columns, schema = graph.planned(plan)
     if columns:
         rows = graph.execute(plan).rename_columns(schema.names).cast(schema)
     else:
         columns, schema = (PlanColumn(None, ROW_ONLY),), positional([pa.null()])
-        rows = pa.table({"c0": pa.nulls(int(variant.produce_one_row()))}, schema=schema)
+        rows = pa.table({"c0": pa.nulls(_constant_rows(plan))}, schema=schema)
     return graph.add(Constant(rows), [], columns, schema, append_only=True)
+
+
+def _constant_rows(plan: LogicalPlan) -> int:
+    """How many rows a constant plan without columns has."""
+    variant = plan.to_variant()
+    if type(variant).__name__ == "EmptyRelation":
+        return int(variant.produce_one_row())
+    if type(variant).__name__ not in ("Projection", "SubqueryAlias"):
+        raise NotSupportedError(
+            f"`{plan.display()}` without columns cannot run as a stream; run the query in batch mode"
+        )
+    return _constant_rows(plan.inputs()[0])
 
 
 def _ordered(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBuilder, bound: Bound | None) -> Stream:

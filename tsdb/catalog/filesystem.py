@@ -95,7 +95,7 @@ class FileSystemCatalog:
         )
 
     def create_table(self, identifier: Identifier, schema: TableSchema, if_not_exists: bool = False) -> AnyTable:
-        """A new table after a draft, or with if_not_exists the one there is. Raises AlreadyExists, and as `complete`."""
+        """A new table after a draft; with if_not_exists, the one there is. Raises AlreadyExists, and as `complete`."""
         _check_name(identifier.name, "table")
         identifier = Identifier(self._database(identifier.database), identifier.name)
         found = self._find(identifier)

@@ -30,6 +30,7 @@ from tsdb.metadata.snapshot import BATCH_IDENTIFIER, Snapshot, SnapshotNotFound
 from tsdb.options import parse_duration_ms
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.conflict import check_conflicts
+from tsdb.table.expire import expire_if_due
 from tsdb.table.manifest_merge import merge_manifests
 from tsdb.table.scan import live_files
 from tsdb.table.table import Table
@@ -58,6 +59,11 @@ class Author:
     watermark: int | None = None
     log_offsets: Mapping[str, int] | None = None
 
+    @property
+    def has_news(self) -> bool:
+        """Whether a snapshot is worth it even without files."""
+        return bool(self.properties or self.log_offsets)
+
 
 def commit(
     table: Table,
@@ -81,6 +87,15 @@ def commit(
             f"writing to table `{table.identifier}` with 'row-tracking.enabled' is not supported yet"
         )
     author = Author(user, identifier, properties, watermark, log_offsets)
+    snapshot = _commit(table, messages, author, overwrite)
+    if snapshot is not None:
+        expire_if_due(table, snapshot)
+    return snapshot
+
+
+def _commit(
+    table: Table, messages: Sequence[CommitMessage], author: Author, overwrite: Overwrite | None
+) -> Snapshot | None:
     if overwrite is not None:
         return _publish(table, author, _overwriting(table, messages, overwrite))
     written: Snapshot | None = None
@@ -88,7 +103,7 @@ def commit(
     kind: Kind = "OVERWRITE" if changes else "APPEND"
     changes += [_entry(ADD, m, f) for m in messages for f in m.new_files]
     changelog = [_entry(ADD, m, f) for m in messages for f in m.changelog_files]
-    if changes or changelog or (not messages and (log_offsets or properties)):
+    if changes or changelog or (not messages and author.has_news):
         written = _publish(table, author, _Change(kind, lambda _: changes, changelog))
     compacted = [_entry(DELETE, m, f) for m in messages for f in m.compact_before]
     compacted += [_entry(ADD, m, f) for m in messages for f in m.compact_after]
@@ -182,7 +197,7 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
             if mine is not None:
                 return mine
         entries = change.entries(latest)
-        if not entries and not change.changelog and not (author.log_offsets or author.properties):
+        if not entries and not change.changelog and not author.has_news:
             return None
         try:
             check_conflicts(table, latest, entries, replaces=not change.fixed)

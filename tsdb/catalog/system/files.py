@@ -1,0 +1,95 @@
+"""`t$files`: every data file of the newest snapshot, with its statistics. `t$file_key_ranges`: less of the same."""
+
+import pyarrow as pa
+
+from tsdb.catalog.system.rows import (
+    REQUIRED_TIME,
+    bigint,
+    listed,
+    mapped,
+    required_bigint,
+    required_string,
+    string,
+    table_of,
+)
+from tsdb.metadata.binary_row import decode_row
+from tsdb.metadata.manifest import ManifestEntry
+from tsdb.metadata.stats import column_ranges
+from tsdb.table.scan import live_files, partition_values
+from tsdb.table.table import Table
+
+FILES = pa.schema(
+    [
+        string("partition"),
+        pa.field("bucket", pa.int32(), False),
+        required_string("file_path"),
+        required_string("file_format"),
+        required_bigint("schema_id"),
+        pa.field("level", pa.int32(), False),
+        required_bigint("record_count"),
+        required_bigint("file_size_in_bytes"),
+        string("min_key"),
+        string("max_key"),
+        required_string("null_value_counts"),
+        required_string("min_value_stats"),
+        required_string("max_value_stats"),
+        bigint("min_sequence_number"),
+        bigint("max_sequence_number"),
+        pa.field("creation_time", REQUIRED_TIME),
+        bigint("deleteRowCount"),
+        string("file_source"),
+        bigint("first_row_id"),
+        pa.field("write_cols", pa.list_(pa.string())),
+    ]
+)
+_KEY_RANGES = (
+    "partition", "bucket", "file_path", "file_format", "schema_id", "level", "record_count", "file_size_in_bytes",
+    "min_key", "max_key", "first_row_id",
+)  # fmt: skip
+_SOURCES = {0: "APPEND", 1: "COMPACT"}
+
+
+def files(table: Table) -> pa.Table:
+    """One row a live file."""
+    return table_of([_row(table, entry) for entry in live_files(table, table.latest_snapshot())], FILES)
+
+
+def file_key_ranges(table: Table) -> pa.Table:
+    """Place, size and key range of the live files."""
+    return files(table).select(list(_KEY_RANGES))
+
+
+def _row(table: Table, entry: ManifestEntry) -> tuple[object, ...]:
+    file = entry.file
+    schema = table.schemas.schema(file.schema_id)
+    values = partition_values(table, entry.partition)
+    directory = table.paths.bucket(dict(zip(table.schema.partition_keys, values, strict=True)), entry.bucket)
+    ranges = column_ranges(file, schema)
+    low, high, nulls = ([ranges[n][i] if n in ranges else None for n in schema.names] for i in range(3))
+    return (
+        listed(values, "{}"),
+        entry.bucket,
+        file.external_path or f"{directory}/{file.file_name}",
+        file.file_name.rsplit(".", 1)[-1],
+        file.schema_id,
+        file.level,
+        file.row_count,
+        file.file_size,
+        _key(table, file.min_key),
+        _key(table, file.max_key),
+        mapped(schema.names, nulls),
+        mapped(schema.names, low),
+        mapped(schema.names, high),
+        file.min_sequence_number,
+        file.max_sequence_number,
+        file.creation_time_millis,
+        file.delete_row_count,
+        _SOURCES.get(file.file_source) if file.file_source is not None else None,
+        file.first_row_id,
+        None if file.write_cols is None else list(file.write_cols),
+    )
+
+
+def _key(table: Table, key: bytes) -> str | None:
+    names = table.schema.trimmed_primary_keys
+    return listed(decode_row(key, [table.schema.field(n).type for n in names]), "[]") if names else None

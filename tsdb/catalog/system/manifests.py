@@ -1,0 +1,39 @@
+"""`t$manifests`: the manifests that the newest snapshot consists of."""
+
+import pyarrow as pa
+
+from tsdb.catalog.system.rows import bigint, listed, required_bigint, required_string, string, table_of
+from tsdb.metadata.binary_row import decode_row
+from tsdb.table.scan import manifests as manifests_of
+from tsdb.table.table import Table
+
+SCHEMA = pa.schema(
+    [
+        required_string("file_name"),
+        required_bigint("file_size"),
+        required_bigint("num_added_files"),
+        required_bigint("num_deleted_files"),
+        required_bigint("schema_id"),
+        string("min_partition_stats"),
+        string("max_partition_stats"),
+        bigint("min_row_id"),
+        bigint("max_row_id"),
+    ]
+)
+
+
+def manifests(table: Table) -> pa.Table:
+    """One row a manifest, in the order of application."""
+    snapshot = table.latest_snapshot()
+    types = [table.schema.field(key).type for key in table.schema.partition_keys]
+    rows = []
+    for meta in [] if snapshot is None else manifests_of(table, snapshot):
+        stats = (meta.partition_stats.min_values, meta.partition_stats.max_values)
+        low, high = (listed(decode_row(row, types) if types else (), "{}") for row in stats)
+        rows.append(
+            (
+                meta.file_name, meta.file_size, meta.num_added_files, meta.num_deleted_files, meta.schema_id,
+                low, high, meta.min_row_id, meta.max_row_id,
+            )
+        )  # fmt: skip
+    return table_of(rows, SCHEMA)

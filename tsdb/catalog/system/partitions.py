@@ -1,0 +1,63 @@
+"""`t$partitions` and `t$buckets`: how many rows, bytes and files lie where. Rows are those of files, before merging."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from tsdb.catalog.system.rows import REQUIRED_TIME, listed, required_bigint, string, table_of, text
+from tsdb.metadata.manifest import ManifestEntry
+from tsdb.table.scan import live_files, partition_values
+from tsdb.table.table import Table
+
+_COUNTS = [required_bigint("record_count"), required_bigint("file_size_in_bytes"), required_bigint("file_count")]
+PARTITIONS = pa.schema(
+    [
+        string("partition"),
+        *_COUNTS,
+        pa.field("last_update_time", REQUIRED_TIME),
+        pa.field("created_at", REQUIRED_TIME),
+        string("created_by"),
+        string("updated_by"),
+        string("options"),
+    ]
+)
+BUCKETS = pa.schema(
+    [
+        string("partition"),
+        pa.field("bucket", pa.int32(), False),
+        *_COUNTS,
+        pa.field("last_update_time", REQUIRED_TIME),
+    ]
+)
+
+
+def partitions(table: Table) -> pa.Table:
+    """One row a partition that has files."""
+    groups: dict[bytes, list[ManifestEntry]] = defaultdict(list)
+    for entry in live_files(table, table.latest_snapshot()):
+        groups[entry.partition].append(entry)
+    rows = []
+    for partition, entries in groups.items():
+        pairs = zip(table.schema.partition_keys, partition_values(table, partition), strict=True)
+        name = "/".join(f"{key}={text(value)}" for key, value in pairs)
+        rows.append((name, *_counted(entries), None, None, None, None))
+    return table_of(sorted(rows, key=lambda row: str(row[0])), PARTITIONS)
+
+
+def buckets(table: Table) -> pa.Table:
+    """One row a bucket that has files."""
+    groups: dict[tuple[bytes, int], list[ManifestEntry]] = defaultdict(list)
+    for entry in live_files(table, table.latest_snapshot()):
+        groups[entry.partition, entry.bucket].append(entry)
+    rows = [
+        (listed(partition_values(table, partition), "{}"), bucket, *_counted(entries))
+        for (partition, bucket), entries in groups.items()
+    ]
+    return table_of(sorted(rows, key=lambda row: (str(row[0]), row[1])), BUCKETS)
+
+
+def _counted(entries: Sequence[ManifestEntry]) -> tuple[int, int, int, int | None]:
+    files = [entry.file for entry in entries]
+    newest = max((f.creation_time_millis for f in files if f.creation_time_millis is not None), default=None)
+    return sum(f.row_count for f in files), sum(f.file_size for f in files), len(files), newest

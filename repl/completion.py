@@ -80,23 +80,28 @@ def inside_text(sql: str) -> bool:
     return open_part(sql) in ("'", "--", "/*")
 
 
+_PART = re.compile(
+    r"""(?P<text>'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z))|(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))""", re.DOTALL
+)
+
+
 def open_part(sql: str) -> str:
     """What is open at the end: `'`, `"`, a backquote, `--`, `/*`, or nothing."""
-    state = ""
-    index = 0
-    while index < len(sql):
-        two = sql[index : index + 2]
-        if not state and two in ("--", "/*"):
-            state, index = two, index + 1
-        elif not state and sql[index] in "'\"`":
-            state = sql[index]
-        elif (state == "--" and sql[index] == "\n") or (state == "/*" and two == "*/"):
-            index += len(state) - 1 if state == "/*" else 0
-            state = ""
-        elif state == sql[index]:
-            state = ""
-        index += 1
-    return state
+    last = ""
+    for part in _PART.finditer(sql):
+        found = part[0]
+        if part.end() < len(sql):
+            continue
+        if part["text"]:
+            last = found[0] if len(found) == 1 or found[-1] != found[0] else ""
+        else:
+            last = "--" if found.startswith("--") else "" if len(found) >= 4 and found.endswith("*/") else "/*"
+    return last
+
+
+def without_comments(sql: str) -> str:
+    """The SQL with a blank in the place of each comment."""
+    return _PART.sub(lambda part: " " if part["comment"] else part[0], sql)
 
 
 def _matching(prefix: str, names: Iterable[str], kind: str) -> Iterable[Completion]:

@@ -37,7 +37,8 @@ class TablePrinter:
         self._width_max = 60 if cut else 1 << 30
         self._widths = [_width(n) for n in self._names]
         if live:
-            self._widths = [max(w, _room(f.type)) for w, f in zip(self._widths, schema, strict=True)]
+            rooms = [2 if f.name == "op" else _room(f.type) for f in schema]
+            self._widths = [max(pair) for pair in zip(self._widths, rooms, strict=True)]
         self._out = out
         self._has_header = False
         if live:

@@ -14,7 +14,7 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 from tsdb_repl.commands import COMMANDS, Quit, run_command
-from tsdb_repl.completion import SqlCompleter, open_part
+from tsdb_repl.completion import SqlCompleter, open_part, without_comments
 from tsdb_repl.runner import Session, describe, run_script
 
 import tsdb
@@ -32,8 +32,8 @@ class Shell:
         self._session = session
         self._names = _Names(session.connection)
         self._prompt: PromptSession[str] = PromptSession(
-            message="tsdb> ",
-            prompt_continuation=lambda width, number, soft: "  ... ",
+            message=self._message,
+            prompt_continuation=lambda width, number, soft: "... ".rjust(width),
             multiline=True,
             history=_history(),
             lexer=PygmentsLexer(SqlLexer),
@@ -43,6 +43,9 @@ class Shell:
             enable_open_in_editor=False,
             **prompt_options,
         )
+
+    def _message(self) -> str:
+        return "tsdb streaming> " if self._session.connection.option("execution.mode") == "streaming" else "tsdb> "
 
     def run(self) -> int:
         """The exit code: 0."""
@@ -82,15 +85,7 @@ def is_complete(text: str) -> bool:
     stripped = text.strip()
     if not stripped or stripped.startswith((".", "\\")):
         return True
-    return _without_comment(stripped).endswith(";") and not open_part(stripped)
-
-
-def _without_comment(text: str) -> str:
-    """The text without a comment at its end."""
-    lines = text.rstrip().splitlines()
-    while lines and lines[-1].lstrip().startswith("--"):
-        lines.pop()
-    return "\n".join(lines).rstrip()
+    return without_comments(stripped).rstrip().endswith(";") and open_part(stripped) in ("", "--")
 
 
 def _keys() -> KeyBindings:

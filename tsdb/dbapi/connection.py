@@ -93,6 +93,11 @@ class Connection:
         self.check_open()
         return TableHandle(self._query, name)
 
+    def option(self, key: str) -> str | None:
+        """The value of a session option, set or by default. Raises OptionError for an unknown one."""
+        self.check_open()
+        return self._session.options.get(key)
+
     def table_names(self) -> list[str]:
         """The tables and views of the current database."""
         self.check_open()

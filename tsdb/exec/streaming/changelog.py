@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tsdb import clock
 from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, consolidate, plus, to_row_kinds
-from tsdb.errors import Cancelled, InterfaceError, OperationalError
+from tsdb.errors import Cancelled, InterfaceError, InternalError, OperationalError
 from tsdb.exec.streaming.assemble import PlannedQuery, assemble
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.waiter import Waiter
@@ -145,10 +145,14 @@ class ChangelogResult:
             self._failure = err
             self._free()
             raise
-        except BaseException:
+        except (KeyboardInterrupt, SystemExit):
             self._failure = Cancelled("the streaming query was interrupted in the middle of a step; execute it again")
             self._free()
             raise
+        except BaseException as err:  # a panic in Rust code is no Exception
+            self._failure = InternalError(f"{type(err).__name__}: {err}")
+            self._free()
+            raise self._failure from err
 
     def _complete(self) -> None:
         parts, self._parts = self._parts, []

@@ -161,6 +161,8 @@ class Job:
             self._status_at_end(self._loop())
         except Exception as err:
             self._fail(err)
+        except BaseException as err:  # a panic in Rust code is no Exception
+            self._fail(InternalError(f"{type(err).__name__}: {err}"))
         finally:
             self._ended.set()
 

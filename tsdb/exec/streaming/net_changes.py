@@ -21,6 +21,7 @@ class NetChanges:
         self._parts: list[ChangeBatch] = []
         self._rows = 0
         self._netted_rows = 0
+        self._takes_back = False
 
     def renamed(self, changes: ChangeBatch) -> ChangeBatch:
         """The changes under the names of the columns."""
@@ -30,19 +31,21 @@ class NetChanges:
         """Add to the sum."""
         self._parts.append(self.renamed(changes))
         self._rows += changes.num_rows
-        if self._rows > max(_ROWS_KEPT, 2 * self._netted_rows):
+        self._takes_back = self._takes_back or bool((changes.weights < 0).any())
+        if self._takes_back and self._rows > max(_ROWS_KEPT, 2 * self._netted_rows):
             net = self._sum()
             self._parts, self._rows, self._netted_rows = [net], net.num_rows, net.num_rows
 
     def take(self) -> ChangeBatch:
-        """The sum, consolidated; begin again with nothing."""
-        net = self._sum()
+        """The sum, consolidated if any row was taken back; begin again with nothing."""
+        net = self._sum() if self._takes_back else plus(self._parts, self._schema)
         self.clear()
         return net
 
     def clear(self) -> None:
         """Begin again with nothing."""
         self._parts, self._rows, self._netted_rows = [], 0, 0
+        self._takes_back = False
 
     def _sum(self) -> ChangeBatch:
         return consolidate(plus(self._parts, self._schema))

@@ -250,9 +250,9 @@ def _check_same(newest: Checkpoint, draft: JobDraft, plan: str) -> None:
         )
     if newest.plan != plan:
         raise AlreadyExists(
-            f"job `{draft.name}` cannot go on: its query is the same but its plan is not, because a table or view it "
-            f"reads has other columns or keys now, or tsdb plans it differently. Its state at version {newest.version} "
-            f"does not fit; {advice}"
+            f"job `{draft.name}` cannot go on: the text of its query is the same but its plan is not, because a "
+            "parameter has another value, a table or view has other columns or keys now, or tsdb plans it differently. Its state "
+            f"at version {newest.version} does not fit; {advice}"
         )
 
 

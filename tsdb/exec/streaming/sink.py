@@ -84,6 +84,8 @@ class TableSink:
     def _keyed(self, net: ChangeBatch) -> tuple[pa.Table, np.ndarray[Any, Any]]:
         """At most one change a key: +I, -D, or +U, before which -U is only for a table that keeps it."""
         _check_one_live_row(net, self._key, str(self._table.identifier))
+        if (net.weights > 0).all():
+            return net.rows, np.full(net.num_rows, RowKind.INSERT, np.int8)
         rows, kinds = to_row_kinds(net, self._key)
         if not self._keep_before:
             kept = kinds != RowKind.UPDATE_BEFORE
@@ -191,7 +193,7 @@ def _retraction_message(table: Table) -> str:
 
 
 def _check_one_live_row(net: ChangeBatch, key: Sequence[str], table: str) -> None:
-    """At the end of a version a primary key has at most one row; net: consolidated changes."""
+    """At the end of a version a primary key has at most one row; net: changes whose rows do not cancel out."""
     comes = net.weights > 0
     live = net.rows.select(list(key)).filter(pa.array(comes)).append_column("", pa.array(net.weights[comes]))
     counts = live.group_by(list(key)).aggregate([("", "sum")])

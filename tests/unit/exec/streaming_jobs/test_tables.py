@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.exec.streaming_jobs.warehouse import BOUNDED, contents, history, insert, make_table, plan
-from tsdb.errors import IntegrityError, JobFailed, NotSupportedError
+from tsdb.errors import AlreadyExists, IntegrityError, InternalError, JobFailed, NotSupportedError
 from tsdb.exec.streaming.changelog import open_changelog
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.fs import LocalFileIO
@@ -216,3 +216,39 @@ def test_a_row_that_loses_its_rival_stays(tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match=r"2 rows at once for the primary key \(customer = 'ann'\)"):
         job.wait(20)
     assert contents(target) == [("ann", 2, 20)]
+
+
+def test_a_job_whose_plan_changed_is_refused_with_the_reason(tmp_path: Path) -> None:
+    orders = make_table(tmp_path, "orders", ORDERS, ("id",))
+    target = make_table(tmp_path, "sums", SUMS, ("customer",))
+    jobs = JobRegistry(LocalFileIO(), str(tmp_path))
+    jobs.submit(plan(GROUPED, orders), target, "INSERT", "sums", options=EACH_STEP).checkpoint(20)
+    jobs.stop("sums")
+    other = plan(GROUPED.replace("GROUP", "WHERE amount > 7 GROUP"), orders)
+    with pytest.raises(AlreadyExists, match=r"plan is not, because a parameter has another value.*DROP JOB 'sums'"):
+        jobs.submit(other, target, "INSERT", "sums", options=EACH_STEP)
+    assert [info.status for info in jobs.show()] == ["STOPPED"]
+
+
+class Panic(BaseException):
+    """What a panic in Rust code looks like."""
+
+
+def test_a_panic_fails_the_query_and_not_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = make_table(tmp_path, "orders", ORDERS, ("id",))
+    target = make_table(tmp_path, "sums", SUMS, ("customer",))
+
+    def step(*_: object) -> None:
+        raise Panic("index out of bounds")
+
+    monkeypatch.setattr("tsdb.exec.streaming.dataflow.Dataflow.step", step)
+    job = JobRegistry(LocalFileIO(), str(tmp_path)).submit(
+        plan(GROUPED, orders), target, "INSERT", "sums", options=EACH_STEP
+    )
+    with pytest.raises(JobFailed, match="Panic: index out of bounds"):
+        job.wait(20)
+    assert job.status == "FAILED"
+    stream = open_changelog(plan(GROUPED, orders))
+    for _ in range(2):
+        with pytest.raises(InternalError, match="Panic: index out of bounds"):
+            stream.next(1)

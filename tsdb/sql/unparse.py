@@ -73,6 +73,10 @@ def expression_text(node: exp.Expr) -> str:
     return str(text).replace("`", "").replace('"', "").replace("TIMESTAMPLTZ", "TIMESTAMP_LTZ")
 
 
+def _is_relation(function: exp.Anonymous) -> bool:
+    return isinstance(function.parent, exp.Table)
+
+
 class DataFusion(Dialect):
     """What DataFusion's parser accepts (its PostgreSQL flavour)."""
 
@@ -105,6 +109,11 @@ class DataFusion(Dialect):
             exp.Map: lambda self, e: self.func("map", e.args["keys"], e.args["values"]),
             LocalTimestamp: lambda self, e: "CAST(now() AS TIMESTAMP(6))",
         }
+
+        def anonymous_sql(self, expression: exp.Anonymous) -> str:
+            """Table functions are found by their exact name, which is in lower case."""
+            text: str = super().anonymous_sql(expression)
+            return text[: len(expression.name)].lower() + text[len(expression.name) :] if _is_relation(expression) else text
 
         def ordered_sql(self, expression: exp.Ordered) -> str:
             """Every key with its direction and NULL order."""

@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 from sqlglot import exp
 
-from tsdb import procedure as procedures
 from tsdb.catalog.filesystem import FileSystemCatalog
 from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError, nearest
 from tsdb.exec import create_text, definition, explain, show
@@ -30,12 +29,11 @@ from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.exec.view_store import ViewStore
 from tsdb.fs import Storage, open_warehouse
 from tsdb.metadata.snapshot import Snapshot
+from tsdb.procedure import PROCEDURES, Procedure
 from tsdb.sql import statements as sql
 from tsdb.sql.parameters import bind, count
 from tsdb.sql.parser import parse_script
 from tsdb.sql.table_ref import references
-
-PROCEDURES: Mapping[str, Any] = getattr(procedures, "PROCEDURES", {})
 
 _ATTEMPTS = 5
 """How often UPDATE and DELETE are tried when other writers replace the files that they rewrite."""
@@ -254,7 +252,22 @@ def call(statement: sql.Call, names: Names) -> pa.Table:
     if procedure is None:
         near = nearest(name, PROCEDURES)
         raise ProgrammingError(f"there is no procedure `{statement.procedure}`.{near}", position=statement.position)
-    return procedure.run(names.catalog, statement.positional, statement.named)
+    positional = tuple(
+        _table_argument(procedure, i, value, names) if i < len(procedure.arguments) else value
+        for i, value in enumerate(statement.positional)
+    )
+    places = {argument.name: i for i, argument in enumerate(procedure.arguments)}
+    named = {
+        key: _table_argument(procedure, places[key], value, names) if key in places else value
+        for key, value in statement.named.items()
+    }
+    return procedure.run(names.catalog, positional, named)
+
+
+def _table_argument(procedure: Procedure, place: int, value: Any, names: Names) -> Any:
+    """A bare name of a table means the current database."""
+    is_bare = procedure.arguments[place].type == "table" and isinstance(value, str) and "." not in value
+    return f"{names.database}.{value}" if is_bare else value
 
 
 def _retried(change: Callable[[], int]) -> int:

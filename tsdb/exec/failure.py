@@ -95,10 +95,8 @@ def _by_text(err: Exception, scope: ErrorScope) -> Error:
 
 
 _KINDS: tuple[tuple[str, type[Error]], ...] = (
-    (
-        r"Cast error|[Dd]ivide by zero|DivideByZero|CastError|ArithmeticOverflow|Arithmetic overflow|[Oo]verflow happened|is too large to store",
-        DataError,
-    ),
+    (r"Cast error|CastError|[Dd]ivide ?[Bb]y ?[Zz]ero|Arithmetic ?[Oo]verflow|[Oo]verflow happened", DataError),
+    (r"is too large to store", DataError),
     (r"Resources exhausted|Not enough memory", OperationalError),
     (r"not implemented|not yet implemented|NotImplemented|[Uu]nsupported", NotSupportedError),
     (r"Error during planning|Schema error|SQL error|Function '.*' failed to match", BindError),

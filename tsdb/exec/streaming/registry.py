@@ -251,8 +251,8 @@ def _check_same(newest: Checkpoint, draft: JobDraft, plan: str) -> None:
     if newest.plan != plan:
         raise AlreadyExists(
             f"job `{draft.name}` cannot go on: the text of its query is the same but its plan is not, because a "
-            "parameter has another value, a table or view has other columns or keys now, or tsdb plans it differently. Its state "
-            f"at version {newest.version} does not fit; {advice}"
+            "parameter has another value, a table or view has other columns or keys now, or tsdb plans it "
+            f"differently. Its state at version {newest.version} does not fit; {advice}"
         )
 
 

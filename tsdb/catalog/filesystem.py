@@ -178,6 +178,8 @@ class FileSystemCatalog:
             return ConnectorTable(identifier, TableSchema.from_json(self.file_io.read_bytes(path)))
         except FileNotFoundError:
             return None
+        except OSError as err:
+            raise WarehouseError(f"warehouse `{self.root}` cannot be read: {err}") from err
         except (KeyError, TypeError, ValueError, Error) as err:
             raise CorruptFile(f"schema file {path} cannot be read: {err}") from err
 

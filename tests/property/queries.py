@@ -1,10 +1,11 @@
-"""Queries over the tables of `streams.py`, one idea each; every result is determined by the input alone (no free choice between ties)."""
+"""Queries over the tables of `streams.py`, one idea each; none leaves a free choice between ties."""
 
 QUERIES: dict[str, str] = {
     # linear
     "all columns": "select * from o",
     "filter": "select id, v from o where v > 0 and g is not null",
-    "expressions": "select id + 1 as i, upper(g) u, case when v > 1 then d else 0 end x, cast(h as string) s, ts from o",
+    "expressions": "select id + 1 as i, upper(g) u, case when v > 1 then d else 0 end x, cast(h as string) s, ts from"
+    " o",
     "constant columns": "select 1 as one, g from o",
     "false": "select id from o where false",
     "nested alias": "select y.a from (select x.id + 1 as a from (select id from o where h = 1) x) y where y.a > 2",
@@ -12,6 +13,9 @@ QUERIES: dict[str, str] = {
     "union all of one": "select id from o union all select id from o",
     "values": "select * from (values (1, 'x'), (2, null)) t(a, b)",
     "union with constants": "select id from o union all select 5 union all values (7), (7)",
+    "constant recursion": "with recursive r as (select 1 as n union all select n + 1 from r where n < 4)"
+    " select o.id, r.n from o join r on o.id = r.n",
+    "table function": "select o.id, s.value from o join generate_series(1, 3) s on o.id = s.value",
     "unnest": "select id, unnest(l) as x from e",
     # distinct
     "distinct": "select distinct g, h from o",
@@ -98,14 +102,16 @@ QUERIES: dict[str, str] = {
     "rank": "select g, id, rank() over (partition by g order by id) r, dense_rank() over (partition by g order by id) d"
     " from o",
     "running sum": "select g, id, sum(id) over (partition by g order by id) s from o",
-    "moving average": "select h, id, avg(id) over (partition by h order by id range between 1 preceding and current row) a"
+    "moving average": "select h, id, avg(id) over (partition by h order by id range between 1 preceding and current"
+    " row) a"
     " from o",
     "lag": "select g, id, lag(id) over (partition by g order by id, h) l, count(*) over (partition by h) c from o",
     "window without partition": "select id, count(*) over () c, rank() over (order by id) r from o",
     "window by expression": "select id, sum(h) over (partition by upper(g)) s from o",
     "top per group": "select g, id from (select g, id, row_number() over (partition by g order by id desc) rn from o)"
     " where rn <= 2",
-    "latest per group": "select * from (select g, id, rank() over (partition by g order by id desc nulls last) r from o)"
+    "latest per group": "select * from (select g, id, rank() over (partition by g order by id desc nulls last) r from"
+    " o)"
     " where r = 1",
     "cte": "with x as (select g, sum(id) s from o group by g) select a.g, b.s from x a join x b on a.g = b.g",
 }

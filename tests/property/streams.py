@@ -83,7 +83,7 @@ class Sum:
 
 
 class World:
-    """Three tables that change at random: inserts (with NULLs and duplicates), deletions and updates of what is there."""
+    """Three tables that change at random: inserts (with NULLs and duplicates), deletions and re-insertions."""
 
     def __init__(self, seed: int, *, append_only: bool = False) -> None:
         self.random = np.random.default_rng(seed)

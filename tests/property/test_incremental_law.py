@@ -1,4 +1,4 @@
-"""The law of the streaming engine: the sum of the steps' outputs is the batch result over the sum of the inputs, at every step."""
+"""The law of the streaming engine: at every step, outputs sum up to the batch result over the summed inputs."""
 
 import pytest
 from queries import QUERIES

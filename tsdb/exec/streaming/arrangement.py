@@ -108,6 +108,10 @@ class Arrangement:
             return ChangeBatch(self._schema.empty_table(), np.empty(0, np.int64))
         return ChangeBatch(self._runs[0].rows, self._runs[0].weights)
 
+    def parts(self) -> list[ChangeBatch]:
+        """The runs; the Z-set is their sum."""
+        return [ChangeBatch(r.rows, r.weights) for r in self._runs]
+
     def state_size(self) -> StateSize:
         """Rows and bytes of all runs."""
         return StateSize(self.rows, sum(r.size_bytes for r in self._runs))

@@ -9,17 +9,21 @@ Source: DataFusion's `datafusion.proto` (LogicalExprNode.column = 1; Column.name
 ColumnRelation.relation = 1).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datafusion import SessionContext
-from datafusion.expr import Column, Expr, ScalarSubquery
+from datafusion.expr import Column, Expr
 
 from tsdb.errors import InternalError, NotSupportedError
 
 ROW_ONLY = "#row"
 """The column of a stream that has rows but no columns in the plan (`count(*)` reads none)."""
+
+
+_VOLATILE = re.compile(r"\b(random|uuid)\(\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,14 @@ def bind(raw: Any, columns: Sequence[PlanColumn], context: SessionContext) -> Ex
         raise NotSupportedError(f"expression `{expr.canonical_name()}` cannot run as a stream: {err}") from err
     for column, name in zip(columns, frame_names(columns), strict=True):
         if column.relation is not None:
-            old, new = column.encoded(), PlanColumn(None, name).encoded()
-            assert len(old) == len(new), (old, new)
-            text = text.replace(old, new)
+            old = column.encoded()
+            text = text.replace(old, _reference(name, len(old)))
     return Expr.from_bytes(text, context)
+
+
+def is_volatile(raw: Any) -> bool:
+    """Whether the expression gives another value each time it is evaluated."""
+    return _VOLATILE.search(Expr(raw).canonical_name()) is not None
 
 
 def position(raw: Any, columns: Sequence[PlanColumn]) -> int | None:
@@ -81,28 +89,23 @@ def named_column(name: str) -> Expr:
     return Expr.from_bytes(PlanColumn(None, name).encoded())
 
 
-def is_scalar_subquery(raw: Any) -> bool:
-    """Whether the expression is an uncorrelated scalar subquery itself."""
-    return isinstance(_variant(raw), ScalarSubquery)
-
-
-def _variant(raw: Any) -> object:
-    try:
-        return Expr(raw).to_variant()
-    except Exception:
-        return None
-
-
 def _same_length_name(column: PlanColumn, at: int) -> str:
-    room = len(column.encoded())
-    name = f"#{at}"
-    while len(PlanColumn(None, name).encoded()) < room:
-        name += "_"
-    if len(PlanColumn(None, name).encoded()) != room:
-        raise NotSupportedError(
-            f"column name `{column.relation}.{column.name}` of this length; rename the column or its table alias"
-        )
+    """A name that, as an unqualified reference, can be encoded in as many bytes as this column."""
+    size = len(column.encoded())
+    name = f"#{at}".ljust(size, "_")
+    while len(PlanColumn(None, name).encoded()) > size:
+        name = name[:-1]
     return name
+
+
+def _reference(name: str, size: int) -> bytes:
+    """An unqualified reference in exactly `size` bytes; where none fits, the length takes one byte more."""
+    text = PlanColumn(None, name).encoded()
+    if len(text) == size:
+        return text
+    length = len(name.encode())
+    assert length == 127 and len(text) == size - 1, (name, size)
+    return _field(0x0A, bytes([0x0A, 0xFF, 0x00]) + name.encode())
 
 
 def _field(tag: int, content: bytes) -> bytes:

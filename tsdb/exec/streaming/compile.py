@@ -66,12 +66,16 @@ def _compile(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBui
     return build(plan, variant, [_compile(p, inputs, graph) for p in plan.inputs()], graph)
 
 
-def _reads_input(plan: LogicalPlan) -> bool:
-    """Whether a relation is read; a table function (`generate_series()`) is not one."""
+def _reads_input(plan: LogicalPlan, own: frozenset[str] = frozenset()) -> bool:
+    """Whether a relation is read; a table function is not one, nor is a recursion itself (own)."""
     variant = plan.to_variant()
-    if type(variant).__name__ == "TableScan":
-        return not str(variant.table_name()).endswith("()")
-    return any(_reads_input(p) for p in plan.inputs())
+    kind = type(variant).__name__
+    if kind == "TableScan":
+        name = str(variant.table_name())
+        return not name.endswith("()") and name not in own
+    if kind == "RecursiveQuery":
+        own = own | {str(variant.name())}
+    return any(_reads_input(p, own) for p in plan.inputs())
 
 
 def _constant(plan: LogicalPlan, graph: GraphBuilder) -> Stream:

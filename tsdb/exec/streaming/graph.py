@@ -14,7 +14,8 @@ from datafusion.expr import Alias, Column, Expr
 from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch
-from tsdb.exec.streaming.binding import PlanColumn, bind, frame_names, position
+from tsdb.errors import NotSupportedError
+from tsdb.exec.streaming.binding import PlanColumn, bind, frame_names, is_volatile, position
 from tsdb.exec.streaming.expression import Computed, Frames, positional
 
 
@@ -127,8 +128,13 @@ class GraphBuilder:
         """The rows of a plan that reads no input."""
         return self.context.create_dataframe_from_logical_plan(plan).to_arrow_table()
 
-    def bind(self, raw: Any, stream: Stream) -> Expr:
-        """The plan's expression over the columns of the stream."""
+    def bind(self, raw: Any, stream: Stream, *, once: bool = False) -> Expr:
+        """The plan's expression over the columns of the stream. once: it is evaluated once for each row that comes."""
+        if is_volatile(raw) and not (once and stream.append_only):
+            raise NotSupportedError(
+                f"`{Expr(raw).canonical_name()}` gives another value each time, so a row could not be taken back; "
+                "compute it in a query over an input that only grows, and write the result to a table"
+            )
         return bind(raw, stream.columns, self.context)
 
     def output(self, raw: Any, stream: Stream) -> int | Computed:
@@ -139,7 +145,7 @@ class GraphBuilder:
             isinstance(variant, Alias) and Expr(inner).variant_name() == "Column"
         )
         at = position(inner, stream.columns) if is_column else None
-        return Computed(self.bind(raw, stream)) if at is None else at
+        return Computed(self.bind(raw, stream, once=True)) if at is None else at
 
     def type_of(self, output: Computed, stream: Stream) -> pa.DataType:
         """The type of a bound expression, found by a run without rows."""

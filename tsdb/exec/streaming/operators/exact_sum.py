@@ -64,7 +64,8 @@ class FloatSum:
             everything = np.arange(len(slots))
             _carry(limbs, everything)
             for j, digits in enumerate(limbs):
-                total += np.ldexp(digits.astype(np.float64), _LIMB * (self.lowest + j))
+                with np.errstate(over="ignore"):
+                    total += np.ldexp(digits.astype(np.float64), _LIMB * (self.lowest + j))
             total = np.where(negative, -total, total)
         nan, positive, minus = (x[slots] > 0 for x in self.state[:_SPECIALS])
         total[positive] = np.inf

@@ -123,9 +123,10 @@ class GroupAggregate:
             slots, *values = [np.asarray(a.to_numpy()) for a in arrays(store.get(name))]
             for array, some in zip(self._arrays(), values, strict=True):
                 array[slots] = some
-        live = np.zeros(self._used, np.bool_)
-        live[arrays(self._slots.everything().rows, [self._width])[0].to_numpy()] = True
-        self._free = np.flatnonzero(~live)
+        live = np.zeros(self._used, np.int64)
+        for part in self._slots.parts():
+            np.add.at(live, arrays(part.rows, [self._width])[0].to_numpy(), part.weights)
+        self._free = np.flatnonzero(live == 0) if self._width else self._free
 
     def _global_step(self, delta: ChangeBatch, first: bool) -> ChangeBatch:
         slots = np.zeros(1, np.int64)

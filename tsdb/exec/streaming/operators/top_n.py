@@ -47,6 +47,7 @@ class TopN:
         self._input = None if stream.append_only else Arrangement(stream.schema, range(len(stream.schema)))
         self._head = stream.schema.empty_table()
         self._head_is_all = True
+        self._stored_head: str | None = None
 
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """What enters and leaves the wanted rows."""
@@ -75,13 +76,16 @@ class TopN:
     def checkpoint(self, store: RunStore) -> dict[str, Any]:
         """The input's runs and the head."""
         runs = [] if self._input is None else self._input.checkpoint(store)
-        return {"input": runs, "head": store.put(self._head), "head_is_all": self._head_is_all}
+        if self._stored_head is None:
+            self._stored_head = store.put(self._head)
+        return {"input": runs, "head": self._stored_head, "head_is_all": self._head_is_all}
 
     def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
         """The input's runs and the head."""
         if self._input is not None:
             self._input.restore(manifest["input"], store)
-        self._head = store.get(manifest["head"])
+        self._stored_head = str(manifest["head"])
+        self._head = store.get(self._stored_head)
         self._head_is_all = bool(manifest["head_is_all"])
 
     def state_size(self) -> StateSize:
@@ -113,6 +117,7 @@ class TopN:
             rows = rows.slice(0, self._wanted + _SPARE_ROWS)
             self._head_is_all = False
         self._head = rows.combine_chunks()
+        self._stored_head = None
 
     def _sorted(self, rows: pa.Table, old: np.ndarray) -> tuple[pa.Table, np.ndarray]:
         if not self._order or not rows.num_rows:

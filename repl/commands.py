@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsdb_repl.printer import FORMATS
-from tsdb_repl.runner import Session, run_script
+from .printer import FORMATS
+from .runner import Session, run_script
 
 
 class Quit(Exception):

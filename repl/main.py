@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tsdb_repl.printer import FORMATS
-from tsdb_repl.runner import Session, describe, run_script
-from tsdb_repl.shell import Shell
-
 import tsdb
+
+from .printer import FORMATS
+from .runner import Session, describe, run_script
+from .shell import Shell
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 

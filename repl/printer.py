@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Any, Protocol, TextIO
 
 import pyarrow as pa
-from tsdb_repl.text import column_texts, is_number
+
+from .text import column_texts, is_number
 
 
 class Printer(Protocol):

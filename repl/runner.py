@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TextIO
 
 import pyarrow as pa
-from tsdb_repl.printer import printer
 
 import tsdb
+
+from .printer import printer
 
 _POLL_S = 0.1
 

@@ -13,11 +13,12 @@ from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
-from tsdb_repl.commands import COMMANDS, Quit, run_command
-from tsdb_repl.completion import SqlCompleter, open_part, without_comments
-from tsdb_repl.runner import Session, describe, run_script
 
 import tsdb
+
+from .commands import COMMANDS, Quit, run_command
+from .completion import SqlCompleter, open_part, without_comments
+from .runner import Session, describe, run_script
 
 _WELCOME = "tsdb {version}. Statements end with ;  .help shows commands, .quit leaves.\n"
 _CACHE_S = 2.0

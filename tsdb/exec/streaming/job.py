@@ -177,7 +177,7 @@ class Job:
             finished = self._pipeline.finished
             now_s = clock.current().monotonic_s()
             if self._pipeline.at_cut:
-                if stopping or finished:
+                if (stopping or finished) and self._pipeline.begun:
                     self._dirty |= self._pipeline.positions() != self._newest.sources
                 caught_up = not moved or self._pipeline.latest_reached
                 due = now_s - last_s >= self._interval_s or self._rows_pending >= ROWS_BETWEEN_CHECKPOINTS

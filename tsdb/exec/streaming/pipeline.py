@@ -92,6 +92,11 @@ class Pipeline:
         return self._begun and self.at_cut and all(feed.source.finished for feed in self._feeds)
 
     @property
+    def begun(self) -> bool:
+        """The first step is done, in this run or in one before."""
+        return self._begun
+
+    @property
     def at_cut(self) -> bool:
         """No source is in the middle of a cut: the state is that of a version."""
         return not any(feed.in_cut for feed in self._feeds)

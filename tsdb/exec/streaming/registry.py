@@ -92,8 +92,8 @@ class JobRegistry:
 
         return self.submit_draft(JobDraft(name, sql, assembly.fingerprint, assembly.pipeline, sink), options)
 
-    def submit_draft(self, draft: JobDraft, options: Mapping[str, str]) -> Job:
-        """Start a job, or resume it from its newest checkpoint.
+    def submit_draft(self, draft: JobDraft, options: Mapping[str, str], *, start: bool = True) -> Job:
+        """Start a job, or resume it from its newest checkpoint. start: False leaves `Job.start` to the caller.
 
         Raises AlreadyExists if it runs already, here or elsewhere, or if the name belongs to another query. On an
         error the pipeline is closed.
@@ -104,7 +104,8 @@ class JobRegistry:
             draft.pipeline.close()
             raise
         self._jobs[draft.name] = job
-        job.start()
+        if start:
+            job.start()
         return job
 
     def jobs(self) -> list[Job]:

@@ -6,10 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tsdb.exec.streaming.registry as registry_module
-from tests.unit.exec.streaming_jobs.parts import CutSource, batch_count, draft, published
+from tests.unit.exec.streaming_jobs.parts import CutSource, batch_count, draft, published, words
+from tsdb.changes import ChangeBatch
+from tsdb.connector.connector import SourceDelta
 from tsdb.errors import AlreadyExists, DataError, JobFailed, ProgrammingError
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.fs import LocalFileIO
@@ -193,4 +196,33 @@ def test_open_registries_are_closed_at_exit(tmp_path: Path) -> None:
     while not source.latest_reached():
         time.sleep(0.001)
     registry_module._close_all()
+    assert published(f"{tmp_path}/sink") == batch_count(CUTS)
+
+
+def test_a_stop_before_the_first_step_leaves_the_beginning_to_the_next_run(tmp_path: Path) -> None:
+    jobs = open_registry(tmp_path)
+    job = jobs.submit_draft(draft(CutSource(CUTS, bounded=False), str(tmp_path)), EACH_STEP, start=False)
+    job.request_stop()
+    job.start()
+    job.wait(10)
+    assert (job.status, job.version) == ("STOPPED", 0)
+    run_bounded(tmp_path, CUTS)
+    assert published(f"{tmp_path}/sink") == batch_count(CUTS)
+
+
+class EndlessCut(CutSource):
+    """Is always in the middle of a cut."""
+
+    def poll(self, rows_max: int) -> SourceDelta:
+        return SourceDelta([ChangeBatch(words("x"), np.ones(1, np.int64))], complete=False)
+
+
+def test_a_stop_in_a_cut_that_does_not_end_takes_back_what_was_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsdb.exec.streaming.job._FINISH_CUT_S", 0.1)
+    job = open_registry(tmp_path).submit_draft(draft(EndlessCut([], bounded=False), str(tmp_path)), EACH_STEP)
+    job.stop(10)
+    assert (job.status, job.version, published(f"{tmp_path}/sink")) == ("STOPPED", 0, batch_count([]))
+    run_bounded(tmp_path, CUTS)
     assert published(f"{tmp_path}/sink") == batch_count(CUTS)

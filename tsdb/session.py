@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlglot import exp
 
 from tsdb.catalog.filesystem import FileSystemCatalog
 from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError, nearest
@@ -34,6 +33,9 @@ from tsdb.sql import statements as sql
 from tsdb.sql.parameters import bind, count
 from tsdb.sql.parser import parse_script
 from tsdb.sql.table_ref import references
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 _ATTEMPTS = 5
 """How often UPDATE and DELETE are tried when other writers replace the files that they rewrite."""

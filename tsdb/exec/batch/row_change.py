@@ -25,6 +25,7 @@ from tsdb.exec.batch.query import open_rows, scans
 from tsdb.exec.batch.writing import Kinds, write
 from tsdb.exec.plan import FILE_NUMBER, QueryPlan
 from tsdb.metadata.data_file import DataFileMeta
+from tsdb.sql.parameters import literal
 from tsdb.sql.statements import Delete, TableName, Update
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.deletion_file import DeletionFile
@@ -50,7 +51,9 @@ def update(statement: Update, target: Table | ConnectorTable, plan_of: Planner) 
     """UPDATE; how many rows matched."""
     table = _changeable(target, "UPDATE")
     assignments = {
-        real_name(name, table.schema, table.identifier): value for name, value in statement.assignments.items()
+        # a lone `?` comes as the value that was bound to it
+        real_name(name, table.schema, table.identifier): value if isinstance(value, exp.Expr) else literal(value)
+        for name, value in statement.assignments.items()
     }
     for name in assignments:
         if name in table.schema.primary_keys or (name in table.schema.partition_keys and table.is_primary_key):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from tsdb.dbapi.bulk import bulk_insert
 from tsdb.dbapi.rows import RowBuffer
 from tsdb.dbapi.values import Column, description_of
-from tsdb.errors import InterfaceError, NotSupportedError, ProgrammingError
+from tsdb.errors import InterfaceError, ProgrammingError
 from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount
 from tsdb.exec.streaming.changelog import ChangelogResult
 
@@ -183,10 +183,6 @@ class Cursor:
 
     def setoutputsize(self, size: int, column: int | None = None) -> None:
         """Does nothing; PEP 249 wants it."""
-
-    def callproc(self, name: str, parameters: Sequence[Any] = ()) -> Sequence[Any]:
-        """Not supported: procedures are called by SQL."""
-        raise NotSupportedError(f'use execute("CALL {name}(…)")')
 
     def __enter__(self) -> Self:
         return self

@@ -26,13 +26,16 @@ _GROWTH = 2
 
 @dataclass(slots=True)
 class Run:
-    """hashes: of the keys, ascending; row_hashes, weights, rows: alike. stored: its name in a RunStore, if any."""
+    """hashes: of the keys, ascending; row_hashes, weights, rows: alike.
+
+    widest: how many rows there are under one hash at most. stored: its name in a RunStore, if any.
+    """
 
     hashes: U64
     row_hashes: U64
     weights: I64
     rows: pa.Table
-    unique: bool
+    widest: int
     stored: str | None = None
 
     @property
@@ -100,6 +103,19 @@ class Arrangement:
             return Matches(np.empty(0, np.int64), nothing, np.empty(0, np.int64))
         return Matches(np.concatenate(probes), pa.concat_tables(parts), np.concatenate(weights))
 
+    def fan_out(self, hashes: U64) -> I64:
+        """At most how many rows are found under each key with these hashes."""
+        counts = np.zeros(len(hashes), np.int64)
+        for run in self._runs:
+            low = np.searchsorted(run.hashes, hashes)
+            counts += np.searchsorted(run.hashes, hashes, side="right") - low
+        return counts
+
+    @property
+    def fan_out_max(self) -> int:
+        """At most how many rows are found under one key."""
+        return sum(r.widest for r in self._runs)
+
     def everything(self) -> ChangeBatch:
         """All rows, consolidated."""
         while len(self._runs) > 1:
@@ -134,7 +150,7 @@ class Arrangement:
         columns = {c: arrays(table.select([c]))[0].to_numpy() for c in (_HASH, _ROW_HASH, _WEIGHT)}
         hashes = columns[_HASH]
         rows = pa.Table.from_arrays(arrays(table, range(len(self._schema))), schema=self._schema)
-        return Run(hashes, columns[_ROW_HASH], columns[_WEIGHT], rows, _is_unique(hashes), name)
+        return Run(hashes, columns[_ROW_HASH], columns[_WEIGHT], rows, _widest(hashes), name)
 
     def _merge_neighbours(self) -> None:
         while len(self._runs) > 1 and len(self._runs[-2].hashes) < _GROWTH * len(self._runs[-1].hashes):
@@ -157,7 +173,7 @@ def _candidates(run: Run, hashes: U64) -> tuple[I64, I64]:
     low = np.searchsorted(run.hashes, hashes)
     found = np.flatnonzero(run.hashes[np.minimum(low, len(run.hashes) - 1)] == hashes)
     low = low[found]
-    if run.unique or not len(found):
+    if run.widest == 1 or not len(found):
         return found, low
     counts = np.searchsorted(run.hashes, hashes[found], side="right") - low
     ends = np.cumsum(counts)
@@ -182,7 +198,7 @@ def _consolidated(hashes: U64, row_hashes: U64, weights: I64, columns: Sequence[
     if not kept.all():
         hashes, row_hashes, weights, order = hashes[kept], row_hashes[kept], weights[kept], order[kept]
     rows = pa.Table.from_arrays(take(columns, order), schema=schema)
-    return Run(hashes, row_hashes, weights, rows, _is_unique(hashes))
+    return Run(hashes, row_hashes, weights, rows, _widest(hashes))
 
 
 def _sorted_order(hashes: U64, row_hashes: U64) -> I64:
@@ -204,5 +220,6 @@ def _sorted_order(hashes: U64, row_hashes: U64) -> I64:
     return np.asarray(order)
 
 
-def _is_unique(hashes: U64) -> bool:
-    return bool((hashes[1:] != hashes[:-1]).all())
+def _widest(hashes: U64) -> int:
+    starts = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1], [True]])) if len(hashes) else [0, 1]
+    return int(np.diff(starts).max())

@@ -4,6 +4,7 @@ Law: after any number of steps, the sum of all outputs is the batch result over 
 one consistent cut of all inputs and runs the whole graph before it returns, so nothing in between is ever seen.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from tsdb.exec.streaming.graph import Node, Operator, RunStore, StatefulOperator
 __all__ = ["Dataflow", "InputSpec", "RunStore"]
 
 _FORMAT = 1
+_MADE_UP = re.compile(r"\b(__[a-z_]+_)\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Dataflow:
     def step(self, deltas: Mapping[str, ChangeBatch]) -> ChangeBatch:
         """The net change of the output; inputs that are not named did not change. The first step emits constants.
 
-        Rows may repeat (each with a positive weight) when nothing leaves; otherwise every row comes once.
+        Rows may repeat (each with a positive weight) when nothing leaves; otherwise every row comes once. After an
+        exception the dataflow is of no more use: go back to a checkpoint.
         """
         outputs: list[ChangeBatch] = []
         for node in self._nodes:
@@ -75,14 +78,14 @@ class Dataflow:
             for i, node in enumerate(self._nodes)
             if isinstance(node.operator, StatefulOperator)
         }
-        return {"format": _FORMAT, "plan": self.explain(), "started": self._started, "operators": states}
+        return {"format": _FORMAT, "plan": self._fingerprint(), "started": self._started, "operators": states}
 
     def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
         """Become the dataflow that made the manifest; it must have been compiled from the same query."""
-        if manifest.get("format") != _FORMAT or manifest.get("plan") != self.explain():
+        if manifest.get("format") != _FORMAT or manifest.get("plan") != self._fingerprint():
             raise OperationalError(
-                "the checkpoint was made by another plan of this query (another version of tsdb, or changed tables); "
-                "start the job under another name, or drop it and start again"
+                "the checkpoint was made by another plan of this query (another version of tsdb, changed tables, or a "
+                "function of the current time); start the job under another name, or drop it and start again"
             )
         for number, state in manifest["operators"].items():
             operator = self._nodes[int(number)].operator
@@ -114,6 +117,10 @@ class Dataflow:
         lines: list[str] = []
         self._describe(self._output, 0, lines)
         return "\n".join(lines)
+
+    def _fingerprint(self) -> str:
+        """What the plan does, without the numbers that DataFusion gives to names it makes up."""
+        return _MADE_UP.sub(r"\1", self.explain())
 
     def _describe(self, number: int, depth: int, lines: list[str]) -> None:
         node = self._nodes[number]

@@ -74,7 +74,7 @@ def test_colliding_hashes_find_only_their_key() -> None:
     rows = delta([(1, "a"), (2, "b"), (None, "c")], [1, 1, 1])
     zeros = np.zeros(3, np.uint64)
     arrangement = Arrangement(SCHEMA, [0])
-    arrangement._runs = [Run(zeros, zeros, rows.weights, rows.rows, unique=False)]
+    arrangement._runs = [Run(zeros, zeros, rows.weights, rows.rows, widest=3)]
     matches = arrangement.lookup([pa.array([2, None, 5])], zeros)
     assert list(zip(matches.probe, matches.rows.column("c1").to_pylist(), strict=True)) == [(0, "b"), (1, "c")]
 

@@ -165,6 +165,18 @@ def test_a_checkpoint_of_another_plan_is_refused() -> None:
         compiled("select sum(id) from orders").restore(manifest, store)
 
 
+def test_names_that_the_planner_makes_up_do_not_matter() -> None:
+    context = SessionContext(SessionConfig().with_target_partitions(1))
+    context.register_record_batches("orders", [[pa.RecordBatch.from_pylist([], ORDERS)]])
+    query = "select sum(cast(note as int)) s, avg(cast(note as int)) a from orders where id not in (select 1)"
+    frame = context.sql(query)
+    flows = [
+        compile_plan(frame.optimized_logical_plan(), {"orders": InputSpec(ORDERS, None, "all")}, context) for _ in "ab"
+    ]
+    assert flows[0].explain() != flows[1].explain()
+    flows[1].restore(flows[0].checkpoint(Store()), Store())
+
+
 def test_checkpoints_store_what_changed() -> None:
     flow, store = compiled("select customer, count(*), sum(id) from orders group by customer"), Store()
     flow.step(orders([(i, i, "") for i in range(5000)], [1] * 5000))

@@ -1,5 +1,6 @@
 """Joins of every type."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +153,7 @@ class Join:
     ) -> list[Matches]:
         """For each row (with its key) the rows of the other side for which the whole condition holds, in parts."""
         found = []
-        for begin, end in _slices(len(hashes), other.rows if not keys else 1):
+        for begin, end in _slices(hashes, other):
             part = other.lookup([k.slice(begin, end - begin) for k in keys], hashes[begin:end])
             probe = part.probe + begin
             if self._residual is not None and len(probe):
@@ -234,10 +235,14 @@ def _under(side: Side, other: Keyed) -> ChangeBatch:
     return ChangeBatch(found.rows, found.weights)
 
 
-def _slices(rows: int, fan_out: int) -> list[tuple[int, int]]:
-    """Cut `rows` so that a part makes no more than some two million pairs, if every row has `fan_out` of them."""
-    size = max(1, _PAIRS_MAX // max(1, fan_out))
-    return [(begin, min(rows, begin + size)) for begin in range(0, rows, size)]
+def _slices(hashes: U64, other: Arrangement) -> list[tuple[int, int]]:
+    """Cut the probes so that a part finds no more than some two million rows (or is a single probe)."""
+    rows = len(hashes)
+    if rows * other.fan_out_max <= _PAIRS_MAX:
+        return [(0, rows)]
+    part = np.cumsum(other.fan_out(hashes)) // _PAIRS_MAX
+    cuts = [0, *(np.flatnonzero(part[1:] != part[:-1]) + 1).tolist(), rows]
+    return list(itertools.pairwise(cuts))
 
 
 def _side_by_side(left: pa.Table, right: pa.Table) -> pa.Table:

@@ -111,11 +111,13 @@ class Pruner:
         if any(kind.root in _FLOATS for kind in types) or np.prod([len(wanted[k]) for k in keys]) > COMBINATIONS_MAX:
             return None
         rows = list(zip(*product(*(wanted[key] for key in keys)), strict=True))
+        if not rows:
+            return set()
         try:
             arrays = [pa.array(values, to_arrow(kind)) for values, kind in zip(rows, types, strict=True)]
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError):
             return None
-        return _BUCKET_FUNCTIONS[function](arrays, types, total_buckets) if rows else set()
+        return _BUCKET_FUNCTIONS[function](arrays, types, total_buckets)
 
 
 def value_ranges(table: Table, file: DataFileMeta) -> dict[str, Range]:

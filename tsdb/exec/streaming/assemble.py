@@ -57,12 +57,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A query that can run as a stream. bounded: it ends by itself."""
+    """A query that can run as a stream. bounded: it ends by itself. keyed: it gives one row a primary key of the target."""
 
     pipeline: Pipeline
     dataflow: Dataflow
     bounded: bool
     target: Target | None = None
+    keyed: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -90,19 +91,25 @@ def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
             feed.source.close()
         raise
     bounded = all(_is_bounded(relation) for relation in plan.relations.values())
-    return Assembly(Pipeline(_guarded(dataflow, target), feeds), dataflow, bounded, target)
+    keyed = target is not None and _is_keyed(dataflow, target)
+    driven = dataflow if target is None or keyed else _guarded(dataflow, target)
+    return Assembly(Pipeline(driven, feeds), dataflow, bounded, target, keyed)
 
 
-def _guarded(dataflow: Dataflow, target: Target | None) -> Dataflow | KeyGuard:
-    """With a watch over the target's key where rows may be taken back and the query does not show that key."""
-    if target is None or not target.primary_key or dataflow.append_only or len(dataflow.schema) != len(target.columns):
+def _is_keyed(dataflow: Dataflow, target: Target) -> bool:
+    """The plan shows that its result has at most one row for each primary key of the target."""
+    if dataflow.upsert_key is None or not target.primary_key:
+        return False
+    into = dict(zip(dataflow.schema.names, target.columns, strict=False))
+    return all(into.get(name) in target.primary_key for name in dataflow.upsert_key)
+
+
+def _guarded(dataflow: Dataflow, target: Target) -> Dataflow | KeyGuard:
+    """With a watch over the target's key, if rows may be taken back."""
+    fits = len(dataflow.schema) == len(target.columns) and set(target.primary_key) <= set(target.columns)
+    if not target.primary_key or dataflow.append_only or not fits:  # what does not fit is refused by the sink
         return dataflow
-    if any(name not in target.columns for name in target.primary_key):
-        return dataflow  # refused by the sink
     key = [target.columns.index(name) for name in target.primary_key]
-    named = {dataflow.schema.names[i] for i in key}
-    if dataflow.upsert_key is not None and named.issuperset(dataflow.upsert_key):
-        return dataflow
     return KeyGuard(dataflow, key, target.primary_key, target.name)
 
 

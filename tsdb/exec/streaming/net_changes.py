@@ -23,6 +23,11 @@ class NetChanges:
         self._netted_rows = 0
         self._takes_back = False
 
+    @property
+    def rows(self) -> int:
+        """How many rows are held."""
+        return self._rows
+
     def renamed(self, changes: ChangeBatch) -> ChangeBatch:
         """The changes under the names of the columns."""
         return ChangeBatch(changes.rows.rename_columns(self._columns), changes.weights)

@@ -88,7 +88,7 @@ class JobRegistry:
         schema = assembly.dataflow.schema
 
         def sink(user: str) -> Sink:
-            return open_sink(target, schema, into, user=user, append_only=append_only)
+            return open_sink(target, schema, into, user=user, append_only=append_only, keyed=assembly.keyed)
 
         return self.submit_draft(JobDraft(name, sql, assembly.fingerprint, assembly.pipeline, sink), options)
 

@@ -5,6 +5,7 @@ of a primary key at most one change. Two live rows for one key are an error that
 win is for the query to say, not for the order of arrival.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,16 +25,26 @@ from tsdb.table.commit_message import CommitMessage
 from tsdb.table.table import Table
 from tsdb.table.write import TableWriter
 
+_ROWS_HELD = 1 << 20
+
 
 class TableSink:
     """A table as the sink of one job; used by one thread. It takes all changes if it has a primary key.
 
     schema: of the changes. columns: the columns of the table that they are for, in that order; the others become NULL.
-    user: the commit user, which is the id of the job. append_only: the changes never take a row back.
+    user: the commit user, which is the id of the job. append_only: the changes never take a row back. keyed: at every
+    step there is at most one row a key; then much of it may go to the writer early, because there the last change wins.
     """
 
     def __init__(
-        self, table: Table, schema: pa.Schema, columns: Sequence[str], *, user: str, append_only: bool = False
+        self,
+        table: Table,
+        schema: pa.Schema,
+        columns: Sequence[str],
+        *,
+        user: str,
+        append_only: bool = False,
+        keyed: bool = False,
     ) -> None:
         self._table = table
         self._user = user
@@ -41,6 +52,7 @@ class TableSink:
         self.accepts: ChangelogMode = "all" if self._key else "append"
         self._keep_before = table.options.changelog_producer == "input"
         self._at_once = append_only and not self._key
+        self._rows_held_max = _ROWS_HELD if keyed and not self._keep_before else sys.maxsize
         self._writer = TableWriter(table, user=user)
         self._changes = NetChanges(schema, columns)
 
@@ -48,14 +60,14 @@ class TableSink:
         """Hold the changes back, dropping what cancels out when there is much; pure appends are written at once."""
         if self._at_once:
             self._write(*self._appended(self._changes.renamed(changes)))
-        else:
-            self._changes.add(changes)
+            return
+        self._changes.add(changes)
+        if self._changes.rows > self._rows_held_max:
+            self._write_net()
 
     def prepare(self, version: int) -> Json | None:
         """Write the net changes to data files; returns their commit messages, or None if nothing changed."""
-        net = self._changes.take()
-        if net.num_rows:
-            self._write(*(self._keyed(net) if self._key else self._appended(net)))
+        self._write_net()
         return [message.to_json() for message in self._writer.prepare_commit()] or None
 
     def commit(self, version: int, committable: Json) -> None:
@@ -72,6 +84,11 @@ class TableSink:
         """Free the writer."""
         self._changes.clear()
         self._writer.close()
+
+    def _write_net(self) -> None:
+        net = self._changes.take()
+        if net.num_rows:
+            self._write(*(self._keyed(net) if self._key else self._appended(net)))
 
     def _appended(self, changes: ChangeBatch) -> tuple[pa.Table, None]:
         """Every row as often as its weight says."""
@@ -142,12 +159,18 @@ class ConnectorSink:
 
 
 def open_sink(
-    target: Table | ConnectorTable, schema: pa.Schema, columns: Sequence[str], *, user: str, append_only: bool
+    target: Table | ConnectorTable,
+    schema: pa.Schema,
+    columns: Sequence[str],
+    *,
+    user: str,
+    append_only: bool,
+    keyed: bool,
 ) -> Sink:
     """The sink of a job. Raises what `check_target` raises."""
     check_target(target, schema, columns, append_only=append_only)
     if isinstance(target, Table):
-        return TableSink(target, schema, columns, user=user, append_only=append_only)
+        return TableSink(target, schema, columns, user=user, append_only=append_only, keyed=keyed)
     inner = connector_of(target).sink(target)
     if inner.accepts == "append" and not append_only:
         inner.close()

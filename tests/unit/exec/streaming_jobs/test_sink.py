@@ -104,3 +104,24 @@ def test_what_a_table_cannot_take_is_refused_at_plan_time(tmp_path: Path, pk) ->
         check_target(log, CHANGES, ["k"], append_only=True)
     with pytest.raises(BindError, match="no value of `k`"):
         check_target(pk, pa.schema([("v", pa.int64())]), ["v"], append_only=False)
+
+
+def test_much_goes_to_the_writer_early_and_the_last_change_of_a_key_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsdb.exec.streaming.sink._ROWS_HELD", 2)
+    table = make_table(tmp_path, "t", COLUMNS, ("k",))
+    sink = TableSink(table, CHANGES, ["k", "v"], user="job", keyed=True)
+    publish(sink, 1, changes((1, "old", 1)))
+    publish(
+        sink,
+        2,
+        changes((1, "a", 1), (1, "b", 1), (1, "c", 1)),
+        changes((-1, "a", 1), (1, "a", 2), (-1, "b", 1)),
+        changes((-1, "old", 1), (1, "b", 3), (1, "d", 1)),
+    )
+    assert contents(table) == [("a", 2), ("b", 3), ("c", 1), ("d", 1)]
+    sink.write(changes((-1, "a", 2), (-1, "b", 3), (1, "e", 1)))
+    sink.abort()
+    publish(sink, 3, changes((-1, "c", 1)))
+    assert contents(table) == [("a", 2), ("b", 3), ("d", 1)]

@@ -23,6 +23,7 @@ from tsdb.mergetree.merge import is_add
 from tsdb.metadata.manifest import ADD, ManifestEntry
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import parse_bool
+from tsdb.table.changed_keys import resolved_changes
 from tsdb.table.data_file_reader import read_file
 from tsdb.table.prune import Pruner
 from tsdb.table.read import Fragment
@@ -36,8 +37,10 @@ ChangelogMode = Literal["append", "upsert", "all"]
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """The changes of one snapshot, or its whole state. removed: splits whose rows are -D; added: whose rows are +I, or
-    have kinds of their own in `changed`, file by file in order.
+    """The changes of one snapshot, or its whole state.
+
+    removed: splits whose rows are -D. added: whose rows are +I. changed: whose rows have kinds of their own, file by
+    file in order. touched: whose keys are to be looked up in the snapshot.
     """
 
     snapshot_id: int
@@ -45,6 +48,7 @@ class StreamPlan:
     removed: tuple[DataSplit, ...] = ()
     added: tuple[DataSplit, ...] = ()
     changed: tuple[DataSplit, ...] = ()
+    touched: tuple[DataSplit, ...] = ()
 
 
 class StreamScan:
@@ -129,6 +133,8 @@ class StreamScan:
         if not entries:
             return None
         splits = _in_order(table, entries)
+        if self.changelog_mode == "upsert" and table.options.sequence_field:
+            return StreamPlan(snapshot.id, False, touched=splits)
         if table.is_primary_key:
             return StreamPlan(snapshot.id, False, changed=splits)
         return StreamPlan(snapshot.id, False, added=splits)
@@ -165,6 +171,10 @@ def read_changes(
         for split in splits:
             for batch in Fragment(table, split).to_batches(names):
                 yield batch, np.full(batch.num_rows, kind, np.int8)
+    for split in plan.touched:
+        snapshot = table.snapshots.snapshot(plan.snapshot_id)
+        for batch, is_there in resolved_changes(table, snapshot, split, names):
+            yield batch, np.full(batch.num_rows, RowKind.INSERT if is_there else RowKind.DELETE, np.int8)
     for split in plan.changed:
         for file in split.files:
             for batch in read_file(table, file, split.bucket_path, [*names, VALUE_KIND]):

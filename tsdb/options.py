@@ -79,7 +79,7 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("compaction.min.file-num", "int", "5", "Small files of an append table that are compacted together."),
     _table("commit.force-compact", "bool", "false", "Compact before each commit."),
     _table("commit.max-retries", "int", "10", "How often a commit that lost a race is tried again."),
-    _table("partition.default-name", "string", "__DEFAULT_PARTITION__", "Directory of NULL and blank partition values."),
+    _table("partition.default-name", "string", "__DEFAULT_PARTITION__", "Directory of NULL and blank values."),
     _table("partition.legacy-name", "bool", "true",
            "Write dates and times in partition paths as Paimon always has."),
     _table("dynamic-partition-overwrite", "bool", "true",

@@ -1,6 +1,7 @@
 """A damaged file gives one clear error that names it."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ KINDS = {
     "deletion vector": "index/index-*",
     "data file": "bucket-*/data-*",
 }
-DAMAGES = {
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda data: data[: len(data) // 2],
     "empty": lambda data: b"",
     "garbage": lambda data: b"\x00garbage" * (len(data) // 8 + 1),

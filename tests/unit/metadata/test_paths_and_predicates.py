@@ -3,6 +3,8 @@
 import datetime as dt
 import decimal
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,9 +38,20 @@ def test_partition_directories(value: object, legacy: bool, text: str) -> None:
     assert paths.bucket({"p": value}, 3) == f"/t/p={text}/bucket-3"
 
 
+Test = Callable[[Any, Any], bool]
+
+
+def both(f: Test, x: Any, g: Test, y: Any) -> Callable[[Any], bool]:
+    return lambda v: f(v, x) and g(v, y)
+
+
+def either(f: Test, x: Any, g: Test, y: Any) -> Callable[[Any], bool]:
+    return lambda v: f(v, x) or g(v, y)
+
+
 def test_a_predicate_that_excludes_has_no_matching_row() -> None:
     rng = np.random.default_rng(5)
-    tests = {
+    tests: dict[str, Test] = {
         "=": lambda v, w: v == w,
         "!=": lambda v, w: v != w,
         "<": lambda v, w: v < w,
@@ -55,8 +68,8 @@ def test_a_predicate_that_excludes_has_no_matching_row() -> None:
             x, y = int(rng.integers(-1, 9)), int(rng.integers(-1, 9))
             left, right = Comparison(a, "c", (x,)), Comparison(b, "c", (y,))
             for predicate, holds in (
-                (And((left, right)), lambda v, f=f, g=g, x=x, y=y: f(v, x) and g(v, y)),
-                (Or((left, right)), lambda v, f=f, g=g, x=x, y=y: f(v, x) or g(v, y)),
+                (And((left, right)), both(f, x, g, y)),
+                (Or((left, right)), either(f, x, g, y)),
             ):
                 may = may_match(predicate, {"c": known}.get)
                 excluded += not may

@@ -57,7 +57,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A query that can run as a stream. bounded: it ends by itself. keyed: it gives one row a primary key of the target."""
+    """A query that can run as a stream. bounded: it ends by itself. keyed: with one row a primary key of the target."""
 
     pipeline: Pipeline
     dataflow: Dataflow

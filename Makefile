@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .cache/peers
 
-.PHONY: help install demo test check format slt interop bench lock clean
+.PHONY: help install demo test check format slt interop bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ $(PEERS)/.installed: tests/interop/peers.txt
 
 bench: $(VENV)/.installed-dev $(PEERS)/.installed  ## run the benchmarks side by side with their peers
 	$(BIN)/python -m bench all
+
+docs: $(VENV)/.installed-dev  ## write the pages of docs/ that come from tables in the code
+	$(BIN)/python docs/generate.py
 
 lock: $(VENV)/.installed-dev  ## write the lock file for development
 	$(BIN)/python -m pip freeze --exclude-editable > requirements-dev.lock

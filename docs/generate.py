@@ -27,7 +27,9 @@ def option_rows(options: Iterable[OptionSpec]) -> Iterable[tuple[str, ...]]:
 
 def options() -> str:
     heads = ("option", "type", "default", "meaning")
-    parts = ["# Options\n\nTable options stand in `WITH (…)`, session options in `SET`; a hint gives a table reference its own.\n"]
+    parts = [
+        "# Options\n\nTable options stand in `WITH (…)`, session options in `SET`; a hint is for one reference.\n"
+    ]
     for scope, title in (
         (TABLE, "Table options"),
         (SCAN, "Scan options: in a table, a hint or the session"),
@@ -46,7 +48,7 @@ def error_page() -> str:
         (f"`{c.code}`", f"`{c.__name__}`", f"`{c.__bases__[0].__name__}`", "yes" if c.retryable else "", first_line(c))
         for c in classes
     )
-    head = "# Errors\n\nEvery error has a stable code, a message that says what to do, and where it can, line and column.\n\n"
+    head = "# Errors\n\nEvery error has a stable code and says what to do, and, where it can, line and column.\n\n"
     return head + table(("code", "class", "is a", "retry may help", "meaning"), rows)
 
 
@@ -64,7 +66,7 @@ def procedures() -> str:
 
 
 def system_tables() -> str:
-    rows = ((f"`t${name}`", spec.description) for name, spec in SYSTEM_TABLES.items())
+    rows = ((f"`t${name}`", first_line(function)) for name, function in SYSTEM_TABLES.items())
     return "# System tables\n\nEvery table `t` has these beside it.\n\n" + table(("table", "rows"), rows)
 
 

@@ -145,10 +145,14 @@ def ask_in_batch_mode(con: Any) -> list[tuple[Any, ...]]:
     con.execute(
         """INSERT INTO report
            SELECT DATE_FORMAT(o.created, 'yyyy-MM'), o.id, o.amount, o.amount / t.amount
-           FROM orders o JOIN totals t ON t.paid = CASE WHEN o.paid THEN 'paid' WHEN NOT o.paid THEN 'open' ELSE 'unknown' END"""
+           FROM orders o
+           JOIN totals t ON t.paid = CASE WHEN o.paid THEN 'paid' WHEN NOT o.paid THEN 'open' ELSE 'unknown' END"""
     )
     show(con, "SELECT month, count(*), sum(amount) FROM report GROUP BY month ORDER BY month")
-    con.execute("INSERT OVERWRITE report PARTITION (month = '2026-03') SELECT id, amount + 1, share FROM report WHERE id = 4")
+    con.execute(
+        """INSERT OVERWRITE report PARTITION (month = '2026-03')
+           SELECT id, amount + 1, share FROM report WHERE id = 4"""
+    )
     show(con, "SELECT month, count(*), sum(amount) FROM report GROUP BY month ORDER BY month")
     say("time travel: the orders as they were in the first snapshot")
     show(con, "SELECT id, customer, amount FROM orders VERSION AS OF 1 ORDER BY id")

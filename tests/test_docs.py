@@ -16,7 +16,8 @@ def blocks(page: Path) -> list[tuple[int, str]]:
     """(line, text) of each ```sql block that is not marked `sql norun`."""
     text = page.read_text()
     return [
-        (text[: m.start()].count("\n") + 1, m[1]) for m in re.finditer(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        (text[: m.start()].count("\n") + 1, m[1])
+        for m in re.finditer(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     ]
 
 

@@ -43,7 +43,7 @@ class Position:
     text: str = ""
 
 
-class Warning(Exception):  # noqa: A001  (PEP 249 names it so)
+class Warning(Exception):
     """PEP 249: an important warning."""
 
 

@@ -11,11 +11,12 @@ from judge import PaimonJava, PythonPeers, in_order, plain_rows
 import tsdb
 
 SCALARS = """k INT, b BOOLEAN, i8 TINYINT, i16 SMALLINT, i64 BIGINT, f FLOAT, d DOUBLE, dec DECIMAL(9, 2),
-    wide DECIMAL(30, 10), s STRING, vc VARCHAR(10), bin BYTES, dt DATE, t TIME(3), ts3 TIMESTAMP(3), ts6 TIMESTAMP(6),
-    ltz TIMESTAMP_LTZ(6)"""
+    wide DECIMAL(30, 10), s STRING, vc VARCHAR(10), bin BYTES, dt DATE, t TIME(3), ts3 TIMESTAMP(3),
+    ts6 TIMESTAMP(6), ltz TIMESTAMP_LTZ(6)"""
 ALL_SET = """(1, true, -128, 32767, 9223372036854775807, 1.5, -2.25, -1234567.89, 12345678901234567890.0123456789,
     'héllo wörld, a longer text', 'short', x'00ff10', DATE '2024-02-29', TIME '12:34:56.789',
-    TIMESTAMP '2024-05-14 13:34:56.789', TIMESTAMP '1969-12-31 23:59:59.999999', TIMESTAMP '2024-05-14 13:34:56.789123')"""
+    TIMESTAMP '2024-05-14 13:34:56.789', TIMESTAMP '1969-12-31 23:59:59.999999',
+    TIMESTAMP '2024-05-14 13:34:56.789123')"""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,14 @@ CASES = (
     Case(
         "pk_compacted",
         "(k BIGINT, v STRING, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '2')",
-        tuple(f"INSERT INTO t SELECT value AS k, 'run {i}' AS v FROM generate_series({i * 10}, {i * 10 + 50}) AS g(value)"
-              for i in range(7)) + ("DELETE FROM t WHERE k % 7 = 0", "CALL sys.compact('default.t')"),
+        (
+            *(
+                f"INSERT INTO t SELECT value, 'run {i}' FROM generate_series({i * 10}, {i * 10 + 50}) AS g(value)"
+                for i in range(7)
+            ),
+            "DELETE FROM t WHERE k % 7 = 0",
+            "CALL sys.compact('default.t')",
+        ),
         (["+I", 1000, "java"], ["-D", 1, None]),
     ),
     Case(

@@ -73,10 +73,6 @@ def expression_text(node: exp.Expr) -> str:
     return str(text).replace("`", "").replace('"', "").replace("TIMESTAMPLTZ", "TIMESTAMP_LTZ")
 
 
-def _is_relation(function: exp.Anonymous) -> bool:
-    return isinstance(function.parent, exp.Table)
-
-
 class DataFusion(Dialect):
     """What DataFusion's parser accepts (its PostgreSQL flavour)."""
 
@@ -113,7 +109,8 @@ class DataFusion(Dialect):
         def anonymous_sql(self, expression: exp.Anonymous) -> str:
             """Table functions are found by their exact name, which is in lower case."""
             text: str = super().anonymous_sql(expression)
-            return text[: len(expression.name)].lower() + text[len(expression.name) :] if _is_relation(expression) else text
+            length = len(expression.name) if isinstance(expression.parent, exp.Table) else 0
+            return text[:length].lower() + text[length:]
 
         def ordered_sql(self, expression: exp.Ordered) -> str:
             """Every key with its direction and NULL order."""

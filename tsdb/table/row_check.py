@@ -61,7 +61,7 @@ def _column(
 
 
 def in_place(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """The same values, fields of rows renamed to those of `wanted`: fields match by place, Arrow would match by name."""
+    """The same values, fields of rows renamed to those of `wanted`: they match by place, Arrow would match by name."""
     if not pa.types.is_nested(values.type):
         return values
     return pa.chunked_array([_renamed(chunk, wanted) for chunk in values.chunks] or [pa.nulls(0, wanted)])

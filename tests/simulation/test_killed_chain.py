@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 import tsdb
 
 DDL = """
@@ -111,3 +113,27 @@ def test_a_chain_of_jobs_killed_again_and_again_settles_right(tmp_path: Path) ->
         for op, *row in connection.execute("SELECT * FROM sums"):
             bag[tuple(row)] += 1 if op in ("+I", "+U") else -1
         assert sorted(+bag, key=str) == log.sums() and set(bag.values()) <= {0, 1}
+
+
+def test_a_table_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    """A job that went on would leave out of the new table all that it had put into the old one."""
+    create = "CREATE TABLE copy (id BIGINT, PRIMARY KEY (id) NOT ENFORCED)"
+    insert = "INSERT INTO copy SELECT id FROM source"
+    streaming = "SET 'execution.mode' = 'streaming'"
+    with tsdb.connect(str(tmp_path)) as connection:
+        script(
+            connection,
+            f"CREATE TABLE source (id BIGINT); INSERT INTO source VALUES (1); {create}; {streaming}; {insert}",
+        )
+        connection.jobs()[0].checkpoint(20)
+        script(connection, "STOP JOB 'insert-into_default.copy'; DROP TABLE copy")
+        time.sleep(0.002)
+        connection.execute(create)
+        with pytest.raises(
+            tsdb.ProgrammingError, match=r"table `default\.copy` was dropped and created anew.*DROP JOB"
+        ):
+            connection.execute(insert)
+        script(connection, f"DROP JOB 'insert-into_default.copy'; {insert}")
+        connection.jobs()[0].checkpoint(20)
+        connection.execute("SET 'execution.mode' = 'batch'")
+        assert connection.execute("SELECT * FROM copy").fetchall() == [(1,)]

@@ -24,8 +24,8 @@ _NAME = re.compile(r"chk-(\d+)")
 class Checkpoint:
     """The state of a job at version `version`; version 0 is its beginning, before the first row.
 
-    job_id: also the commit user of its table sink. sources: input → position. plan: fingerprint of the plan the
-    state belongs to.
+    job_id: also the commit user of its table sink. tables: when each table that it reads or writes was created.
+    sources: input → position. plan: fingerprint of the plan the state belongs to.
     """
 
     version: int
@@ -39,6 +39,7 @@ class Checkpoint:
     committable: Any = None
     rows_in: int = 0
     rows_out: int = 0
+    tables: dict[str, int] = field(default_factory=dict)
 
 
 class CheckpointStore:

@@ -7,8 +7,8 @@ job by submitting the same INSERT under the same name; a different query under t
 import atexit
 import hashlib
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import quote, unquote
 
@@ -50,13 +50,17 @@ class JobInfo:
 
 @dataclass(frozen=True, slots=True)
 class JobDraft:
-    """A job before it has a state. sql: normalised text of the INSERT. plan: what the state depends on, as text."""
+    """A job before it has a state. sql: normalised text of the INSERT. plan: what the state depends on, as text.
+
+    tables: the tables of the warehouse that it reads and writes, and when each was created.
+    """
 
     name: str
     sql: str
     plan: str
     pipeline: Pipeline
     sink: SinkFactory
+    tables: Mapping[str, int] = field(default_factory=dict)
 
 
 class JobRegistry:
@@ -90,7 +94,9 @@ class JobRegistry:
         def sink(user: str) -> Sink:
             return open_sink(target, schema, into, user=user, append_only=append_only, keyed=assembly.keyed)
 
-        return self.submit_draft(JobDraft(name, sql, assembly.fingerprint, assembly.pipeline, sink), options)
+        tables = _created([target, *(relation.source for relation in plan.relations.values())])
+        draft = JobDraft(name, sql, assembly.fingerprint, assembly.pipeline, sink, tables)
+        return self.submit_draft(draft, options)
 
     def submit_draft(self, draft: JobDraft, options: Mapping[str, str], *, start: bool = True) -> Job:
         """Start a job, or resume it from its newest checkpoint. start: False leaves `Job.start` to the caller.
@@ -177,7 +183,8 @@ class JobRegistry:
         try:
             newest = checkpoints.newest()  # again: what another process published until it lost its lease counts
             if newest is None:
-                newest = Checkpoint(0, job_id, draft.name, draft.sql, plan, clock.current().now_ms())
+                now_ms, tables = clock.current().now_ms(), dict(draft.tables)
+                newest = Checkpoint(0, job_id, draft.name, draft.sql, plan, now_ms, tables=tables)
                 if not checkpoints.publish(newest):
                     raise AlreadyExists(f"job `{draft.name}` was started by another process meanwhile; try again")
             if newest.job_id != job_id:
@@ -249,12 +256,23 @@ def _check_same(newest: Checkpoint, draft: JobDraft, plan: str) -> None:
             f"job `{draft.name}` exists with another query, and its state belongs to that one:\n  {newest.sql}\n"
             f"now submitted:\n  {draft.sql}\n{advice}"
         )
+    for table, created_ms in draft.tables.items():
+        if newest.tables.get(table, created_ms) != created_ms:
+            raise AlreadyExists(
+                f"job `{draft.name}` cannot go on: table `{table}` was dropped and created anew, and the job's state "
+                f"at version {newest.version} belongs to the old one; {advice}"
+            )
     if newest.plan != plan:
         raise AlreadyExists(
             f"job `{draft.name}` cannot go on: the text of its query is the same but its plan is not, because a "
             "parameter has another value, a table or view has other columns or keys now, or tsdb plans it "
             f"differently. Its state at version {newest.version} does not fit; {advice}"
         )
+
+
+def _created(tables: Iterable[object]) -> dict[str, int]:
+    """When each table of the warehouse among them was created, by name."""
+    return {str(t.identifier): t.schemas.schema(0).time_millis for t in tables if isinstance(t, Table)}
 
 
 def _stop_request(folder: str, epoch: int) -> str:

@@ -8,12 +8,13 @@ from datafusion import DataFrame
 from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
+from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.binding import PlanColumn
 from tsdb.exec.streaming.expression import positional
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.operators.accumulator import Accumulator, accumulator_of
 from tsdb.exec.streaming.operators.distinct_weights import DistinctWeights
-from tsdb.exec.streaming.operators.extremum import Extremum, has_extremum
+from tsdb.exec.streaming.operators.extremum import Extremum, has_extremum, values_by_group
 from tsdb.exec.streaming.operators.group_aggregate import AggregateCall, GroupAggregate
 from tsdb.exec.streaming.operators.grouping_sets import add_grouping_sets
 from tsdb.exec.streaming.operators.plain_call import PlainCall, plain_calls
@@ -56,14 +57,16 @@ def _accumulate(
     names = [PlanColumn(None, f"#in{i}") for i in range(len(outputs))]
     narrowed = positional(types)
     keys = pa.schema([narrowed.field(i) for i in range(len(groups))])
-    made, at = [], len(groups)
+    made, at, values = [], len(groups), dict[str, Arrangement]()
     for call, kind in zip(calls, schema.types[len(groups) :], strict=True):
         argument = condition = None
         if call.argument is not None:
             argument, at = at, at + 1
         if call.condition is not None:
             condition, at = at, at + 1
-        accumulator = _accumulator(call, pa.int64() if argument is None else types[argument], kind, keys, stream)
+        accumulator = _accumulator(
+            call, pa.int64() if argument is None else types[argument], kind, keys, stream, values
+        )
         if accumulator is None:
             return None
         distinct = None
@@ -80,14 +83,25 @@ def _accumulate(
 
 
 def _accumulator(
-    call: PlainCall, argument: pa.DataType, kind: pa.DataType, keys: pa.Schema, stream: Stream
+    call: PlainCall,
+    argument: pa.DataType,
+    kind: pa.DataType,
+    keys: pa.Schema,
+    stream: Stream,
+    values: dict[str, Arrangement],
 ) -> Accumulator | None:
-    if call.function in ("min", "max"):
-        if not has_extremum(argument) or argument != kind:
-            return None
-        extremum: Accumulator = Extremum(kind, keys, maximum=call.function == "max", append_only=stream.append_only)
-        return extremum
-    return accumulator_of(call.function, argument, kind)
+    """values: what the extrema of this operator share, by argument and condition; filled."""
+    if call.function not in ("min", "max"):
+        return accumulator_of(call.function, argument, kind)
+    if not has_extremum(argument) or argument != kind:
+        return None
+    maximum = call.function == "max"
+    if stream.append_only:
+        return Extremum(kind, None, maximum=maximum, owner=False)
+    owner = call.input_text not in values
+    if owner:
+        values[call.input_text] = values_by_group(keys, kind)
+    return Extremum(kind, values[call.input_text], maximum=maximum, owner=owner)
 
 
 def _recompute(

@@ -22,11 +22,15 @@ class Extremum:
     floats by total order, MAX by the complement.
     """
 
-    def __init__(self, kind: pa.DataType, keys: pa.Schema, *, maximum: bool, append_only: bool) -> None:
-        """kind: of the argument and the result; keys: the group columns."""
+    def __init__(self, kind: pa.DataType, values: Arrangement | None, *, maximum: bool, owner: bool) -> None:
+        """kind: of the argument and the result. values: all values by group, None if the input only grows.
+
+        owner: MIN and MAX of one argument share the values, and the first of them is the one that puts them in.
+        """
         self._kind = kind
         self._flip = np.int64(-1) if maximum else np.int64(0)
-        self.values = None if append_only else Arrangement(positional([*keys.types, kind]), range(len(keys)))
+        self._owner = owner
+        self.values = values
         self.state: list[I64] = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
 
     def add(self, touched: Touched, values: pa.Array | None, weights: I64) -> None:
@@ -45,10 +49,11 @@ class Extremum:
         best[slots] = np.minimum(before, came)
         if self.values is None:
             return
-        used = np.flatnonzero(weights)
-        columns = [c.take(pa.array(used)) for c in (*touched.keys, values)]
-        kinds = positional([c.type for c in columns])
-        self.values.insert(ChangeBatch(pa.Table.from_arrays(columns, schema=kinds), weights[used]))
+        if self._owner:
+            used = np.flatnonzero(weights)
+            columns = [c.take(pa.array(used)) for c in (*touched.keys, values)]
+            kinds = positional([c.type for c in columns])
+            self.values.insert(ChangeBatch(pa.Table.from_arrays(columns, schema=kinds), weights[used]))
         gone = (left <= best[slots]) & (left != _WORST) | (groups.sum((weights < 0).astype(np.int64)) > 0) & fresh
         if gone.any():
             self._look_up(touched, np.flatnonzero(gone))
@@ -89,6 +94,11 @@ class Extremum:
             there = same.first[same.sum(found.weights) > 0]
             np.minimum.at(best, found.probe[there], self._ordered(values)[there])
         self.state[1][touched.slots[groups]] = best
+
+
+def values_by_group(keys: pa.Schema, kind: pa.DataType) -> Arrangement:
+    """Where the values of extrema are kept. keys: the group columns."""
+    return Arrangement(positional([*keys.types, kind]), range(len(keys)))
 
 
 def has_extremum(kind: pa.DataType) -> bool:

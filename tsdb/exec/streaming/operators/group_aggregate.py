@@ -222,8 +222,9 @@ class GroupAggregate:
     def _arrangements(self) -> dict[str, Arrangement]:
         found: dict[str, Arrangement] = {}
         for i, call in enumerate(self._calls):
-            if isinstance(call.accumulator, Extremum) and call.accumulator.values is not None:
-                found[f"values{i}"] = call.accumulator.values
+            values = call.accumulator.values if isinstance(call.accumulator, Extremum) else None
+            if values is not None and all(a is not values for a in found.values()):
+                found[f"values{i}"] = values
             if call.distinct is not None:
                 found[f"distinct{i}"] = call.distinct.rows
         return found

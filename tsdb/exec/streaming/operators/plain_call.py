@@ -28,6 +28,11 @@ class PlainCall:
     condition: Any
     distinct: bool
 
+    @property
+    def input_text(self) -> str:
+        """What the call sees of the input, as text: equal texts see the same."""
+        return " WHERE ".join(Expr(e).canonical_name() for e in (self.argument, self.condition) if e is not None)
+
 
 def plain_calls(variant: Any, graph: GraphBuilder) -> list[PlainCall] | None:
     """The aggregate calls of an Aggregate node, or None if one of them is not plain."""

@@ -6,7 +6,6 @@ there.
 """
 
 import itertools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,13 +13,10 @@ import pyarrow as pa
 from datafusion import DataFrame, SessionConfig, SessionContext
 from datafusion.expr import Expr
 
-from tsdb.errors import DataError, InternalError
+from tsdb.exec.failure import ErrorScope, translated
 from tsdb.row_hash import arrays
 
 _BATCH_ROWS = 65_536
-_DATA_ERROR = re.compile(
-    r"divide by zero|cast error|overflow|can't cast|cannot cast|parser error|arrow error|out of range", re.I
-)
 
 
 class Frames:
@@ -33,14 +29,13 @@ class Frames:
         self._numbers = itertools.count()
 
     def run(self, table: pa.Table, query: Callable[[DataFrame], DataFrame]) -> pa.Table:
-        """query over the rows of `table`; exceptions of DataFusion become DataError or InternalError."""
+        """query over the rows of `table`; exceptions of DataFusion become ours."""
         name = f"delta_{next(self._numbers)}"
         batches = table.to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
         try:
-            self._context.register_record_batches(name, [batches])
-            return query(self._context.table(name)).to_arrow_table()
-        except Exception as err:
-            raise _translated(err) from err
+            with translated(ErrorScope()):
+                self._context.register_record_batches(name, [batches])
+                return query(self._context.table(name)).to_arrow_table()
         finally:
             self._context.deregister_table(name)
 
@@ -102,10 +97,3 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_struct(kind):
         return pa.struct([f.with_type(_plain(f.type)) for f in kind])
     return kind
-
-
-def _translated(err: Exception) -> Exception:
-    text = str(err).removeprefix("DataFusion error: ")
-    if _DATA_ERROR.search(text):
-        return DataError(text)
-    return InternalError(f"DataFusion refused a step of a stream: {text}")

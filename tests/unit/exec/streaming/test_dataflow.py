@@ -151,10 +151,10 @@ def test_random_numbers_are_drawn_once_for_rows_that_only_come() -> None:
 
 def test_a_value_that_does_not_fit_is_a_data_error() -> None:
     flow = compiled("select cast(note as int) n from orders")
-    with pytest.raises(DataError, match=r"(?i)cast"):
+    with pytest.raises(DataError, match="Cannot cast string"):
         flow.step(orders([(1, 1, "one")], [1]))
     flow = compiled("select id / customer as q from orders")
-    with pytest.raises(DataError, match=r"(?i)divide by zero"):
+    with pytest.raises(DataError, match="division by zero"):
         flow.step(orders([(1, 0, "")], [1]))
 
 

@@ -32,7 +32,7 @@ from tsdb.table.commit_message import CommitMessage
 from tsdb.table.conflict import check_conflicts
 from tsdb.table.expire import expire_if_due
 from tsdb.table.manifest_merge import merge_manifests
-from tsdb.table.scan import live_files
+from tsdb.table.scan import live_files, partition_values
 from tsdb.table.table import Table
 
 Kind = Literal["APPEND", "COMPACT", "OVERWRITE"]
@@ -97,7 +97,12 @@ def _commit(
     table: Table, messages: Sequence[CommitMessage], author: Author, overwrite: Overwrite | None
 ) -> Snapshot | None:
     if overwrite is not None:
-        return _publish(table, author, _overwriting(table, messages, overwrite))
+        snapshot = _publish(table, author, _overwriting(table, messages, overwrite))
+        # an overwrite has no changelog: a stream sees the old and the new rows
+        _delete(
+            table, (path for m in messages for path in _paths(table, m, (*m.changelog_files, *m.compact_changelog)))
+        )
+        return snapshot
     written: Snapshot | None = None
     changes = [_entry(DELETE, m, f) for m in messages for f in m.deleted_files]
     kind: Kind = "OVERWRITE" if changes else "APPEND"
@@ -191,6 +196,8 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
     if isinstance(checked, Snapshot):
         return checked
     for retry in range(retries_max + 1):
+        # another process may have rolled back and used an id again, so nothing read before is believed here
+        table.snapshots.forget()
         latest = table.snapshots.latest()
         if retry and author.identifier != BATCH_IDENTIFIER:
             mine = _own_since(table, author, change.kind, checked, latest)
@@ -362,12 +369,13 @@ def _delete(table: Table, paths: Iterable[str]) -> None:
 
 def _discard_compaction(table: Table, messages: Sequence[CommitMessage]) -> None:
     """Delete the files of a compaction that was given up; upgraded files are still those of the table."""
-    keys = table.schema.partition_keys
-    types = [table.schema.field(key).type for key in keys]
     for message in messages:
         needed = {file.file_name for file in (*message.compact_before, *message.new_files)}
-        values = dict(zip(keys, decode_row(message.partition, types), strict=True)) if keys else {}
-        directory = table.paths.bucket(values, message.bucket)
-        for file in (*message.compact_after, *message.compact_changelog):
-            if file.file_name not in needed:
-                table.file_io.delete(f"{directory}/{file.file_name}")
+        made = (*message.compact_after, *message.compact_changelog)
+        _delete(table, _paths(table, message, [file for file in made if file.file_name not in needed]))
+
+
+def _paths(table: Table, message: CommitMessage, files: Iterable[DataFileMeta]) -> list[str]:
+    values = dict(zip(table.schema.partition_keys, partition_values(table, message.partition), strict=True))
+    directory = table.paths.bucket(values, message.bucket)
+    return [f"{directory}/{file.file_name}" for file in files]

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 
 from tsdb import clock
-from tsdb.errors import CorruptFile, NotSupportedError
+from tsdb.errors import CorruptFile, NotSupportedError, OperationalError
 from tsdb.metadata.manifest import DELETE
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import TableOptions, parse_duration_ms
@@ -115,7 +115,8 @@ def expire_if_due(table: Table, snapshot: Snapshot) -> None:
         return
     try:
         expire_snapshots(table, retention(table.options))
-    except OSError:
+    except (OSError, OperationalError):
+        # the commit has succeeded; another process may be expiring the same snapshots
         return
 
 

@@ -8,12 +8,14 @@ may skip row groups, but only after the masks are known. Different fragments may
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tsdb.errors import NotSupportedError
 from tsdb.format.parquet import VALUE_KIND
 from tsdb.mergetree.merge import (
     MergeSpec,
@@ -158,6 +160,7 @@ class Fragment:
 
 def fragments(table: Table, plan: ScanPlan) -> list[Fragment]:
     """A fragment a split. Raises NotSupportedError now for what would fail while reading."""
+    _check_row_ids(table, plan)
     for split in plan.splits:
         for file in split.files:
             check_readable(table, file)
@@ -197,6 +200,17 @@ def raw_files(table: Table, plan: ScanPlan) -> list[str] | None:
                 return None
             paths.append(path)
     return paths
+
+
+def _check_row_ids(table: Table, plan: ScanPlan) -> None:
+    """Files of a data-evolution table that hold the same rows would have to be put together column by column."""
+    files = [file for split in plan.splits for file in split.files if file.first_row_id is not None]
+    starts = sorted((file.first_row_id or 0, file.row_count) for file in files)
+    if any(start + count > following for (start, count), (following, _) in pairwise(starts)):
+        raise NotSupportedError(
+            f"table `{table.identifier}` has several files for the same rows ('data-evolution.enabled'), which cannot "
+            f"be read yet"
+        )
 
 
 def _point_lookup(table: Table, predicate: Predicate | None) -> Predicate | None:

@@ -1,0 +1,131 @@
+"""Stopped at any change of a file, a commit, an expiration or a rollback leaves a table that reads and goes on."""
+
+import pyarrow as pa
+import pytest
+
+from tests.unit.table.tables import make_table
+from tsdb.fs.local import LocalFileIO
+from tsdb.table.commit import Overwrite, commit
+from tsdb.table.expire import Retention, expire_snapshots
+from tsdb.table.read import read_table
+from tsdb.table.reference import live_data_files, metadata_files
+from tsdb.table.rollback import rollback_to
+from tsdb.table.scan import plan_scan
+from tsdb.table.table import open_table
+from tsdb.table.write import TableWriter
+
+CHANGES = ("write_bytes", "try_create", "replace", "delete", "open_output")
+
+
+class Stopped(BaseException):
+    """Not caught by anything that handles errors."""
+
+
+class StoppingFileIO(LocalFileIO):
+    """Stops before its n-th change; nothing works after that, as in a process that was killed."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def __getattribute__(self, name):
+        if name in CHANGES:
+            if self.left <= 0:
+                raise Stopped
+            self.left -= 1
+        return super().__getattribute__(name)
+
+
+def insert(table, keys, value, **how):
+    rows = pa.table({"k": pa.array(keys, pa.int32()), "v": [value] * len(keys)})
+    with TableWriter(table, user="u", overwrite="overwrite" in how) as writer:
+        writer.write(rows)
+        return commit(table, writer.prepare_commit(), user="u", **how)
+
+
+def state(table, snapshot=None):
+    rows = read_table(table, plan_scan(table, snapshot or table.latest_snapshot()))
+    return dict(zip(rows["k"].to_pylist(), rows["v"].to_pylist(), strict=True))
+
+
+def prepared(path):
+    table = make_table(path, {"k": "INT NOT NULL", "v": "STRING"}, ("k",), (), OPTIONS)
+    for i in range(4):
+        insert(table, [i, i + 1], f"v{i}")
+    return table
+
+
+OPTIONS = {"bucket": "1", "num-sorted-run.compaction-trigger": "2", "manifest.merge-min-count": "3"}
+BEFORE = {0: "v0", 1: "v1", 2: "v2", 3: "v3", 4: "v3"}
+
+
+@pytest.mark.parametrize("how", [{}, {"overwrite": Overwrite({})}], ids=["append", "overwrite"])
+def test_commit(tmp_path, how):
+    after = ({} if how else BEFORE) | {4: "new", 9: "new"}
+    outcomes = []
+    for n in range(40):
+        table = prepared(tmp_path / str(n))
+        count = table.snapshots.latest_id()
+        stopping = open_table(StoppingFileIO(n), table.identifier, table.path)
+        try:
+            insert(stopping, [4, 9], "new", **how)
+            stopped = False
+        except Stopped:
+            stopped = True
+        table = open_table(LocalFileIO(), table.identifier, table.path)
+        done = table.snapshots.latest_id() > count
+        outcomes.append(done)
+        assert state(table) == (after if done else BEFORE)
+        assert table.snapshots.ids() == list(range(1, table.snapshots.latest_id() + 1))
+        assert insert(table, [4, 9], "new", **how) is not None and state(table) == after
+        if not stopped:
+            break
+    assert not stopped and outcomes == sorted(outcomes) and outcomes.count(False) > 3
+
+
+def test_expiration(tmp_path):
+    for n in range(60):
+        table = prepared(tmp_path / str(n))
+        latest = table.snapshots.latest_id()
+        stopping = open_table(StoppingFileIO(n), table.identifier, table.path)
+        keep = Retention(2, 10, 2**60, 100)
+        try:
+            expire_snapshots(stopping, keep)
+            stopped = False
+        except Stopped:
+            stopped = True
+        table = open_table(LocalFileIO(), table.identifier, table.path)
+        assert state(table) == BEFORE and state(table, table.snapshots.snapshot(latest - 1)) == BEFORE
+        expire_snapshots(table, keep)
+        assert table.snapshots.ids() == [latest - 1, latest] and table.snapshots.earliest_id() == latest - 1
+        assert orphans(table) == set()
+        if not stopped:
+            break
+    assert not stopped and n > 10
+
+
+def test_rollback(tmp_path):
+    for n in range(60):
+        table = prepared(tmp_path / str(n))
+        target = table.snapshots.snapshot(2)
+        stopping = open_table(StoppingFileIO(n), table.identifier, table.path)
+        try:
+            rollback_to(stopping, target)
+            stopped = False
+        except Stopped:
+            stopped = True
+        table = open_table(LocalFileIO(), table.identifier, table.path)
+        ids = table.snapshots.ids()
+        assert ids == list(range(1, len(ids) + 1)) and len(ids) >= 2
+        assert state(table, table.snapshots.snapshot(2)) == {0: "v0", 1: "v1", 2: "v1"}
+        assert insert(table, [7], "x").id > len(ids) and state(table)[7] == "x"
+        if not stopped:
+            break
+    assert not stopped and n > 4
+
+
+def orphans(table):
+    needed = set()
+    for snapshot in map(table.snapshots.snapshot, table.snapshots.ids()):
+        needed |= live_data_files(table, snapshot) | metadata_files(table, snapshot)
+    there = {f.path for d in ("manifest", "bucket-0") for f in LocalFileIO().list_files(f"{table.path}/{d}")}
+    return there - needed

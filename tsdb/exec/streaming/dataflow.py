@@ -18,7 +18,7 @@ from tsdb.exec.streaming.graph import Node, Operator, RunStore, StatefulOperator
 __all__ = ["Dataflow", "InputSpec", "RunStore"]
 
 _FORMAT = 1
-_MADE_UP = re.compile(r"\b(__[a-z_]+_)\d+")
+_MADE_UP = re.compile(r"\b__[a-z_]+_\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ class Dataflow:
             for i, node in enumerate(self._nodes)
             if isinstance(node.operator, StatefulOperator)
         }
-        return {"format": _FORMAT, "plan": self._fingerprint(), "started": self._started, "operators": states}
+        return {"format": _FORMAT, "plan": self.explain(), "started": self._started, "operators": states}
 
     def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
         """Become the dataflow that made the manifest; it must have been compiled from the same query."""
-        if manifest.get("format") != _FORMAT or manifest.get("plan") != self._fingerprint():
+        if manifest.get("format") != _FORMAT or manifest.get("plan") != self.explain():
             raise OperationalError(
                 "the checkpoint was made by another plan of this query (another version of tsdb, changed tables, or a "
                 "function of the current time); start the job under another name, or drop it and start again"
@@ -113,14 +113,14 @@ class Dataflow:
         }
 
     def explain(self) -> str:
-        """The tree of operators, output first, with keys, state and mode."""
+        """The tree of operators, output first, with keys, state and mode; always the same for the same query."""
         lines: list[str] = []
         self._describe(self._output, 0, lines)
-        return "\n".join(lines)
-
-    def _fingerprint(self) -> str:
-        """What the plan does, without the numbers that DataFusion gives to names it makes up."""
-        return _MADE_UP.sub(r"\1", self.explain())
+        text = "\n".join(lines)
+        # names that DataFusion makes up are numbered through a session; number them through this text
+        made_up = dict.fromkeys(_MADE_UP.findall(text))
+        numbers = {name: str(number) for number, name in enumerate(made_up, start=1)}
+        return _MADE_UP.sub(lambda m: m[0].rstrip("0123456789") + numbers[m[0]], text)
 
     def _describe(self, number: int, depth: int, lines: list[str]) -> None:
         node = self._nodes[number]

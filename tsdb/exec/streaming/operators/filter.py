@@ -65,5 +65,7 @@ def _rank_at_most(predicate: Any, stream: Stream, rank: int) -> int | None:
     is_bound = Expr(left).variant_name() == "Column" and Expr(right).variant_name() == "Literal"
     if operator not in ("<=", "<", "=") or not is_bound or position(left, stream.columns) != rank:
         return None
+    if Expr(right).python_value() is None:
+        return None
     most: int = int(Expr(right).python_value()) - (operator == "<")
     return most

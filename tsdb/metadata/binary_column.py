@@ -114,7 +114,8 @@ def _strings(
 
     def word(j: int, rows: Rows) -> UInt64:
         rest = np.minimum(lengths[rows] - _WORD * j, _WORD)
-        return _unaligned(data, begins[rows] + _WORD * j) & _LOWEST_BYTES.take(rest)
+        masks: UInt64 = _LOWEST_BYTES.take(rest)
+        return _unaligned(data, begins[rows] + _WORD * j) & masks
 
     return BinaryColumn(nulls, slots, VariablePart(words, lengths.astype(np.uint64), word))
 
@@ -135,8 +136,7 @@ def _unaligned(words: UInt64, at: npt.NDArray[np.int64]) -> UInt64:
     low: UInt64 = words.take(index) >> shift
     # by 64 - shift in two steps, because a shift by 64 is none
     high: UInt64 = (words.take(index + 1) << np.uint64(1)) << (np.uint64(63) - shift)
-    out: UInt64 = low | high
-    return out
+    return low | high
 
 
 def _timestamps(array: pa.Array, nulls: npt.NDArray[np.bool_] | None) -> BinaryColumn:

@@ -7,12 +7,17 @@ Source: Paimon, `FileStorePathFactory`, `PartitionPathUtils`.
 import datetime as dt
 import decimal
 import itertools
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tsdb import clock
+from tsdb.data_types import DataType, TypeRoot
+from tsdb.errors import NotSupportedError
 
 DEFAULT_PARTITION = "__DEFAULT_PARTITION__"
 POSTPONE_BUCKET = -2
@@ -21,11 +26,15 @@ _ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]")
 
 @dataclass(frozen=True, slots=True)
 class TablePaths:
-    """The paths of one table. table_path: its directory, without a trailing slash."""
+    """The paths of one table. table_path: its directory, without a trailing slash.
+
+    partition_types: types of the partition columns; without them FLOAT, TIME and TIMESTAMP may be written differently.
+    """
 
     table_path: str
     default_partition: str = DEFAULT_PARTITION
     legacy_names: bool = True
+    partition_types: Mapping[str, DataType] = field(default_factory=dict)
 
     def manifest(self, name: str) -> str:
         """A manifest, manifest list or index manifest."""
@@ -42,10 +51,12 @@ class TablePaths:
     def partition(self, values: Mapping[str, Any]) -> str:
         """The directory of a partition (the table's own if none). values: Python values by name, in key order."""
         parts = [
-            f"{_escape(key)}={_escape(_text(value, self.default_partition, self.legacy_names))}"
-            for key, value in values.items()
+            f"{_escape(key)}={_escape(self._text(key, value))}" for key, value in values.items()
         ]
         return "/".join([self.table_path, *parts])
+
+    def _text(self, key: str, value: Any) -> str:
+        return _text(value, self.partition_types.get(key), self.default_partition, self.legacy_names)
 
     def bucket(self, values: Mapping[str, Any], bucket: int) -> str:
         """The directory of a bucket."""
@@ -89,8 +100,8 @@ def _escape(text: str) -> str:
     return _ESCAPED.sub(lambda match: f"%{ord(match[0]):02X}", text)
 
 
-def _text(value: Any, default: str, legacy: bool) -> str:
-    """A partition value as Java writes it into a path."""
+def _text(value: Any, kind: DataType | None, default: str, legacy: bool) -> str:
+    """A partition value as Java writes it into a path. kind: None if the type is not known."""
     match value:
         case None:
             return default
@@ -99,34 +110,50 @@ def _text(value: Any, default: str, legacy: bool) -> str:
         case str():
             return value if value.strip() else default
         case float():
-            return _java_double(value)
+            is_float = kind is not None and kind.root is TypeRoot.FLOAT
+            return _java_number(value, str(np.float32(value)) if is_float else repr(value))
         case decimal.Decimal():
             return f"{value:f}"
         case dt.datetime():
-            return _timestamp(value, legacy)
+            return _timestamp(value, kind, legacy)
         case dt.date():
             return str((value - dt.date(1970, 1, 1)).days) if legacy else value.isoformat()
         case dt.time():
-            millis = ((value.hour * 60 + value.minute) * 60 + value.second) * 1000 + value.microsecond // 1000
-            return str(millis) if legacy else value.isoformat(timespec="milliseconds" if millis % 1000 else "seconds")
+            return _time(value, kind, legacy)
     return str(value)
 
 
-def _timestamp(value: dt.datetime, legacy: bool) -> str:
-    """Java's LocalDateTime.toString: seconds left out when zero, fraction of 3, 6 or 9 digits."""
-    fraction = f"{value.microsecond:06d}"
-    fraction = "" if not value.microsecond else "." + (fraction[:3] if fraction.endswith("000") else fraction)
-    if not legacy:
-        return f"{value:%Y-%m-%d %H:%M:%S}".zfill(19) + fraction
-    seconds = f":{value.second:02d}{fraction}" if value.second or fraction else ""
-    return f"{value.year:04d}-{value.month:02d}-{value.day:02d}T{value.hour:02d}:{value.minute:02d}{seconds}"
+def _timestamp(value: dt.datetime, kind: DataType | None, legacy: bool) -> str:
+    """Legacy: LocalDateTime.toString, without seconds that are zero. Else with as many digits as the type has."""
+    if kind is not None and kind.precision > 6:
+        raise NotSupportedError(f"a partition column of type {kind.sql()} is not supported; use TIMESTAMP(6) or less")
+    date = f"{value.year:04d}-{value.month:02d}-{value.day:02d}"
+    digits = f"{value.microsecond:06d}"
+    short = "" if not value.microsecond else "." + (digits[:3] if digits.endswith("000") else digits)
+    if legacy:
+        seconds = f":{value.second:02d}{short}" if value.second or short else ""
+        return f"{date}T{value.hour:02d}:{value.minute:02d}{seconds}"
+    if kind is not None:
+        wanted = max(kind.precision, len(digits.rstrip("0")))
+        short = "." + digits[:wanted] if wanted else ""
+    return f"{date} {value.hour:02d}:{value.minute:02d}:{value.second:02d}{short}"
 
 
-def _java_double(value: float) -> str:
-    """Java's Double.toString: plain between 1e-3 and 1e7, else `d.dddE<n>`."""
-    if value != value or value in (float("inf"), float("-inf")):
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+def _time(value: dt.time, kind: DataType | None, legacy: bool) -> str:
+    """Legacy: milliseconds of the day. Else with the digits that matter, but at least one if the type has any."""
+    millis = value.microsecond // 1000
+    if legacy:
+        return str(((value.hour * 60 + value.minute) * 60 + value.second) * 1000 + millis)
+    precision = (3 if millis else 0) if kind is None else kind.precision
+    digits = f"{millis:03d}"[:precision].rstrip("0") or "0"
+    return f"{value:%H:%M:%S}" + (f".{digits}" if precision else "")
+
+
+def _java_number(value: float, text: str) -> str:
+    """Java's toString of a float or double: plain between 1e-3 and 1e7, else `d.dddE<n>`. text: its shortest digits."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return repr(value) if "e" not in repr(value) else f"{value:f}"
-    mantissa, exponent = f"{decimal.Decimal(repr(value)).normalize():E}".split("E")
+        return text
+    mantissa, exponent = f"{decimal.Decimal(text).normalize():E}".split("E")
     return f"{mantissa if '.' in mantissa else mantissa + '.0'}E{int(exponent)}"

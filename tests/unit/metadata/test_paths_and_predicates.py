@@ -9,33 +9,120 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tsdb.data_types import parse_type
+from tsdb.errors import NotSupportedError
 from tsdb.metadata.paths import TablePaths
 from tsdb.metadata.predicate import And, Comparison, Or, equalities, may_match
 
-PATHS = [
-    ("x/y:z=1 %{}", True, "x%2Fy%3Az%3D1 %25%7B%7D"),
-    (None, True, "__DEFAULT_PARTITION__"),
-    ("", True, "__DEFAULT_PARTITION__"),
-    ("  ", True, "__DEFAULT_PARTITION__"),
-    (True, True, "true"),
-    (-7, True, "-7"),
-    (1.5e10, True, "1.5E10"),
-    (0.5, True, "0.5"),
-    (1e7, True, "1.0E7"),
-    (decimal.Decimal("1.50"), True, "1.50"),
-    (dt.date(2024, 5, 14), True, "19857"),
-    (dt.date(2024, 5, 14), False, "2024-05-14"),
-    (dt.time(12, 34, 56, 789000), True, "45296789"),
-    (dt.datetime(2024, 5, 14, 13, 34, 56, 789000), True, "2024-05-14T13%3A34%3A56.789"),
-    (dt.datetime(2024, 5, 14, 13, 34), True, "2024-05-14T13%3A34"),
-    (dt.datetime(2024, 5, 14, 13, 34, 56, 789120), False, "2024-05-14 13%3A34%3A56.789120"),
+D = decimal.Decimal
+# (type of the partition column, value, 'partition.legacy-name', what Paimon Java 1.4.2 named the directory)
+PATHS: list[tuple[str, Any, bool, str]] = [
+    ("STRING", "x/y:z=1 %{}", True, "x%2Fy%3Az%3D1 %25%7B%7D"),
+    ("STRING", None, True, "__DEFAULT_PARTITION__"),
+    ("STRING", "", True, "__DEFAULT_PARTITION__"),
+    ("STRING", "  ", True, "__DEFAULT_PARTITION__"),
+    ("BIGINT", -7, True, "-7"),
+    ("FLOAT", 0.1, True, "0.1"),
+    ("FLOAT", 1.5, True, "1.5"),
+    ("FLOAT", 10000000000.0, True, "1.0E10"),
+    ("FLOAT", 3.4e-05, True, "3.4E-5"),
+    ("FLOAT", 16777216.0, True, "1.6777216E7"),
+    ("FLOAT", 10000000.0, True, "1.0E7"),
+    ("FLOAT", 100.0, True, "100.0"),
+    ("FLOAT", 0.001, True, "0.001"),
+    ("FLOAT", -0.0, True, "-0.0"),
+    ("FLOAT", 3.4028235e38, True, "3.4028235E38"),
+    ("DOUBLE", 0.1, True, "0.1"),
+    ("DOUBLE", 10000000.0, True, "1.0E7"),
+    ("DOUBLE", 9999999.0, True, "9999999.0"),
+    ("DOUBLE", 0.001, True, "0.001"),
+    ("DOUBLE", 0.00099, True, "9.9E-4"),
+    ("DOUBLE", 123456789.125, True, "1.23456789125E8"),
+    ("DOUBLE", 1e21, True, "1.0E21"),
+    ("DOUBLE", -0.0, True, "-0.0"),
+    ("DOUBLE", 1e-05, True, "1.0E-5"),
+    ("DOUBLE", 1234567.0, True, "1234567.0"),
+    ("DOUBLE", 0.002, True, "0.002"),
+    ("TIMESTAMP(6)", dt.datetime(2024, 1, 1), True, "2024-01-01T00%3A00"),
+    ("TIMESTAMP(6)", dt.datetime(2024, 5, 14, 13, 34, 56, 789000), True, "2024-05-14T13%3A34%3A56.789"),
+    ("TIMESTAMP(6)", dt.datetime(2024, 5, 14, 13, 34, 56, 789120), True, "2024-05-14T13%3A34%3A56.789120"),
+    ("TIMESTAMP(6)", dt.datetime(1, 1, 1, 0, 0, 0, 1), True, "0001-01-01T00%3A00%3A00.000001"),
+    ("TIMESTAMP(3)", dt.datetime(2024, 1, 1), True, "2024-01-01T00%3A00"),
+    ("TIMESTAMP(3)", dt.datetime(2024, 5, 14, 13, 34, 56, 700000), True, "2024-05-14T13%3A34%3A56.700"),
+    ("TIMESTAMP(0)", dt.datetime(2024, 1, 1), True, "2024-01-01T00%3A00"),
+    ("TIMESTAMP_LTZ(6)", dt.datetime(2024, 1, 1, tzinfo=dt.UTC), True, "2024-01-01T00%3A00"),
+    (
+        "TIMESTAMP_LTZ(6)",
+        dt.datetime(2024, 5, 14, 13, 34, 56, 789000, tzinfo=dt.UTC),
+        True,
+        "2024-05-14T13%3A34%3A56.789",
+    ),
+    ("TIME(0)", dt.time(0, 0, 0, 0), True, "0"),
+    ("TIME(0)", dt.time(12, 34, 56, 0), True, "45296000"),
+    ("TIME(3)", dt.time(0, 0, 0, 0), True, "0"),
+    ("TIME(3)", dt.time(12, 34, 56, 789000), True, "45296789"),
+    ("TIME(3)", dt.time(12, 34, 56, 700000), True, "45296700"),
+    ("TIME(3)", dt.time(12, 34, 56, 0), True, "45296000"),
+    ("TIME(3)", dt.time(12, 34, 56, 5000), True, "45296005"),
+    ("DATE", dt.date(1970, 1, 1), True, "0"),
+    ("DATE", dt.date(2024, 5, 14), True, "19857"),
+    ("DATE", dt.date(1969, 12, 31), True, "-1"),
+    ("DECIMAL(10, 2)", D("1.50"), True, "1.50"),
+    ("DECIMAL(10, 2)", D("-0.05"), True, "-0.05"),
+    ("DECIMAL(10, 2)", D("0.00"), True, "0.00"),
+    ("DECIMAL(20, 10)", D("0.0000000001"), True, "0.0000000001"),
+    ("BOOLEAN", True, True, "true"),
+    ("BOOLEAN", False, True, "false"),
+    ("STRING", "a b", True, "a b"),
+    ("STRING", "é", True, "é"),
+    ("STRING", "a|b<c>&;,$!@`~+", True, "a|b<c>&;,$!@`~+"),
+    ("STRING", "tab\tx", True, "tab%09x"),
+    ("STRING", "null", True, "null"),
+    ("STRING", "NULL", True, "NULL"),
+    ("CHAR(5)", "ab", True, "ab"),
+    ("TIMESTAMP(6)", dt.datetime(2024, 1, 1), False, "2024-01-01 00%3A00%3A00.000000"),
+    ("TIMESTAMP(6)", dt.datetime(2024, 5, 14, 13, 34, 56, 789000), False, "2024-05-14 13%3A34%3A56.789000"),
+    ("TIMESTAMP(6)", dt.datetime(2024, 5, 14, 13, 34, 56, 789120), False, "2024-05-14 13%3A34%3A56.789120"),
+    ("TIMESTAMP(6)", dt.datetime(1, 1, 1, 0, 0, 0, 1), False, "0001-01-01 00%3A00%3A00.000001"),
+    ("TIMESTAMP(3)", dt.datetime(2024, 1, 1), False, "2024-01-01 00%3A00%3A00.000"),
+    ("TIMESTAMP(3)", dt.datetime(2024, 5, 14, 13, 34, 56, 700000), False, "2024-05-14 13%3A34%3A56.700"),
+    ("TIMESTAMP(0)", dt.datetime(2024, 1, 1), False, "2024-01-01 00%3A00%3A00"),
+    ("TIMESTAMP_LTZ(6)", dt.datetime(2024, 1, 1, tzinfo=dt.UTC), False, "2024-01-01 00%3A00%3A00.000000"),
+    (
+        "TIMESTAMP_LTZ(6)",
+        dt.datetime(2024, 5, 14, 13, 34, 56, 789000, tzinfo=dt.UTC),
+        False,
+        "2024-05-14 13%3A34%3A56.789000",
+    ),
+    ("TIME(0)", dt.time(0, 0, 0, 0), False, "00%3A00%3A00"),
+    ("TIME(0)", dt.time(12, 34, 56, 0), False, "12%3A34%3A56"),
+    ("TIME(3)", dt.time(0, 0, 0, 0), False, "00%3A00%3A00.0"),
+    ("TIME(3)", dt.time(12, 34, 56, 789000), False, "12%3A34%3A56.789"),
+    ("TIME(3)", dt.time(12, 34, 56, 700000), False, "12%3A34%3A56.7"),
+    ("TIME(3)", dt.time(12, 34, 56, 0), False, "12%3A34%3A56.0"),
+    ("TIME(3)", dt.time(12, 34, 56, 5000), False, "12%3A34%3A56.005"),
+    ("DATE", dt.date(1970, 1, 1), False, "1970-01-01"),
+    ("DATE", dt.date(2024, 5, 14), False, "2024-05-14"),
+    ("DATE", dt.date(1969, 12, 31), False, "1969-12-31"),
 ]
 
 
-@pytest.mark.parametrize(("value", "legacy", "text"), PATHS)
-def test_partition_directories(value: object, legacy: bool, text: str) -> None:
-    paths = TablePaths("/t", legacy_names=legacy)
+@pytest.mark.parametrize(("kind", "value", "legacy", "text"), PATHS)
+def test_partition_directories_are_those_of_java(kind: str, value: object, legacy: bool, text: str) -> None:
+    paths = TablePaths("/t", legacy_names=legacy, partition_types={"p": parse_type(kind)})
     assert paths.bucket({"p": value}, 3) == f"/t/p={text}/bucket-3"
+
+
+def test_partitions_that_python_cannot_name_are_refused() -> None:
+    paths = TablePaths("/t", partition_types={"p": parse_type("TIMESTAMP(9)")})
+    with pytest.raises(NotSupportedError, match=r"TIMESTAMP\(9\)"):
+        paths.partition({"p": dt.datetime(2024, 1, 1)})
+
+
+def test_unpartitioned_and_postponed() -> None:
+    paths = TablePaths("/t")
+    assert paths.bucket({}, 0) == "/t/bucket-0" and paths.bucket({}, -2) == "/t/bucket-postpone"
+    assert paths.partition({"a=b": 1, "c": None}) == "/t/a%3Db=1/c=__DEFAULT_PARTITION__"
 
 
 Test = Callable[[Any, Any], bool]

@@ -48,6 +48,8 @@ class TablePrinter:
     def rows(self, table: pa.Table) -> None:
         """Lines of cells."""
         columns = [[self._shown(t) for t in column_texts(c)] for c in table.columns]
+        if len(columns) == 1:  # EXPLAIN, SHOW CREATE TABLE: a text of several lines is shown as it is
+            columns = [[line for t in column_texts(table.column(0)) for line in t.splitlines() or [""]]]
         self._widths = [max([w, *map(_width, c)]) for w, c in zip(self._widths, columns, strict=True)]
         if not self._has_header:
             self._header()

@@ -16,6 +16,8 @@ import pytest
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07|\r")
 
+_PROMPT_BEGINS = "\x1b[?2004h"  # bracketed paste is switched on
+
 
 class Terminal:
     """A shell and the screen's text so far."""
@@ -35,10 +37,20 @@ class Terminal:
         )
         os.close(child)
         self.seen = ""
+        self._prompts = 0
         self._from = 0
 
     def type(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
+
+    def enter(self, keys: str) -> None:
+        """Type at the next prompt; keys typed before it is there belong to nobody."""
+        deadline = time.monotonic() + 30
+        while self.seen.count(_PROMPT_BEGINS) <= self._prompts:
+            assert time.monotonic() < deadline, self.seen[-500:]
+            self._read()
+        self._prompts += 1
+        self.type(keys)
 
     def wait_for(self, pattern: str, timeout: float = 30.0) -> str:
         """Wait until the pattern is on the screen, after what was waited for before; returns what matched."""
@@ -50,11 +62,25 @@ class Terminal:
                 self._from = match.end()
                 return match[0]
             assert time.monotonic() < deadline, f"no {pattern!r} in {text[self._from :]!r}"
-            if select.select([self._fd], [], [], 0.2)[0]:
-                data = os.read(self._fd, 65536)
-                self.seen += data.decode("utf-8", "replace")
-                if "\x1b[6n" in data.decode("utf-8", "replace"):
-                    self.type("\x1b[1;1R")  # the terminal's answer to: where is the cursor?
+            self._read()
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """The exit code."""
+        deadline = time.monotonic() + timeout
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, self.seen[-500:]
+            self._read()
+        return self.process.returncode
+
+    def _read(self) -> None:
+        if select.select([self._fd], [], [], 0.2)[0]:
+            try:
+                text = os.read(self._fd, 65536).decode("utf-8", "replace")
+            except OSError:  # the shell has closed its side
+                return
+            self.seen += text
+            if "\x1b[6n" in text:
+                self.type("\x1b[1;1R")  # the terminal's answer to: where is the cursor?
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -67,42 +93,41 @@ class Terminal:
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
     shell = Terminal(tmp_path / "warehouse", tmp_path)
     try:
-        shell.wait_for("tsdb>")
         yield shell
     finally:
         shell.close()
 
 
 def test_a_session(terminal: Terminal, tmp_path: Path) -> None:
-    terminal.type("CREATE TABLE orders (id INT, customer STRING,\r PRIMARY KEY (id) NOT ENFORCED);\r")
+    terminal.enter("CREATE TABLE orders (id INT, customer STRING,\r PRIMARY KEY (id) NOT ENFORCED);\r")
     terminal.wait_for(r"\(ok, \d+ ms\)")
-    terminal.type("INSERT INTO orders VALUES (1, 'ann'), (2, NULL);\r")
+    terminal.enter("INSERT INTO orders VALUES (1, 'ann'), (2, NULL);\r")
     terminal.wait_for(r"\(ok, 2 rows changed, ")
-    terminal.type("SELECT id,\rcustomer FROM orders\rORDER BY id;\r")
+    terminal.enter("SELECT id,\rcustomer FROM orders\rORDER BY id;\r")
     terminal.wait_for(r"id \| customer.*1 \| ann.*2 \| NULL.*\(2 rows, \d+ ms\)")
-    terminal.type("SELECT custmer FROM orders;\r")
+    terminal.enter("SELECT custmer FROM orders;\r")
     terminal.wait_for(r"error: line 1, column 8: .*Did you mean `customer`.*\^")
-    terminal.type(".mode streaming\r")
+    terminal.enter(".mode streaming\r")
     terminal.wait_for("tsdb streaming>")
-    terminal.type("SELECT id FROM orders;\r")
+    terminal.enter("SELECT id FROM orders;\r")
     terminal.wait_for(r"op \|.*\+I \|.*\+I \|")
     terminal.type("\x03")
     terminal.wait_for(r"\(2 changes, version \d+, .*stopped.*tsdb streaming>")
-    terminal.type(".mode batch\r")
+    terminal.enter(".mode batch\r")
     terminal.wait_for("tsdb>")
-    terminal.type("SELECT 41 + 1 AS answer;\r")
+    terminal.enter("SELECT 41 + 1 AS answer;\r")
     terminal.wait_for(r"answer.*42.*\(1 row")
-    terminal.type(".nope\r")
+    terminal.enter(".nope\r")
     terminal.wait_for("there is no command `.nope`")
-    terminal.type("\x04")
-    assert terminal.process.wait(20) == 0
+    terminal.enter("\x04")
+    assert terminal.wait() == 0
     assert "SELECT 41 + 1" in (tmp_path / "history").read_text()
 
 
 def test_tab_completes_tables_and_columns(terminal: Terminal) -> None:
-    terminal.type("CREATE TABLE orders (identifier INT, customer STRING);\r")
+    terminal.enter("CREATE TABLE orders (identifier INT, customer STRING);\r")
     terminal.wait_for(r"\(ok, \d+ ms\)")
-    terminal.type("SELECT count(*) FROM ord\t")
+    terminal.enter("SELECT count(*) FROM ord\t")
     terminal.wait_for("ers")
     terminal.type(" WHERE orders.cust\t")
     terminal.wait_for("omer")
@@ -111,7 +136,7 @@ def test_tab_completes_tables_and_columns(terminal: Terminal) -> None:
 
 
 def test_ctrl_c_drops_the_line_and_quit_leaves(terminal: Terminal) -> None:
-    terminal.type("SELECT nonsense\x03")
+    terminal.enter("SELECT nonsense\x03")
     terminal.wait_for("tsdb>")
-    terminal.type("\\q\r")
-    assert terminal.process.wait(20) == 0
+    terminal.enter("\\q\r")
+    assert terminal.wait() == 0

@@ -18,7 +18,7 @@ from tsdb.connector.serde.json_block import sample
 from tsdb.connector.serde.json_writer import lines_of
 from tsdb.connector.serde.serde import Lines
 
-_TOMBSTONE = r'^\s*(?:null|\{"topic"\s*:.*"value"\s*:\s*null\s*\})\s*$'
+_TOMBSTONE = r'^\s*(?:null|\{.*"topic"\s*:.*"value"\s*:\s*null\s*\})\s*$'
 _SCHEMA = r'\{\s*"schema"\s*:\s*(?P<schema>null|\{.*?\})\s*,\s*"payload"\s*:\s*(?P<payload>null|\{.*\})\s*\}'
 _BARE = r"^\s*" + _SCHEMA + r"\s*$"
 _CAPTURED = r'^\s*\{"topic"\s*:.*?,\s*"value"\s*:\s*' + _SCHEMA + r"\s*\}\s*$"

@@ -16,6 +16,7 @@ from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.job import Job
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.sql.parameters import literal
+from tsdb.sql.script import normalized
 from tsdb.sql.statements import Insert
 from tsdb.table.table import Table
 
@@ -41,7 +42,7 @@ def submit(
     columns = _columns(statement, target, fixed)
     Arrangement(plan.schema, target.schema, target.identifier, columns)
     name = options.get("pipeline.name") or f"insert-into_{target.identifier}"
-    text = f"USE {names.database}; {' '.join(statement.text.split())}"
+    text = f"USE {names.database}; {normalized(statement.text)}"
     into = target.with_options(dict(statement.target_options))
     return jobs.submit(plan, into, text, name, options=options.values, columns=columns)
 

@@ -16,6 +16,7 @@ from tsdb.connector.serde.json_block import PARSE_ERRORS
 from tsdb.connector.serde.json_writer import lines_of
 from tsdb.connector.serde.serde import Decoded, Decoder, Encoder, Lines, decode_all
 from tsdb.connector.serde.wire import base64_bytes, time_of_text, timestamp_of_text
+from tsdb.data_types import from_arrow
 from tsdb.errors import NotSupportedError, OptionError
 from tsdb.options import OptionSpec, parse_bool
 
@@ -138,7 +139,7 @@ def _convert(values: pa.Array, field: pa.Field) -> pa.Array:
             return time_of_text(values, field.type)
         return base64_bytes(values).cast(field.type) if pa.types.is_binary(field.type) else values
     except PARSE_ERRORS as err:
-        raise ValueError(f"column `{field.name}` ({field.type}): {err}") from err
+        raise ValueError(f"column `{field.name}` {from_arrow(field.type).sql()}: {err}") from err
 
 
 def _reason(line: bytes, err: Exception) -> str:

@@ -11,6 +11,7 @@ from tsdb.connector.serde.json_block import values_at
 from tsdb.connector.serde.json_wire import DecimalText, is_free_form, plain_decimal, python_column, wire
 from tsdb.connector.serde.serde import Lines
 from tsdb.connector.serde.wire import Wire
+from tsdb.data_types import from_arrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +74,5 @@ def build_rows(
             else:
                 made.append(pa.nulls(count, field.type))
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, OverflowError) as err:
-            raise ValueError(f"column `{field.name}` ({field.type}): {err}") from err
+            raise ValueError(f"column `{field.name}` {from_arrow(field.type).sql()}: {err}") from err
     return pa.table(made, schema=plan.schema)

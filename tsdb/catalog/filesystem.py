@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tsdb import clock
 from tsdb.catalog.catalog import AnyTable, ConnectorTable
-from tsdb.catalog.validation import check, complete
+from tsdb.catalog.validation import check_changed, complete
 from tsdb.errors import (
     AlreadyExists,
     CorruptFile,
@@ -147,7 +147,7 @@ class FileSystemCatalog:
                 self.file_io.rename_dir(table.path, self._path(new))
 
     def alter_table(self, identifier: Identifier, changes: Sequence[SchemaChange]) -> AnyTable:
-        """The table under its next schema. Raises what `apply` and `check` raise."""
+        """The table under its next schema. Raises what `apply` and `check_changed` raise."""
         table = self.get_table(identifier)
         name = str(table.identifier)
         if isinstance(table, ConnectorTable):
@@ -161,7 +161,7 @@ class FileSystemCatalog:
                 if isinstance(change, SetOptions):
                     check_table_options(change.options)
             with self._changing():
-                change_schema(table.schemas, changes, name, lambda schema: check(schema, name))
+                change_schema(table.schemas, changes, name, lambda schema: check_changed(schema, name))
         return self.get_table(table.identifier)
 
     def _find(self, identifier: Identifier) -> AnyTable | None:

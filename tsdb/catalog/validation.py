@@ -32,13 +32,19 @@ def complete(draft: TableSchema, name: str) -> TableSchema:
         [replace(f, type=f.type.with_nullable(False)) if f.name in draft.primary_keys else f for f in draft.fields]
     )
     schema = replace(draft, id=0, fields=fields, options=options, highest_field_id=highest)
-    check_table_options(schema.options)
-    check(schema, name)
+    _check(schema, name)
     return schema
 
 
-def check(schema: TableSchema, name: str) -> None:
-    """Raise for a schema that tsdb cannot write a table of. Options that tsdb does not know are not looked at here."""
+def check_changed(schema: TableSchema, name: str) -> None:
+    """Raise for a schema that ALTER TABLE must not make. The table may be another engine's, with options of its own."""
+    _check_columns(schema, name)
+    _check_option_columns(schema, TableOptions(schema.options), name)
+
+
+def _check(schema: TableSchema, name: str) -> None:
+    """Raise for a schema that tsdb cannot write a table of."""
+    check_table_options(schema.options)
     _check_columns(schema, name)
     options = TableOptions(schema.options)
     _check_buckets(schema, options, name)

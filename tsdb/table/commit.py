@@ -357,8 +357,8 @@ def _log_offsets(author: Author, latest: Snapshot | None) -> Mapping[str, int] |
 
 
 def _wait_s(table: Table, retry: int) -> float:
-    low = parse_duration_ms(table.options.get("commit.min-retry-wait", "10 ms") or "")
-    high = parse_duration_ms(table.options.get("commit.max-retry-wait", "10 s") or "")
+    low = parse_duration_ms(table.options.get("commit.min-retry-wait") or "")
+    high = parse_duration_ms(table.options.get("commit.max-retry-wait") or "")
     return float(min(high, low * 2**retry)) * (0.5 + clock.current().jitter()) / 1000
 
 

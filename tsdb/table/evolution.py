@@ -4,7 +4,7 @@ Source: Paimon, `SchemaEvolutionUtil` and `CastExecutors`; casts behave as Java'
 fit become NULL, fractions round half up for decimals and are cut off for integers.
 """
 
-from collections.abc import Callable
+import decimal
 
 import numpy as np
 import pyarrow as pa
@@ -44,8 +44,10 @@ def can_convert(old: DataType, new: DataType) -> bool:
 def convert(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
     """The array, of the Arrow type of `old`, as one of that of `new`. Raises DataError for text that is no value."""
     target = to_arrow(new)
-    if array.type == target and not _has_rows(new):
+    if array.type == target and not _has_rows(new) and not _is_cut(old, new):
         return array
+    if array.offset and pa.types.is_nested(array.type):
+        array = array.take(pa.array(np.arange(len(array))))  # the offset of a slice is in no constructor of Arrow
     if new.root is TypeRoot.ROW and old.root is TypeRoot.ROW:
         return _convert_row(array, old, new)
     if new.element is not None and old.element is not None and new.root is TypeRoot.ARRAY:
@@ -54,7 +56,7 @@ def convert(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
     if new.value is not None and old.value is not None and new.key is not None and old.key is not None:
         keys, items = convert(array.keys, old.key, new.key), convert(array.items, old.value, new.value)
         return pa.MapArray.from_arrays(_offsets(array), keys, items, target, mask=_nulls(array))
-    if array.type == target:
+    if array.type == target and not _is_cut(old, new):
         return array
     try:
         return _cast(array, old, new).cast(target)
@@ -85,6 +87,11 @@ def _has_rows(kind: DataType) -> bool:
     return any(part is not None and _has_rows(part) for part in (kind.element, kind.key, kind.value))
 
 
+def _is_cut(old: DataType, new: DataType) -> bool:
+    """Whether texts may be longer than the new type allows."""
+    return old.root in _TEXTS and new.root in _TEXTS and new.length < old.length
+
+
 def _offsets(array: pa.Array) -> pa.Array:
     return array.offsets
 
@@ -103,7 +110,7 @@ def _cast(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
         return _to_decimal(array, old, new)
     if new.root in _TEXTS and old.root not in _TEXTS:
         return array.cast(pa.string())
-    if new.root in _TEXTS and new.length < old.length:
+    if _is_cut(old, new):
         return pc.utf8_slice_codeunits(array, 0, new.length)
     if new.root is TypeRoot.BOOLEAN:
         return pc.not_equal(array, pa.scalar(0, array.type))
@@ -117,7 +124,7 @@ def _from_text(array: pa.Array, new: DataType) -> pa.Array:
     if new.root is TypeRoot.BOOLEAN:
         return pc.utf8_lower(trimmed).cast(pa.bool_())
     if new.root is TypeRoot.DECIMAL:
-        return _to_decimal(trimmed.cast(pa.decimal256(76, 38)), DataType(TypeRoot.DECIMAL, precision=76, scale=38), new)
+        return _rounded(trimmed.cast(pa.decimal256(76, 38)), new)
     return trimmed.cast(to_arrow(new))
 
 
@@ -144,23 +151,23 @@ def _saturated(array: pa.Array, new: DataType) -> pa.Array:
 
 
 def _to_decimal(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
-    """Rounded half up; NULL where the precision is too small."""
     if old.root in _FLOATS:
-        array = pc.round(array.cast(pa.float64()), new.scale, _HALF_UP)
-        limit = pa.scalar(float(10 ** (new.precision - new.scale)))
-    else:
-        digits = 76 if old.root is TypeRoot.DECIMAL and old.precision == 76 else 38
-        if old.root is TypeRoot.DECIMAL:
-            array = pc.round(array, new.scale, _HALF_UP) if new.scale < old.scale else array
-        else:
-            array = array.cast(pa.int64()).cast(pa.decimal128(19, 0))
-        whole = new.precision - new.scale
-        limit = pa.scalar(10**whole).cast(pa.decimal256(76, 0)) if whole < digits else None
-        array = array.cast(pa.decimal256(76, array.type.scale))
-    if limit is not None:
-        array = pc.if_else(pc.less(pc.abs(array), limit), array, pa.scalar(None, array.type))
-    return array
+        # by way of its shortest text, as Java does: 1.005 is 1.01 with two digits
+        values = array.cast(pa.float64())
+        fits = pc.less(pc.abs(values), pa.scalar(float(10 ** (new.precision - new.scale))))
+        values = pc.if_else(pc.and_(fits, pc.is_finite(values)), values, pa.scalar(None, pa.float64()))
+        return _rounded(values.cast(pa.string()).cast(pa.decimal256(76, 38)), new)
+    if old.root is not TypeRoot.DECIMAL:
+        array = array.cast(pa.int64()).cast(pa.decimal128(19, 0))
+    return _rounded(array.cast(pa.decimal256(76, array.type.scale)), new)
 
 
-_HALF_UP = "half_towards_infinity"
-Converter = Callable[[pa.Array], pa.Array]
+def _rounded(array: pa.Array, new: DataType) -> pa.Array:
+    """Rounded half up; NULL where the precision is too small."""
+    if array.type.scale > new.scale:
+        array = pc.round(array, new.scale, "half_towards_infinity")
+    whole = new.precision - new.scale
+    if whole + array.type.scale >= array.type.precision:
+        return array  # as many digits as the array can have at all
+    limit = pa.scalar(decimal.Decimal(10**whole), array.type)
+    return pc.if_else(pc.less(pc.abs(array), limit), array, pa.scalar(None, array.type))

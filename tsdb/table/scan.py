@@ -208,8 +208,8 @@ def _needs_no_merge(section: Sequence[SortedRun]) -> bool:
 
 def _packed(table: Table, groups: Sequence[list[DataFileMeta]]) -> list[list[DataFileMeta]]:
     """Consecutive groups put together up to the target size of a split; opening a file counts as some bytes."""
-    target = parse_size(table.options.get("source.split.target-size", "128 mb") or "")
-    open_cost = parse_size(table.options.get("source.split.open-file-cost", "4 mb") or "")
+    target = parse_size(table.options.get("source.split.target-size") or "")
+    open_cost = parse_size(table.options.get("source.split.open-file-cost") or "")
     packed: list[list[DataFileMeta]] = []
     weight = 0
     for group in groups:

@@ -33,7 +33,7 @@ RESOLVED = {
     "SELECT s.INNER FROM nested": 'SELECT "S"."Inner" FROM "nested"',
     "SELECT NESTED.s.inner FROM nested": 'SELECT "nested"."S"."Inner" FROM "nested"',
     "SELECT X FROM (VALUES (1)) AS v(x)": 'SELECT "x" FROM (VALUES (1)) AS "v"("x")',
-    "SELECT anything FROM generate_series(1, 3)": 'SELECT "anything" FROM GENERATE_SERIES(1, 3)',
+    "SELECT anything FROM generate_series(1, 3)": 'SELECT "anything" FROM generate_series(1, 3)',
     "SELECT K FROM l UNION SELECT K FROM r ORDER BY K": (
         'SELECT "k" FROM "l" UNION SELECT "k" FROM "r" ORDER BY "k" ASC NULLS FIRST'
     ),

@@ -21,6 +21,7 @@ from tsdb.exec.continuous import submit
 from tsdb.exec.engine import Engine
 from tsdb.exec.names import DEFAULT_DATABASE, Names
 from tsdb.exec.plan import Mode, QueryPlan, plan_query
+from tsdb.exec.relation import View
 from tsdb.exec.result import JobHandle, Result, RowCount, rows_of
 from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.changelog import open_changelog
@@ -31,7 +32,7 @@ from tsdb.metadata.snapshot import Snapshot
 from tsdb.procedure import PROCEDURES, Procedure
 from tsdb.sql import statements as sql
 from tsdb.sql.parameters import bind, count
-from tsdb.sql.parser import parse_script
+from tsdb.sql.parser import parse_query, parse_script
 from tsdb.sql.table_ref import references
 
 if TYPE_CHECKING:
@@ -116,7 +117,12 @@ class Session:
     ) -> Iterator[Result]:
         for statement, number in zip(statements, wanted, strict=True):
             given, params = params[:number], params[number:]
-            yield from self.run(bind(statement, given))
+            try:
+                yield from self.run(bind(statement, given))
+            except ProgrammingError as err:
+                if len(statements) > 1 and err.position is None:
+                    err.position = statement.position
+                raise
 
     def _planner(self, statement: sql.Statement) -> _Planner:
         return _Planner(self, statement)
@@ -192,6 +198,14 @@ class Session:
         if found is None:
             raise self.names.not_found(statement.target, statement)
         return rows_of(pa.table({"result": pa.array([create_text.create_text(found)], pa.string())}))
+
+    def _describe(self, statement: sql.Describe) -> Result:
+        def columns_of(view: View) -> pa.Schema:
+            schema = self.plan(parse_query(view.query), statement, "batch").schema
+            shown = view.columns or schema.names
+            return pa.schema([field.with_name(name) for field, name in zip(schema, shown, strict=True)])
+
+        return rows_of(show.describe(statement, self.names, columns_of))
 
     def _explain(self, statement: sql.Explain) -> Result:
         inner = statement.statement
@@ -301,7 +315,7 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.ResetOption: Session._reset,
     sql.ShowStatement: Session._show,
     sql.ShowCreateTable: Session._show_create,
-    sql.Describe: lambda s, st: rows_of(show.describe(st, s.names)),
+    sql.Describe: Session._describe,
     sql.Explain: Session._explain,
     sql.Call: Session._call,
     sql.StopJob: lambda s, st: s.jobs.stop(st.name),

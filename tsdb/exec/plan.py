@@ -9,7 +9,7 @@ the plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -40,6 +40,7 @@ FILE_NUMBER = "__file"
 """A column that tells the files of a table apart, for copy on write."""
 
 _VIEW_DEPTH_MAX = 32
+_VERSION_OPTIONS = (*TRAVEL_OPTIONS, "scan.mode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def plan_query(
     table that the query reads has a column `FILE_NUMBER` more.
     """
     control = Control()
-    expanded = _with_doubles(expand_views(query, names, statement))
+    expanded = _with_our_constants(expand_views(query, names, statement))
     pinned = {} if snapshots is None else snapshots
     taken = {cte.alias for cte in expanded.find_all(exp.CTE)}
     binder = _Binder(names, engine.context(), session_options, mode, statement, control, taken, pinned, numbered_files)
@@ -157,10 +158,16 @@ class _Binder:
 
     def _snapshot(self, table: Table, options: Mapping[str, str]) -> Snapshot | None:
         if _travels(options) or _travels(table.options.values):
-            return resolve_snapshot(table, {**table.options.values, **options})
-        if table.path not in self.snapshots:
-            self.snapshots[table.path] = table.latest_snapshot()
-        return self.snapshots[table.path]
+            wanted = {**table.options.values, **options}
+            version = [f"{key}={wanted[key]}" for key in _VERSION_OPTIONS if key in wanted]
+            return self._seen(f"{table.path} {version}", lambda: resolve_snapshot(table, wanted))
+        return self._seen(table.path, table.latest_snapshot)
+
+    def _seen(self, key: str, find: Callable[[], Snapshot | None]) -> Snapshot | None:
+        """What the statement has seen under this key before, else what is there now."""
+        if key not in self.snapshots:
+            self.snapshots[key] = find()
+        return self.snapshots[key]
 
     def _scan_options(self, hint: Mapping[str, str]) -> dict[str, str]:
         """The session's options that concern scans; a version in the hint overrules the session's."""
@@ -214,11 +221,17 @@ def _view_query(view: View, names: Names, depth: int) -> exp.Query:
     return expand_views(inner, names, None, depth + 1)
 
 
-def _with_doubles(query: exp.Query) -> exp.Query:
-    """1e3 is a DOUBLE, as in Flink; DataFusion would read it as a decimal, which plain 1.5 is."""
+def _with_our_constants(query: exp.Query) -> exp.Query:
+    """1e3 is a DOUBLE, as in Flink (DataFusion would read it as a decimal, which plain 1.5 is), and a TIME has the unit
+    of our columns, without which DataFusion would not compare them.
+    """
     for literal in list(query.find_all(exp.Literal)):
         if not literal.is_string and "e" in literal.name.lower():
             literal.replace(exp.Cast(this=exp.Literal.string(literal.name), to=exp.DataType.build("DOUBLE")))
+    for cast in list(query.find_all(exp.Cast)):
+        if cast.to.this is exp.DataType.Type.TIME:
+            unit = exp.Literal.string("Time32(Millisecond)")
+            cast.replace(exp.Anonymous(this="arrow_cast", expressions=[cast.copy(), unit]))
     return query
 
 
@@ -229,7 +242,7 @@ def quoted(name: str) -> str:
 
 def _travels(options: Mapping[str, str]) -> bool:
     """The options ask for another snapshot than the latest."""
-    return any(key in options for key in (*TRAVEL_OPTIONS, "scan.mode"))
+    return any(key in options for key in _VERSION_OPTIONS)
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -47,8 +47,11 @@ def show(statement: ShowStatement, names: Names, options: SessionOptions) -> pa.
     raise NotSupportedError(f"SHOW {statement.kind.upper()} is not supported")
 
 
-def describe(statement: Describe, names: Names) -> pa.Table:
-    """DESCRIBE: a row a column."""
+def describe(statement: Describe, names: Names, columns_of: Callable[[View], pa.Schema]) -> pa.Table:
+    """DESCRIBE: a row a column. columns_of: plans a view."""
+    found = names.find(statement.target)
+    if isinstance(found, View):
+        return columns_table(arrow_table_schema(columns_of(found)), None)
     return columns_table(_schema_of(names, statement.target), None)
 
 

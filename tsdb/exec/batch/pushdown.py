@@ -80,7 +80,14 @@ def _binary(raw: Any) -> Predicate | None:
     if _column(left) is None:
         left, right, operator = right, left, _MIRRORED[operator]
     column, value = _column(left), _literal(right)
-    return Comparison(operator, column, (value,)) if column is not None and value is not None else None
+    if column is None or value is None or (isinstance(value, float) and not _orders_numbers(operator, value)):
+        return None
+    return Comparison(operator, column, (value,))
+
+
+def _orders_numbers(operator: str, value: float) -> bool:
+    """NaN is greater than all numbers, but in no statistics: only what excludes it can be judged by them."""
+    return operator in ("=", "<", "<=") and value == value
 
 
 def _of(column: str | None, operator: str, *values: Any) -> Predicate | None:
@@ -90,7 +97,7 @@ def _of(column: str | None, operator: str, *values: Any) -> Predicate | None:
 def _in_list(node: InList) -> Predicate | None:
     column = _column(node.expr())
     values = [_literal(item) for item in node.list()]
-    if column is None or node.negated() or any(value is None for value in values):
+    if column is None or node.negated() or any(value is None or value != value for value in values):
         return None
     return Comparison("in", column, tuple(values))
 

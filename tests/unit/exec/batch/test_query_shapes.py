@@ -119,3 +119,26 @@ def test_results_have_the_types_of_tables(ask: Any) -> None:
     expected = [pa.string(), pa.int64(), pa.decimal128(3, 2), pa.float64(), pa.string(), pa.binary()]
     assert result.schema.types == expected
     assert result.reader.read_all().schema.types == expected
+
+
+@pytest.mark.parametrize("bucket", ["1", "2"])
+def test_nan_is_greater_than_every_number(ask: Any, bucket: str) -> None:
+    """As in DuckDB, and whether a file is merged or not."""
+    ask.run(f"CREATE TABLE f (k INT, x DOUBLE, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '{bucket}')")
+    ask.session.register(
+        "src", pa.table({"k": pa.array([1, 2, 3, 4], pa.int32()), "x": [1.0, float("nan"), None, 7.0]})
+    )
+    ask.run("INSERT INTO f SELECT * FROM src; INSERT INTO f VALUES (1, 1.0)")
+    assert [k for (k,) in ask.bag("SELECT k FROM f WHERE x > 5")] == [2, 4]
+    assert [k for (k,) in ask.bag("SELECT k FROM f WHERE x <= 7 AND k < 9")] == [1, 4]
+    assert [k for (k,) in ask.bag("SELECT k FROM f WHERE x IS NULL")] == [3]
+
+
+def test_times_are_compared(ask: Any) -> None:
+    ask.run("CREATE TABLE t (k INT, at TIME); INSERT INTO t VALUES (1, TIME '10:00:00'), (2, TIME '11:30:00')")
+    assert ask.rows("SELECT k FROM t WHERE `at` > TIME '10:30:00'") == [(2,)]
+
+
+def test_columns_are_described(ask: Any) -> None:
+    ask.run("CREATE TABLE t (k INT, v STRING); CREATE VIEW w (a, b) AS SELECT v, k + 1e0 FROM t")
+    assert [row[:2] for row in ask.rows("DESCRIBE w")] == [("a", "STRING"), ("b", "DOUBLE")]

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tsdb.data_types import DataField, DataType, TypeRoot, to_arrow
-from tsdb.errors import CorruptFile
+from tsdb.data_types import DataField, DataType, TypeRoot, arrow_schema, to_arrow
+from tsdb.errors import CorruptFile, DataError
 from tsdb.fs.file_io import FileIO
 from tsdb.options import TableOptions
 
@@ -83,10 +84,13 @@ def write_parquet(
 
     On an exception the file may be there in part: the caller deletes it.
     """
+    has_nanos = _has_nanos(schema)
     with file_io.open_output(path) as sink:
         writer: pq.ParquetWriter | None = None
         try:
             for group in _row_groups(batches):
+                if has_nanos:
+                    _check_int96(group)
                 if writer is None:
                     writer = pq.ParquetWriter(sink, schema, **_settings(schema, options, group))
                 writer.write_table(group.cast(schema) if group.schema != schema else group, ROW_GROUP_ROWS)
@@ -115,17 +119,46 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 def _settings(schema: pa.Schema, options: TableOptions, sample: pa.Table) -> dict[str, Any]:
     codec = (options.get("file.compression") or "zstd").lower()
     level = options.integer("file.compression.zstd-level") if codec == "zstd" else None
-    has_nanos = any(pa.types.is_timestamp(f.type) and f.type.unit == "ns" for f in schema)
     return {
         "compression": codec,
         "compression_level": level,
         "use_dictionary": _dictionary_columns(schema, sample),
         "store_schema": False,
         "store_decimal_as_integer": True,
-        "use_deprecated_int96_timestamps": has_nanos,
+        "use_deprecated_int96_timestamps": _has_nanos(schema),
+        "write_time_adjusted_to_utc": True,
         "version": "2.6",
         "write_statistics": True,
     }
+
+
+def _has_nanos(kind: pa.Schema | pa.DataType) -> bool:
+    """Whether there is a timestamp of more than six digits at any depth: INT64 nanoseconds nobody else reads."""
+    if isinstance(kind, pa.Schema):
+        return any(_has_nanos(field.type) for field in kind)
+    if pa.types.is_timestamp(kind):
+        return bool(kind.unit == "ns")
+    if pa.types.is_map(kind):
+        return _has_nanos(kind.key_type) or _has_nanos(kind.item_type)
+    if pa.types.is_list(kind):
+        return _has_nanos(kind.value_type)
+    return pa.types.is_struct(kind) and any(_has_nanos(field.type) for field in kind)
+
+
+def _check_int96(rows: pa.Table) -> None:
+    """INT96 takes any time, but it is read as nanoseconds, which end in 1677 and 2262. Raises DataError."""
+    for field in rows.schema:
+        if not pa.types.is_timestamp(field.type) or field.type.unit == "ns":
+            continue
+        try:
+            rows[field.name].cast(pa.timestamp("ns", field.type.tz))
+        except pa.ArrowInvalid as err:
+            low, high = (value.cast(pa.int64()).as_py() for value in pc.min_max(rows[field.name]).values())
+            raise DataError(
+                f"column `{field.name}` has a time outside the years 1678 to 2261 ({low} to {high} {field.type.unit} "
+                f"since 1970), which a table that also has a TIMESTAMP of more than six digits cannot hold; "
+                f"declare that one as TIMESTAMP(6)"
+            ) from err
 
 
 def _dictionary_columns(schema: pa.Schema, sample: pa.Table) -> list[str]:
@@ -149,6 +182,24 @@ def open_parquet(file_io: FileIO, path: str) -> pq.ParquetFile:
         raise CorruptFile(f"data file {path} is missing") from err
     except (pa.ArrowException, OSError) as err:
         raise CorruptFile(f"data file {path} cannot be read: {err}") from err
+
+
+def read_parquet(file_io: FileIO, path: str, fields: Sequence[DataField]) -> Iterator[pa.RecordBatch]:
+    """The rows in order, with the columns named by `fields` and typed as they say; NULL for what the file lacks.
+
+    Raises CorruptFile naming the file.
+    """
+    schema = arrow_schema([DataField(f.id, f.name, f.type.with_nullable(True)) for f in fields])
+    with open_parquet(file_io, path) as file:
+        present = set(file.schema_arrow.names)
+    for batch in read_batches(file_io, path, [name for name in schema.names if name in present]):
+        columns = [
+            batch.column(field.name).cast(field.type, safe=False)
+            if field.name in present
+            else pa.nulls(batch.num_rows, field.type)
+            for field in schema
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema) if columns else batch
 
 
 def read_batches(

@@ -10,7 +10,7 @@ from tsdb.catalog.catalog import Catalog
 from tsdb.errors import ProgrammingError
 from tsdb.procedure.procedure import Argument, Procedure, result, table_argument
 from tsdb.table.compact import compact
-from tsdb.table.scan import partition_values
+from tsdb.table.scan import in_partition
 from tsdb.table.table import Table
 
 
@@ -40,11 +40,7 @@ def chosen_partitions(table: Table, text: str) -> Callable[[bytes], bool]:
             )
         specs.append(spec)
 
-    def matches(partition: bytes) -> bool:
-        values = dict(zip(keys, map(str, partition_values(table, partition)), strict=True))
-        return any(all(values[name] == value for name, value in spec.items()) for spec in specs)
-
-    return matches
+    return lambda partition: any(in_partition(table, partition, spec) for spec in specs)
 
 
 COMPACT = Procedure(

@@ -10,11 +10,11 @@ with what was compacted. Source: Paimon, `FileStoreCommitImpl`.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from tsdb import clock
 from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError
-from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.manifest import (
     ADD,
@@ -32,7 +32,7 @@ from tsdb.table.commit_message import CommitMessage
 from tsdb.table.conflict import check_conflicts
 from tsdb.table.expire import expire_if_due
 from tsdb.table.manifest_merge import merge_manifests
-from tsdb.table.scan import live_files, partition_values
+from tsdb.table.scan import in_partition, live_files, partition_values
 from tsdb.table.table import Table
 
 Kind = Literal["APPEND", "COMPACT", "OVERWRITE"]
@@ -173,19 +173,13 @@ def _replaced_partitions(table: Table, added: Sequence[ManifestEntry], overwrite
         if name not in keys:
             listed = ", ".join(f"`{key}`" for key in keys) or "none"
             raise ProgrammingError(f"`{name}` is no partition column of table `{table.identifier}`; it has {listed}")
-    types = [table.schema.field(key).type for key in keys]
-
-    def matches(partition: bytes) -> bool:
-        values = dict(zip(keys, decode_row(partition, types), strict=True)) if keys else {}
-        return all(values[name] == value or str(values[name]) == str(value) for name, value in spec.items())
-
     for partition in touched:
-        if not matches(partition):
+        if not in_partition(table, partition, spec):
             raise ProgrammingError(
-                f"rows for partition {decode_row(partition, types)} do not belong to the partition {dict(spec)} "
+                f"rows for partition {partition_values(table, partition)} do not belong to the partition {dict(spec)} "
                 f"of table `{table.identifier}` that is overwritten"
             )
-    return matches
+    return partial(in_partition, table, spec=spec)
 
 
 def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 
 from tsdb.data_types import DataField, DataType, parse_type, to_arrow
 from tsdb.errors import CorruptFile, NotSupportedError
+from tsdb.format import READERS, read_columns
 from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND, open_parquet
+from tsdb.fs.file_io import FileIO
 from tsdb.mergetree.merge import ReadColumns
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import Predicate, columns, may_match
@@ -51,30 +53,34 @@ def read_file(
     if mask is not None and len(mask) != file.row_count:
         raise CorruptFile(f"data file {path} has {file.row_count} rows, but its deletions are of {len(mask)}")
     members = _members(table.schema, table.schemas.schema(file.schema_id), wanted)
+    if not path.endswith(".parquet"):
+        yield from _read_other(table.file_io, path, members, mask)
+        return
     with open_parquet(table.file_io, path) as parquet:
         present = set(parquet.schema_arrow.names)
         members = [m if m.old is None or m.old.name in present else Member(m.name, m.type, None) for m in members]
         groups = _row_groups(parquet.metadata, members, mask, predicate)
         names = list(dict.fromkeys(m.old.name for m in members if m.old is not None))
-        schema = pa.schema([pa.field(m.name, to_arrow(m.type), m.type.nullable) for m in members])
         if not names:
             for group in groups:
                 count = group.count if mask is None else int(np.count_nonzero(mask[group.start : group.end]))
-                yield _without_file(schema, count)
+                yield _without_file(_schema(members), count)
             return
+        kept = None if mask is None else np.concatenate([mask[g.start : g.end] for g in groups] or [mask[:0]])
+        indices = [group.index for group in groups]
+        batches = parquet.iter_batches(batch_rows, row_groups=indices, columns=names, use_threads=False)
         try:
-            for batch in _masked(parquet, groups, names, mask, batch_rows):
-                yield pa.RecordBatch.from_arrays([_column(batch, m) for m in members], schema=schema)
+            yield from _of_today(_masked(batches if groups else iter(()), kept), members)
         except (pa.ArrowException, OSError) as err:
             raise CorruptFile(f"data file {path} cannot be read: {err}") from err
 
 
 def check_readable(table: Table, file: DataFileMeta) -> None:
     """Raise NotSupportedError for a file that `read_file` cannot read."""
-    if not file.file_name.endswith(".parquet"):
+    if file.file_name.rsplit(".", 1)[-1] not in READERS:
         raise NotSupportedError(
-            f"data file {file.file_name} of table `{table.identifier}` is not Parquet; only 'file.format' = 'parquet' "
-            f"can be read yet"
+            f"data file {file.file_name} of table `{table.identifier}` has a format that cannot be read; "
+            f"those that can are {', '.join(READERS)}"
         )
     if file.write_cols is not None:
         raise NotSupportedError(
@@ -163,16 +169,20 @@ def _group_may_match(
     return may_match(predicate, ranges)
 
 
-def _masked(
-    parquet: pq.ParquetFile, groups: Sequence[RowGroup], names: list[str], mask: Mask | None, batch_rows: int
-) -> Iterator[pa.RecordBatch]:
-    """Batches of the row groups, without the rows where the mask is False."""
-    if not groups:
-        return
-    kept = None if mask is None else np.concatenate([mask[group.start : group.end] for group in groups])
+def _read_other(file_io: FileIO, path: str, members: Sequence[Member], mask: Mask | None) -> Iterator[pa.RecordBatch]:
+    """A file that is not Parquet: nothing in it can be skipped."""
+    fields = {member.old.name: member.old for member in members if member.old is not None}
+    for batch in _masked(read_columns(file_io, path, list(fields.values())), mask):
+        if fields:
+            yield from _of_today(iter([batch]), members)
+        else:
+            yield _without_file(_schema(members), batch.num_rows)
+
+
+def _masked(batches: Iterator[pa.RecordBatch], kept: Mask | None) -> Iterator[pa.RecordBatch]:
+    """The batches without the rows where `kept` is False. kept: over the rows of all batches."""
     start = 0
-    indices = [group.index for group in groups]
-    for batch in parquet.iter_batches(batch_rows, row_groups=indices, columns=names, use_threads=False):
+    for batch in batches:
         if kept is None:
             yield batch
             continue
@@ -181,7 +191,18 @@ def _masked(
         if part.all():
             yield batch
         elif part.any():
-            yield batch.filter(pa.array(part))
+            yield batch.filter(pa.array(part)) if batch.num_columns else _without_file(pa.schema([]), int(part.sum()))
+
+
+def _of_today(batches: Iterator[pa.RecordBatch], members: Sequence[Member]) -> Iterator[pa.RecordBatch]:
+    """The batches, whose columns have the names of their time, with the wanted columns."""
+    schema = _schema(members)
+    for batch in batches:
+        yield pa.RecordBatch.from_arrays([_column(batch, member) for member in members], schema=schema)
+
+
+def _schema(members: Sequence[Member]) -> pa.Schema:
+    return pa.schema([pa.field(m.name, to_arrow(m.type), m.type.nullable) for m in members])
 
 
 def _column(batch: pa.RecordBatch, member: Member) -> pa.Array:

@@ -145,6 +145,18 @@ def partition_values(table: Table, partition: bytes) -> tuple[Any, ...]:
     return decode_row(partition, [table.schema.field(key).type for key in keys]) if keys else ()
 
 
+def in_partition(table: Table, partition: bytes, spec: Mapping[str, Any]) -> bool:
+    """Whether a partition agrees with a specification: column to value, or to the text of the value as in paths."""
+    values = dict(zip(table.schema.partition_keys, partition_values(table, partition), strict=True))
+    return all(values[name] == wanted or _text(table, values[name]) == wanted for name, wanted in spec.items())
+
+
+def _text(table: Table, value: Any) -> str:
+    if value is None:
+        return table.paths.default_partition
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _entries(
     table: Table, metas: Sequence[ManifestFileMeta], keeps: Callable[[ManifestEntry], bool] | None
 ) -> Iterable[ManifestEntry]:

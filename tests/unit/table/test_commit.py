@@ -1,5 +1,6 @@
 """The commit protocol: races, crashes, conflicts, overwrites; and that manifests stay few."""
 
+import datetime as dt
 import subprocess
 import sys
 from dataclasses import replace
@@ -236,6 +237,25 @@ def test_static_overwrite(tmp_path, spec, left):
     assert state(table) == left
     commit(table, [], user="u", overwrite=Overwrite({}))
     assert state(table) == []
+
+
+BY_TEXT = [
+    ({"d": "2024-05-14"}, [3, 4]),
+    ({"b": "true"}, [2, 3, 4]),
+    ({"b": False, "d": None}, [1, 2, 4]),
+    ({"d": "__DEFAULT_PARTITION__"}, [1, 2, 4]),
+    ({"d": dt.date(2024, 5, 14), "b": True}, [2, 3, 4]),
+]
+
+
+@pytest.mark.parametrize(("spec", "left"), BY_TEXT)
+def test_partitions_are_named_by_value_or_by_text(tmp_path, spec, left):
+    table = make_table(tmp_path, {"d": "DATE", "b": "BOOLEAN", "k": "INT"}, (), ("d", "b"), {})
+    days = [dt.date(2024, 5, 14), dt.date(2024, 5, 14), None, dt.date(1999, 1, 1)]
+    insert(table, pa.table({"d": days, "b": [True, False, False, None], "k": pa.array([1, 2, 3, 4], pa.int32())}))
+    commit(table, [], user="u", overwrite=Overwrite(spec))
+    rows = read_table(table, plan_scan(table, table.latest_snapshot()))
+    assert sorted(rows["k"].to_pylist()) == left
 
 
 def test_rows_outside_the_overwritten_partition_are_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Tables that Paimon Java wrote read as its own program printed them, batch and stream (`README-trace.txt`)."""
 
+import datetime as dt
 import re
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from tsdb.catalog.filesystem import FileSystemCatalog
 from tsdb.changes import ROW_KIND_SYMBOLS
-from tsdb.errors import NotSupportedError
 from tsdb.fs.local import LocalFileIO
 from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.manifest import ADD
@@ -137,11 +137,14 @@ def test_paths_are_found_and_counts_agree(name):
     assert sum(batch.num_rows for batch in read_plan(table, plan, [])) == snapshot.total_record_count
 
 
-@pytest.mark.parametrize("name", ["orct", "avrot"])
-def test_other_formats_are_refused_before_reading(name):
-    table = table_of(name)
-    with pytest.raises(NotSupportedError, match="not Parquet"):
-        fragments(table, plan_scan(table, table.latest_snapshot()))
+def test_other_formats():
+    assert current("orct") == [{"k": 1, "v": "a"}]
+    utc = dt.datetime(1970, 1, 1, 0, 0, 0, 5000, dt.UTC)
+    assert current("avrot") == [{"k": 1, "v": "a", "ts": dt.datetime(1970, 1, 1, 0, 0, 0, 1002), "lz": utc, "m": None}]
+    for name in ("orct", "avrot"):
+        table = table_of(name)
+        plan = plan_scan(table, table.latest_snapshot())
+        assert raw_files(table, plan) is None and sum(batch.num_rows for batch in read_plan(table, plan, [])) == 1
 
 
 def test_every_snapshot_is_the_fold_of_its_files():

@@ -4,6 +4,7 @@ QUERIES: dict[str, str] = {
     # linear
     "all columns": "select * from o",
     "filter": "select id, v from o where v > 0 and g is not null",
+    "count of what a filter keeps": "select count(*) from o where v > 0",
     "expressions": "select id + 1 as i, upper(g) u, case when v > 1 then d else 0 end x, cast(h as string) s, ts from"
     " o",
     "constant columns": "select 1 as one, g from o",

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from tsdb.sql.qualify import SchemaOf, output_names, qualify
 from tsdb.sql.rewrite import desugar, rewrite
+from tsdb.sql.rewrite.current_time import refuse_current_time
 from tsdb.sql.statements import Statement
 from tsdb.sql.unparse import to_datafusion
 
@@ -27,6 +28,8 @@ def bind_query(
     """Everything before planning. `schema_of` is called once for each reference to a real table, in the desugared copy,
     and may rename it there with `tsdb.sql.table_ref.bind_reference`.
     """
+    if streaming:
+        refuse_current_time(query, statement)
     resolved = qualify(desugar(query), schema_of, statement)
     rewritten = rewrite(resolved, streaming=streaming)
     return BoundQuery(to_datafusion(rewritten), rewritten, output_names(resolved))

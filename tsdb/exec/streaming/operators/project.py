@@ -37,6 +37,8 @@ def build_projection(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], 
     """A Projection node. A key survives if all its columns are passed on as they are."""
     (stream,) = inputs
     columns, schema = graph.planned(plan)
+    if not columns:  # `count(*)` wants rows without columns; a stream has at least one, so that it has rows
+        return select(stream, [0], graph)
     text = plan.display().removeprefix("Projection: ")
     return project([graph.output(r, stream) for r in variant.projections()], columns, schema, stream, graph, text)
 

@@ -1,0 +1,31 @@
+"""The time of day in a streaming query is refused.
+
+DataFusion puts the time at which a query is planned in its place. For a batch query that is right; in a stream it
+would stand still, and a resumed job would have another one.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from tsdb.errors import NotSupportedError
+from tsdb.sql.dialect import LocalTimestamp
+from tsdb.sql.script import position_of
+from tsdb.sql.statements import Statement
+
+_NODES = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, LocalTimestamp)
+_NAMES = frozenset(["NOW", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "TODAY"])
+
+
+def refuse_current_time(query: exp.Expr, statement: Statement | None) -> None:
+    """Raises NotSupportedError at the first function that asks for the time."""
+    for node in query.walk():
+        name = node.name.upper() if isinstance(node, exp.Anonymous) else ""
+        moving = name in _NAMES or (name == "UNIX_TIMESTAMP" and not node.expressions)
+        if moving or isinstance(node, _NODES):
+            written = name.lower() or node.sql().lower()
+            raise NotSupportedError(
+                f"`{written}` would stand still in a streaming query, at the time when the query began; "
+                "use a column of the rows, or SET 'execution.mode' = 'batch'",
+                position=position_of(node, statement),
+            )

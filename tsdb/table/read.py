@@ -150,8 +150,11 @@ class Fragment:
 
         def rows_of(run: SortedRun) -> Iterator[pa.RecordBatch]:
             for file in run.files:
-                for batch in self._columns_of(key_predicate, file, names):
-                    yield batch.filter(keys_only)
+                # the keys alone are read first: most files do not have them, and one column costs little
+                keys = self._columns_of(key_predicate, file, spec.key)
+                if any(batch.filter(keys_only).num_rows for batch in keys):
+                    for batch in self._columns_of(key_predicate, file, names):
+                        yield batch.filter(keys_only)
 
         for step in merge_steps([rows_of(run) for run in runs], spec, by_sequence_number=by_sequence_number):
             rows = pa.concat_tables(step.rows).take(pa.array(step.survivors))

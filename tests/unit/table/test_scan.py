@@ -1,6 +1,7 @@
 """Pruning never loses a row, for random tables and predicates; and it does prune where it should."""
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -156,3 +157,22 @@ def test_an_overwritten_table_has_no_files(tmp_path):
     commit(table, [], user="u", overwrite=Overwrite({}))
     assert plan_scan(table, table.latest_snapshot()).splits == ()
     assert read_table(table, plan_scan(table, table.latest_snapshot())).schema == table.schema.arrow_schema
+
+
+def test_fragments_may_be_read_side_by_side(tmp_path):
+    table = fill(make_table(tmp_path, COLUMNS, ("p", "k"), ("p",), {"bucket": "4", "write-only": "true"}), 2)
+    plan = plan_scan(table, table.latest_snapshot())
+    with ThreadPoolExecutor(4) as pool:
+        parts = pool.map(lambda fragment: [b.to_pylist() for b in fragment.to_batches()], fragments(table, plan) * 3)
+        rows = sorted(repr(row) for batches in parts for batch in batches for row in batch)
+    assert rows == sorted(text(read_table(table, plan)) * 3)
+
+
+def test_a_point_lookup_merges_only_its_key(tmp_path):
+    table = fill(make_table(tmp_path, COLUMNS, ("p", "k"), (), {"bucket": "1", "write-only": "true"}), 4)
+    everything = read_table(table, plan_scan(table, table.latest_snapshot()))
+    for k in range(-1, 61):
+        predicate = And((Comparison("=", "k", (k,)), Comparison("in", "p", (0, 2))))
+        expression = to_arrow(predicate, table.schema.arrow_schema)
+        found = read_table(table, plan_scan(table, table.latest_snapshot(), predicate), ["t", "s"], expression)
+        assert text(found) == text(everything.filter(expression).select(["t", "s"]))

@@ -15,7 +15,9 @@ from datafusion import DataFrame, SessionContext
 
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
+from tsdb.errors import Cancelled
 from tsdb.exec.batch.dataset import Batches, Control, Readable, ScanDataset
+from tsdb.exec.batch.interruptible import Interruptible
 from tsdb.exec.batch.parquet_files import parquet_scan
 from tsdb.exec.batch.pushdown import scan_predicates
 from tsdb.exec.engine import PARTITIONS, our_batch
@@ -56,7 +58,7 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
     if parts is not None:
         reads[0] = replace(reads[0], parts=parts)
     with translated(plan.scope):
-        stream = iter(executable(plan, reads).execute_stream())
+        stream = executable(plan, reads).execute_stream()
     return Rows(stream, plan.schema, plan.scope, plan.control)
 
 
@@ -77,8 +79,9 @@ def executable(plan: QueryPlan, reads: list[RelationScan], explain: str = "") ->
 class Rows(Iterator[pa.RecordBatch]):
     """The batches of a running query, in our types. Errors are ours; `cancel` ends it from any thread."""
 
-    def __init__(self, stream: Iterator[Any], schema: pa.Schema, scope: ErrorScope, control: Control) -> None:
-        self._stream: Iterator[Any] | None = stream
+    def __init__(self, stream: Any, schema: pa.Schema, scope: ErrorScope, control: Control) -> None:
+        """stream: DataFusion's, not yet begun."""
+        self._stream: Interruptible | None = Interruptible(lambda: iter(stream))
         self._schema = schema
         self._scope = scope
         self._control = control
@@ -87,26 +90,43 @@ class Rows(Iterator[pa.RecordBatch]):
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        stream = self._stream
-        if stream is None:
-            raise StopIteration
         try:
             with translated(self._scope):
-                self._control.check()
-                for item in stream:
+                while (item := self._take()) is not None:
                     batch = item.to_pyarrow()
                     if batch.num_rows:
                         return our_batch(batch, self._schema)
         except BaseException:
-            self._stream = None
+            self._end()
             raise
-        self._stream = None
+        self._end()
         raise StopIteration
 
     def cancel(self) -> None:
-        """Stop: whoever waits for rows gets `Cancelled`; after the last row nothing happens."""
-        if self._stream is not None:
+        """Stop: whoever waits for rows gets `Cancelled` at once; after the last row nothing happens."""
+        stream = self._stream
+        if stream is not None:
             self._control.cancel()
+            stream.cancel()
+
+    def _take(self) -> Any:
+        """DataFusion's next batch, None at the end."""
+        if self._stream is None:
+            return None
+        self._control.check()
+        try:
+            return self._stream.next()
+        except StopIteration:
+            return None
+        except InterruptedError:
+            raise Cancelled("the statement was cancelled") from None
+
+    def _end(self) -> None:
+        """Let go of the query; scans that still run end at their next batch."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._control.cancel()
+            stream.close()
 
 
 def _scan(relation: Relation, predicates: Mapping[str, Predicate | None]) -> RelationScan:

@@ -62,6 +62,8 @@ def _comparison_may_match(op: str, values: tuple[Any, ...], low: Any, high: Any,
         return False
     if op == "is not null" or low is None or high is None:
         return True
+    if any(isinstance(value, float) for value in (low, high, *values)):
+        return _floats_may_match(op, values, low, high)
     try:
         match op:
             case "=" | "in":
@@ -80,6 +82,20 @@ def _comparison_may_match(op: str, values: tuple[Any, ...], low: Any, high: Any,
                 return bool(low[: len(values[0])] <= values[0] <= high[: len(values[0])])
     except TypeError:  # values of another type: leave the decision to the filter itself
         return True
+    return True
+
+
+def _floats_may_match(op: str, values: tuple[Any, ...], low: Any, high: Any) -> bool:
+    """Engines disagree on the order of NaN, and on whether -0.0 is 0.0: where either may matter, a row may match."""
+    if op == "!=" or any(value != value for value in (low, high, *values)):
+        return True
+    match op:
+        case "=" | "in":
+            return any(low <= v <= high for v in values)
+        case "<" | "<=":
+            return bool(low <= values[0])
+        case ">" | ">=":
+            return bool(high >= values[0])
     return True
 
 

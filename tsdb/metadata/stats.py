@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsdb.data_types import DataField, TypeRoot, to_arrow
+from tsdb.data_types import DataField, DataType, TypeRoot, to_arrow
 from tsdb.metadata.binary_row import decode_row, encode_rows
 from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta, SimpleStats
 from tsdb.metadata.schema import TableSchema
@@ -46,8 +46,7 @@ def compute_stats(
 
 def _extremes(column: pa.ChunkedArray | pa.Array, field: DataField, truncate: bool) -> tuple[Any, Any]:
     root = field.type.root
-    wide_timestamp = root in (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ) and field.type.precision > 6
-    if root in _BINARY or wide_timestamp:
+    if root in _BINARY or is_wide_timestamp(field.type):
         return None, None
     if root in (TypeRoot.FLOAT, TypeRoot.DOUBLE) and pc.any(pc.is_nan(column)).as_py():
         return None, None  # NaN has no place between a smallest and a largest value
@@ -80,4 +79,14 @@ def column_ranges(file: DataFileMeta, schema: TableSchema) -> Mapping[str, Range
         return {}
     types = [schema.field(n).type for n in names]
     low, high = decode_row(stats.min_values, types), decode_row(stats.max_values, types)
-    return {n: (low[i], high[i], stats.null_counts[i]) for i, n in enumerate(names)}
+    ranges: dict[str, Range] = {}
+    for i, (name, kind) in enumerate(zip(names, types, strict=True)):
+        # a Python time ends at microseconds, so it may lie below a largest value in nanoseconds
+        bounded = not is_wide_timestamp(kind)
+        ranges[name] = (low[i] if bounded else None, high[i] if bounded else None, stats.null_counts[i])
+    return ranges
+
+
+def is_wide_timestamp(kind: DataType) -> bool:
+    """Whether it is a timestamp of more digits than a Python value has."""
+    return kind.root in (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ) and kind.precision > 6

@@ -126,6 +126,14 @@ def test_unpartitioned_and_postponed() -> None:
 
 
 Test = Callable[[Any, Any], bool]
+TESTS: dict[str, Test] = {
+    "=": lambda v, w: v == w,
+    "!=": lambda v, w: v != w,
+    "<": lambda v, w: v < w,
+    "<=": lambda v, w: v <= w,
+    ">": lambda v, w: v > w,
+    ">=": lambda v, w: v >= w,
+}
 
 
 def both(f: Test, x: Any, g: Test, y: Any) -> Callable[[Any], bool]:
@@ -138,20 +146,12 @@ def either(f: Test, x: Any, g: Test, y: Any) -> Callable[[Any], bool]:
 
 def test_a_predicate_that_excludes_has_no_matching_row() -> None:
     rng = np.random.default_rng(5)
-    tests: dict[str, Test] = {
-        "=": lambda v, w: v == w,
-        "!=": lambda v, w: v != w,
-        "<": lambda v, w: v < w,
-        "<=": lambda v, w: v <= w,
-        ">": lambda v, w: v > w,
-        ">=": lambda v, w: v >= w,
-    }
     excluded = 0
     for _ in range(300):
         rows = [None if rng.random() < 0.2 else int(rng.integers(0, 8)) for _ in range(int(rng.integers(1, 4)))]
         present = [v for v in rows if v is not None]
         known = (min(present, default=None), max(present, default=None), len(rows) - len(present), len(rows))
-        for (a, f), (b, g) in itertools.product(tests.items(), repeat=2):
+        for (a, f), (b, g) in itertools.product(TESTS.items(), repeat=2):
             x, y = int(rng.integers(-1, 9)), int(rng.integers(-1, 9))
             left, right = Comparison(a, "c", (x,)), Comparison(b, "c", (y,))
             for predicate, holds in (
@@ -171,6 +171,26 @@ def test_nulls_and_unknown_columns() -> None:
     assert not may_match(Comparison("is null", "b"), ranges) and may_match(Comparison("is null", "c"), ranges)
     assert may_match(Comparison("=", "nobody knows", (1,)), ranges)
     assert may_match(Comparison("=", "b", ("text",)), ranges)
+
+
+def test_floats_match_in_whatever_order_an_engine_has() -> None:
+    nan = float("nan")
+    numbers = [-1.0, -0.0, 0.0, 2.0, nan]
+    for low, high in itertools.product(numbers, repeat=2):
+        if low > high:
+            continue
+        for op, holds in TESTS.items():
+            for value in numbers:
+                may = may_match(Comparison(op, "c", (value,)), {"c": (low, high, 0, 2)}.get)
+                # IEEE, where NaN is beside every order, and the total order, where it is the largest and -0.0 < 0.0
+                assert may or not (holds(low, value) or holds(high, value)), (op, low, high, value)
+                assert may or not (holds(total(low), total(value)) or holds(total(high), total(value)))
+    assert not may_match(Comparison("<", "c", (1.0,)), {"c": (2.0, 3.0, 0, 2)}.get)
+    assert not may_match(Comparison("=", "c", (5.0,)), {"c": (2.0, 3.0, 0, 2)}.get)
+
+
+def total(value: float) -> tuple[bool, float, bool]:
+    return (value != value, 0.0 if value != value else value, str(value) == "0.0")
 
 
 def test_equalities_choose_buckets() -> None:

@@ -27,7 +27,7 @@ class Interruptible:
         self._thread: threading.Thread | None = None
 
     def next(self) -> Any:
-        """The next item. Raises StopIteration at the end, InterruptedError after `cancel`, and the errors of `start`."""
+        """The next item; raises StopIteration at the end, InterruptedError after `cancel`, or its own error."""
         if self._thread is None:
             arguments = (self._start, self._wanted, self._found)
             self._thread = threading.Thread(target=_serve, args=arguments, name="tsdb-query", daemon=True)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tsdb.data_types import DataField, DataType, TypeRoot, arrow_schema, to_arrow
 from tsdb.errors import CorruptFile, DataError
 from tsdb.fs.file_io import FileIO
-from tsdb.options import TableOptions
+from tsdb.options import TableOptions, parse_size
 
 KEY_PREFIX = "_KEY_"
 SEQUENCE_NUMBER, VALUE_KIND = "_SEQUENCE_NUMBER", "_VALUE_KIND"
@@ -88,12 +88,12 @@ def write_parquet(
     with file_io.open_output(path) as sink:
         writer: pq.ParquetWriter | None = None
         try:
-            for group in _row_groups(batches):
+            for group, rows_max in _row_groups(batches, options):
                 if has_nanos:
                     _check_int96(group)
                 if writer is None:
                     writer = pq.ParquetWriter(sink, schema, **_settings(schema, options, group))
-                writer.write_table(group.cast(schema) if group.schema != schema else group, ROW_GROUP_ROWS)
+                writer.write_table(group.cast(schema) if group.schema != schema else group, rows_max)
             if writer is None:
                 writer = pq.ParquetWriter(sink, schema, **_settings(schema, options, schema.empty_table()))
         finally:
@@ -102,18 +102,25 @@ def write_parquet(
         return int(sink.tell())
 
 
-def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The batches as tables of about one row group each."""
+def _row_groups(batches: Iterable[pa.RecordBatch], options: TableOptions) -> Iterator[tuple[pa.Table, int]]:
+    """The batches as tables of about one row group each, and how many rows a row group has at most."""
+    block_size = options.get("file.block-size")
+    rows_max = ROW_GROUP_ROWS if block_size is None else 0
     pending: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:
+        if not batch.num_rows:
+            continue
+        if not rows_max:  # the first rows say how large rows are before compression
+            fitting = parse_size(str(block_size), "file.block-size") * batch.num_rows // max(1, batch.nbytes)
+            rows_max = min(max(fitting, 1), ROW_GROUP_ROWS)
         pending.append(batch)
         rows += batch.num_rows
-        if rows >= ROW_GROUP_ROWS:
-            yield pa.Table.from_batches(pending)
+        if rows >= rows_max:
+            yield pa.Table.from_batches(pending), rows_max
             pending, rows = [], 0
     if pending:
-        yield pa.Table.from_batches(pending)
+        yield pa.Table.from_batches(pending), rows_max
 
 
 def _settings(schema: pa.Schema, options: TableOptions, sample: pa.Table) -> dict[str, Any]:

@@ -1,22 +1,24 @@
 """Statistics of columns: smallest and largest value and the number of NULLs, as manifests keep them to prune files.
 
-Long strings are cut to 16 characters, the largest rounded up so that it still bounds; binary and nested columns have
-none.
-Source: Paimon, `SimpleStatsCollector` in mode `truncate(16)`.
+By default long strings are cut to 16 characters, the largest rounded up so that it still bounds; binary and nested
+columns have none.
+Source: Paimon, `SimpleStatsCollector`, `SimpleColStatsCollector`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsdb.data_types import DataField, DataType, TypeRoot, to_arrow
+from tsdb.data_types import MAX_LENGTH, DataField, DataType, TypeRoot, to_arrow
+from tsdb.errors import OptionError
 from tsdb.metadata.binary_row import decode_row, encode_rows
 from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta, SimpleStats
 from tsdb.metadata.schema import TableSchema
 
-TRUNCATE_LENGTH = 16
+DEFAULT_MODE = "truncate(16)"
 Range = tuple[Any, Any, int | None]  # smallest, largest (None: unknown or all NULL), number of NULLs (None: unknown)
 
 _NESTED = (TypeRoot.ARRAY, TypeRoot.MAP, TypeRoot.MULTISET, TypeRoot.ROW, TypeRoot.VARIANT, TypeRoot.BLOB)
@@ -25,16 +27,20 @@ _MAX_CHAR = 0x10FFFF
 
 
 def compute_stats(
-    rows: pa.Table | pa.RecordBatch, fields: Sequence[DataField], *, truncate: bool = True
+    rows: pa.Table | pa.RecordBatch, fields: Sequence[DataField], *, mode: str = DEFAULT_MODE
 ) -> tuple[SimpleStats, tuple[str, ...] | None]:
-    """The statistics of the columns, and the names they are of (None: of all fields in order)."""
-    kept = [f for f in fields if f.type.root not in _NESTED]
+    """The statistics of the columns, and the names they are of (None: of all fields in order).
+
+    mode: a value of 'metadata.stats-mode': `none`, `counts` (of NULLs only), `truncate(n)` or `full`; else OptionError.
+    """
+    length = _length(mode)
+    kept = [f for f in fields if f.type.root not in _NESTED and length != 0]
     if not kept:
         return EMPTY_STATS, () if fields else None
     low, high, nulls = [], [], []
     for field in kept:
         column = rows.column(field.name)
-        smallest, largest = _extremes(column, field, truncate)
+        smallest, largest = (None, None) if length is None else _extremes(column, field, length)
         kind = to_arrow(field.type)
         low.append(pa.array([smallest], kind))
         high.append(pa.array([largest], kind))
@@ -44,24 +50,32 @@ def compute_stats(
     return stats, None if len(kept) == len(fields) else tuple(f.name for f in kept)
 
 
-def _extremes(column: pa.ChunkedArray | pa.Array, field: DataField, truncate: bool) -> tuple[Any, Any]:
+def _length(mode: str) -> int | None:
+    """To how many characters texts are cut; None: only NULLs are counted; 0: nothing is kept."""
+    match = re.fullmatch(r"\s*(?:(none)|(counts)|(full)|truncate\((\d{1,9})\))\s*", mode.lower())
+    if match is None or (match[4] and int(match[4]) == 0):
+        raise OptionError(f"'metadata.stats-mode' is 'none', 'counts', 'full' or 'truncate(n)', n > 0; not '{mode}'")
+    return 0 if match[1] else None if match[2] else MAX_LENGTH if match[3] else int(match[4])
+
+
+def _extremes(column: pa.ChunkedArray | pa.Array, field: DataField, length: int) -> tuple[Any, Any]:
     root = field.type.root
     if root in _BINARY or is_wide_timestamp(field.type):
         return None, None
     if root in (TypeRoot.FLOAT, TypeRoot.DOUBLE) and pc.any(pc.is_nan(column)).as_py():
         return None, None  # NaN has no place between a smallest and a largest value
     low, high = pc.min_max(column).values()
-    if root not in (TypeRoot.CHAR, TypeRoot.VARCHAR) or not truncate or not low.is_valid:
+    if root not in (TypeRoot.CHAR, TypeRoot.VARCHAR) or not low.is_valid:
         return low, high
-    largest = _truncated_up(high.as_py())
-    return (None, None) if largest is None else (low.as_py()[:TRUNCATE_LENGTH], largest)
+    largest = _truncated_up(high.as_py(), length)
+    return (None, None) if largest is None else (low.as_py()[:length], largest)
 
 
-def _truncated_up(text: str) -> str | None:
+def _truncated_up(text: str, length: int) -> str | None:
     """The shortest string that bounds `text` from above within the length; None if there is none."""
-    if len(text) <= TRUNCATE_LENGTH:
+    if len(text) <= length:
         return text
-    cut = text[:TRUNCATE_LENGTH]
+    cut = text[:length]
     for i in range(len(cut) - 1, -1, -1):
         following = ord(cut[i]) + 1
         if 0xD800 <= following <= 0xDFFF:

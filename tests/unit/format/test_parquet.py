@@ -198,3 +198,10 @@ def test_a_missing_column_is_null_and_a_missing_file_is_named(tmp_path: Path) ->
     assert batch.to_pylist() == [{"c0": 1, "c1": None}] and batch.schema.types == [pa.int32(), pa.string()]
     with pytest.raises(CorruptFile, match="missing"):
         list(read_parquet(IO, str(tmp_path / "y.parquet"), fields("INT")))
+
+
+def test_the_size_of_row_groups(tmp_path: Path) -> None:
+    columns = fields("BIGINT")
+    meta = write(tmp_path / "x.parquet", columns, [list(range(10_000))], **{"file.block-size": "16 kb"})
+    rows = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+    assert sum(rows) == 10_000 and max(rows) <= 2048 and len(rows) == 5

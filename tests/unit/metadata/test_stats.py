@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tsdb.data_types import DataField, arrow_schema, parse_type, to_arrow
+from tsdb.errors import OptionError
 from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta, SimpleStats
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.stats import column_ranges, compute_stats
@@ -81,3 +82,19 @@ def test_only_the_columns_that_have_statistics_are_named() -> None:
     assert compute_stats(table, columns[1:2]) == (EMPTY_STATS, ())
     assert ranges(columns, EMPTY_STATS, ()) == {}
     assert ranges(columns, SimpleStats(bytes(12), bytes(12), None), None) == {}
+
+
+def test_modes() -> None:
+    columns = fields("STRING", "INT")
+    table = pa.Table.from_pylist([{"c0": "x" * 20, "c1": 1}, {"c0": None, "c1": 2}], arrow_schema(columns))
+    modes = ("none", "counts", "truncate(2)", "FULL")
+    of_mode = {m: ranges(columns, *compute_stats(table, columns, mode=m)) for m in modes}
+    assert of_mode == {
+        "none": {},
+        "counts": {"c0": (None, None, 1), "c1": (None, None, 0)},
+        "truncate(2)": {"c0": ("xx", "xy", 1), "c1": (1, 2, 0)},
+        "FULL": {"c0": ("x" * 20, "x" * 20, 1), "c1": (1, 2, 0)},
+    }
+    for wrong in ("all", "truncate(0)", "truncate(-1)", ""):
+        with pytest.raises(OptionError, match="truncate"):
+            compute_stats(table, columns, mode=wrong)

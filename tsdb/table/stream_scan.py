@@ -64,6 +64,8 @@ class StreamScan:
         self._producer = self._table.options.changelog_producer if table.is_primary_key else "none"
         explicit = self._table.options.values.get("streaming-read-overwrite")
         self._overwrites = explicit is None or parse_bool("streaming-read-overwrite", explicit)
+        # an append table loses rows when somebody deletes, updates or overwrites them
+        self.may_take_back = self._overwrites
         self._position = _start(self._table) if start is None else start
 
     @property

@@ -1,7 +1,7 @@
 """From a planned query to something that runs: its sources opened, its plan compiled, the two put together."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import pyarrow as pa
@@ -57,11 +57,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A query that can run as a stream. bounded: it ends by itself. keyed: with one row a primary key of the target."""
+    """A query that can run as a stream. bounded: it ends by itself. keyed: with one row a primary key of the target.
+
+    append_only: it takes no row back as long as nobody deletes or overwrites rows of the append tables it reads.
+    """
 
     pipeline: Pipeline
     dataflow: Dataflow
     bounded: bool
+    append_only: bool
     target: Target | None = None
     keyed: bool = False
 
@@ -85,15 +89,18 @@ def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
             columns = set().union(*(read[name] for name in names)) if read.keys() >= set(names) else None
             feeds.append(Feed(_open(same[0], columns), names))
         inputs = {name: _spec(feed.source) for feed in feeds for name in feed.inputs}
-        dataflow = compile_plan(plan.logical, inputs, plan.context)
+        prudent = {name: _prudent(feed.source) for feed in feeds for name in feed.inputs}
+        dataflow = compile_plan(plan.logical, prudent, plan.context)
+        append_only = compile_plan(plan.logical, inputs, plan.context).append_only
     except BaseException:
         for feed in feeds:
             feed.source.close()
         raise
     bounded = all(_is_bounded(relation) for relation in plan.relations.values())
     keyed = target is not None and _is_keyed(dataflow, target)
-    driven = dataflow if target is None or keyed else _guarded(dataflow, target)
-    return Assembly(Pipeline(driven, feeds), dataflow, bounded, target, keyed)
+    guarded = target is not None and not keyed and not append_only
+    driven = _guarded(dataflow, target) if target is not None and guarded else dataflow
+    return Assembly(Pipeline(driven, feeds), dataflow, bounded, append_only, target, keyed)
 
 
 def _is_keyed(dataflow: Dataflow, target: Target) -> bool:
@@ -107,7 +114,7 @@ def _is_keyed(dataflow: Dataflow, target: Target) -> bool:
 def _guarded(dataflow: Dataflow, target: Target) -> Dataflow | KeyGuard:
     """With a watch over the target's key, if rows may be taken back."""
     fits = len(dataflow.schema) == len(target.columns) and set(target.primary_key) <= set(target.columns)
-    if not target.primary_key or dataflow.append_only or not fits:  # what does not fit is refused by the sink
+    if not target.primary_key or not fits:  # what does not fit is refused by the sink
         return dataflow
     key = [target.columns.index(name) for name in target.primary_key]
     return KeyGuard(dataflow, key, target.primary_key, target.name)
@@ -158,6 +165,13 @@ def _is_bounded(relation: Relation) -> bool:
         return True
     mode = relation.options.get("scan.bounded.mode", source.options.get("scan.bounded.mode"))
     return mode == "latest" or (isinstance(source, ConnectorTable) and "number-of-rows" in source.options)
+
+
+def _prudent(source: Source) -> InputSpec:
+    """What operators must be ready for: an append table may have rows deleted or overwritten."""
+    spec = _spec(source)
+    takes_back = spec.mode == "append" and isinstance(source, TableSource) and source.may_take_back
+    return replace(spec, mode="all") if takes_back else spec
 
 
 def _spec(source: Source) -> InputSpec:

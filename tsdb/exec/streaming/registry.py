@@ -88,7 +88,7 @@ class JobRegistry:
         """
         into = tuple(columns) if columns is not None else tuple(target.schema.names)
         assembly = assemble(plan, Target(str(target.identifier), tuple(target.schema.primary_keys), into))
-        append_only = assembly.dataflow.append_only
+        append_only = assembly.append_only
         schema = assembly.dataflow.schema
 
         def sink(user: str) -> Sink:

@@ -42,6 +42,7 @@ class TableSource:
         self.schema: pa.Schema = pa.schema([table.schema.arrow_schema.field(name) for name in self._columns])
         self.mode: ChangelogMode = self._scan.changelog_mode
         self.upsert_key: tuple[str, ...] | None = tuple(key) or None
+        self.may_take_back = self._scan.may_take_back
 
     @property
     def position(self) -> Json:

@@ -24,7 +24,7 @@ _SEQUENCE_NUMBER_ID, _VALUE_KIND_ID = 2147483646, 2147483645
 _STRUCTURED_ID_BASE, _DEPTH_MAX = 536870911, 1024
 _FIELD_ID = b"PARQUET:field_id"
 
-ROW_GROUP_ROWS = 1 << 20
+ROW_GROUP_ROWS = 1 << 17
 BATCH_ROWS = 1 << 16
 _DICTIONARY_SAMPLE = 1 << 16
 _DICTIONARY_RATIO = 0.25  # a column whose first rows have more distinct values than this share is written plain

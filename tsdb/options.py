@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tsdb.errors import OptionError, nearest
+from tsdb.errors import NotSupportedError, OptionError, nearest
 
 TABLE = "table"
 SESSION = "session"
@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class OptionSpec:
-    """One option. type: `int`, `bool`, `string`, `size`, `duration`, or the allowed words separated by `|`."""
+    """One option. type: `int`, `bool`, `string`, `size`, `duration`, or the allowed words with `|` between them."""
 
     key: str
     type: str
@@ -58,12 +58,12 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("file.compression.zstd-level", "int", "1", "Level of zstd compression."),
     _table("file.block-size", "size", None, "Size of a row group."),
     _table("manifest.format", "avro", "avro", "Format of manifests."),
-    _table("manifest.compression", "string", "zstd", "Compression of manifests."),
+    _table("manifest.compression", "zstd", "zstd", "Compression of manifests."),
     _table("manifest.target-file-size", "size", "8 mb", "Size from which manifests are no longer merged."),
     _table("manifest.merge-min-count", "int", "30", "How many small manifests are merged into one."),
     _table("manifest.full-compaction-threshold-size", "size", "16 mb", "Size of changed manifests that are rewritten."),
     _table("metadata.stats-mode", "string", "truncate(16)", "Which statistics of columns are kept."),
-    _table("metadata.stats-dense-store", "bool", "true", "Leave out statistics of columns that have none."),
+    _table("metadata.stats-dense-store", "true", "true", "Leave out statistics of columns that have none."),
     _table("data-file.prefix", "string", "data-", "How names of data files begin."),
     _table("data-file.thin-mode", "bool", "false", "Leave the key columns out of data files."),
     _table("changelog-file.prefix", "string", "changelog-", "How names of changelog files begin."),
@@ -93,7 +93,6 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("snapshot.time-retained", "duration", "1 h", "How long a snapshot is kept."),
     _table("snapshot.expire.limit", "int", "50", "Snapshots expired at once."),
     _table("deletion-vectors.enabled", "bool", "false", "Keep deleted rows in vectors beside the files."),
-    _table("consumer-id", "string", None, "Name under which a streaming reader keeps its place."),
     _table("row-tracking.enabled", "bool", "false", "Give every row of an append table an id."),
     _table("connector", "string", None, "What the table is: absent for a table stored here, else a connector's name."),
     _table("type", "string", None, "Kind of table; only `table`."),
@@ -110,8 +109,6 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _scan("scan.bounded.mode", "unbounded|latest", "unbounded",
           "`latest`: a stream ends at the state that held when it began."),
     _scan("streaming-read-overwrite", "bool", "true", "Whether INSERT OVERWRITE is seen by streaming reads."),
-    _scan("continuous.discovery-interval", "duration", "20 ms",
-          "How long a streaming read waits between looks for a new snapshot."),
     _session("execution.mode", "batch|streaming", "batch",
              "How a query runs: over a snapshot, or as a changelog that goes on."),
     _session("execution.runtime-mode", "batch|streaming", "batch", "Flink's name of `execution.mode`."),
@@ -130,9 +127,70 @@ OPEN_PREFIXES = (
     "fields.", "file-index.", "metadata.iceberg.", "tag.", "changelog.", "lookup", "partition.", "orc.", "parquet.",
 )  # fmt: skip
 
+# options of Paimon that change neither what a table holds nor what a query sees: kept for the engines that heed them
+KEPT_OPTIONS = frozenset([
+    "async-file-write", "bucket-append-ordered", "cache-page-size", "changelog-file.compression",
+    "changelog-file.stats-mode", "clustering.columns", "clustering.history-partition.idle-to-full-sort",
+    "clustering.history-partition.limit", "clustering.incremental", "clustering.incremental.mode",
+    "clustering.incremental.optimize-write", "clustering.strategy", "commit.discard-duplicate-files",
+    "commit.force-create-snapshot", "commit.timeout", "commit.user-prefix", "compaction.delete-ratio-threshold",
+    "compaction.file-num-limit", "compaction.force-rewrite-all-files", "compaction.force-up-level-0",
+    "compaction.incremental-size-threshold", "compaction.offpeak-ratio", "compaction.offpeak.end.hour",
+    "compaction.offpeak.start.hour", "compaction.optimization-interval", "compaction.skip-expired-partitions",
+    "compaction.small-file-ratio", "compaction.total-size-threshold", "consumer.expiration-time",
+    "continuous.discovery-interval", "cross-partition-upsert.bootstrap-parallelism",
+    "dynamic-bucket.assigner-parallelism", "dynamic-bucket.initial-buckets", "dynamic-bucket.max-buckets",
+    "dynamic-bucket.target-row-num", "file-operation.thread-num", "file-reader-async-threshold",
+    "file.compression.per.level", "full-compaction.delta-commits", "local-kv-db.block-size",
+    "local-merge-buffer-size", "local-sort.max-num-file-handles", "manifest-sort.enabled",
+    "manifest-sort.max-rewrite-size", "manifest-sort.partition-field", "manifest.delete-file-drop-stats",
+    "manifest.merge-optimize.enabled", "metadata.stats-keep-first-n-columns", "metadata.stats-mode.per.level",
+    "overwrite-upgrade", "page-size", "postpone.batch-write-fixed-bucket",
+    "postpone.batch-write-fixed-bucket.max-parallelism", "postpone.batch-write-fixed-bucket.rescale-load-factor",
+    "postpone.default-bucket-num", "postpone.target-row-num-per-bucket", "postpone.target-size-per-bucket",
+    "read.batch-size", "scan.infer-parallelism", "scan.manifest.parallelism", "scan.max-splits-per-task",
+    "scan.parallelism", "scan.plan-sort-partition", "sink.parallelism", "snapshot.clean-empty-directories",
+    "snapshot.expire.execution-mode", "snapshot.ignore-empty-commit", "sort-engine",
+    "sort-compaction.local-sample.magnification", "sort-compaction.range-strategy", "sort-spill-buffer-size",
+    "sort-spill-threshold", "spill-compression", "spill-compression.zstd-level", "target-file-row-num",
+    "write-buffer-for-append", "write-buffer-spill.max-disk-size", "write-buffer-spillable",
+    "write-max-writers-to-spill", "write.batch-memory", "write.batch-size", "zorder.var-length-contribution",
+])  # fmt: skip
+
+# options of Paimon that do, and that tsdb does not know how to follow; only the default may be given (None: nothing)
+REFUSED_OPTIONS: Mapping[str, str | None] = {
+    **dict.fromkeys([
+        "changelog-file.format", "changelog-producer.row-deduplicate-ignore-fields", "commit.callbacks",
+        "consumer-id", "data-file.external-paths", "data-file.path-directory", "file.format.per.level",
+        "incremental-between", "incremental-between-timestamp",
+        "incremental-to-auto-tag", "scan.bounded.watermark", "scan.bucket", "scan.creation-time-millis",
+        "scan.fallback-branch", "scan.fallback-delta-branch", "scan.fallback-snapshot-branch",
+        "scan.file-creation-time-millis", "scan.primary-branch", "scan.watermark", "record-level.expire-time",
+        "record-level.time-field", "streaming.read.snapshot.delay", "vector-field",
+        "partial-update.remove-record-on-sequence-group", "commit.strict-mode.last-safe-snapshot", "blob-field",
+    ]),
+    **dict.fromkeys([
+        "add-column-before-partition", "aggregation.remove-record-on-delete", "auto-create",
+        "changelog-producer.row-deduplicate", "chain-table.enabled", "consumer.changelog-only",
+        "consumer.ignore-progress", "data-evolution.enabled", "delete.force-produce-changelog",
+        "deletion-vectors.bitmap64", "deletion-vectors.merge-on-read", "disable-explicit-type-casting",
+        "file.suffix.include.compression", "force-lookup", "index-file-in-data-file-dir",
+        "partial-update.remove-record-on-delete", "postpone.merge-on-read", "primary-key.nullable",
+        "query-auth.enabled", "scan.ignore-corrupt-files", "scan.ignore-lost-files", "sequence.snapshot-ordering",
+        "streaming-read-append-overwrite", "table-read.sequence-number.enabled", "visibility-callback.enabled",
+    ], "false"),
+    "alter-column-null-to-not-null.disabled": "true",
+    "consumer.mode": "exactly-once",
+    "incremental-between-scan-mode": "auto",
+    "write.sequence-number-init-mode": "scan",
+}  # fmt: skip
+
 
 def check_table_options(options: Mapping[str, str]) -> None:
-    """Raises OptionError for an unknown key (naming the nearest) or a value that does not fit."""
+    """Raises OptionError for an unknown key (naming the nearest) or a value that does not fit.
+
+    Raises NotSupportedError for an option of Paimon that would change what the table holds, but would not here.
+    """
     for key, value in options.items():
         _check(key, value, (TABLE, SCAN), OPEN_PREFIXES)
 
@@ -144,12 +202,22 @@ def check_session_option(key: str, value: str) -> None:
 
 def _check(key: str, value: str, scopes: Iterable[str], open_prefixes: tuple[str, ...]) -> None:
     option = BY_KEY.get(key)
-    if option is None and open_prefixes and key.startswith(open_prefixes):
-        return
+    if option is None and TABLE in scopes:
+        if key in REFUSED_OPTIONS:
+            _check_default(key, value)
+            return
+        if key in KEPT_OPTIONS or key.startswith(open_prefixes):
+            return
     if option is None or option.scope not in scopes:
         near = nearest(key, [o.key for o in OPTIONS if o.scope in scopes])
         raise OptionError(f"unknown option '{key}'.{near}")
     check_value(option, value)
+
+
+def _check_default(key: str, value: str) -> None:
+    default = REFUSED_OPTIONS[key]
+    if default is None or value.strip().lower() != default:
+        raise NotSupportedError(f"option '{key}' = '{value}' is Paimon's, but not supported here yet; leave it out")
 
 
 def check_value(option: OptionSpec, value: str) -> None:
@@ -164,7 +232,7 @@ def check_value(option: OptionSpec, value: str) -> None:
             parse_size(value, option.key)
         case "duration":
             parse_duration_ms(value, option.key)
-        case words if "|" in words:
+        case words if words != "string":
             if value.strip().lower() not in words.split("|"):
                 allowed = ", ".join(f"'{w}'" for w in words.split("|"))
                 near = nearest(value, words.split("|"))

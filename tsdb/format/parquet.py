@@ -184,7 +184,7 @@ def _dictionary_columns(schema: pa.Schema, sample: pa.Table) -> list[str]:
 def open_parquet(file_io: FileIO, path: str) -> pq.ParquetFile:
     """An open file; close it. Raises CorruptFile naming it."""
     try:
-        return pq.ParquetFile(file_io.open_input(path))
+        return pq.ParquetFile(file_io.open_input(path), pre_buffer=False)
     except FileNotFoundError as err:
         raise CorruptFile(f"data file {path} is missing") from err
     except (pa.ArrowException, OSError) as err:

@@ -96,8 +96,8 @@ class LocalFileIO:
         os.rename(source, target)
 
     def open_input(self, path: str) -> pa.NativeFile:
-        """A memory map: reading costs no copy, and only what is read is loaded."""
-        return pa.memory_map(path) if os.stat(path).st_size else pa.OSFile(path)
+        """A plain file: a map would end the process when another cuts the file short, and count as its memory."""
+        return pa.OSFile(path)
 
     def open_output(self, path: str) -> pa.NativeFile:
         """A writable new file."""

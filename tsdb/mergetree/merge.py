@@ -29,7 +29,7 @@ from tsdb.metadata.schema import TableSchema
 from tsdb.options import TableOptions
 
 # rows of each run in a step: sorting stays inside the processor's caches, and the cost of a step is spread
-_STEP_ROWS = 1 << 18
+_STEP_ROWS = 1 << 16
 SEQUENCE_NUMBER = "_SEQUENCE_NUMBER"
 VALUE_KIND = "_VALUE_KIND"
 

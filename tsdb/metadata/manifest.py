@@ -21,7 +21,8 @@ from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, Simple
 from tsdb.metadata.schema import TableSchema
 
 ADD, DELETE = 0, 1
-CACHED_ENTRIES_MAX = 400_000
+CACHED_ENTRIES_MAX = 100_000  # of 1 to 2 KB
+CACHED_MANIFESTS_MAX = 20_000
 _ARRAY_OF_STRING = {"type": "array", "items": "string"}
 Identity = tuple[bytes, int, int, str, tuple[str, ...], bytes | None, str | None]
 
@@ -288,16 +289,18 @@ class _Cache:
             return self._known.get(path)
 
     def put(self, path: str, entries: tuple[Any, ...]) -> None:
+        if len(entries) >= self._entries_max:
+            return  # alone it would drive out all others, and not even stay
         with self._lock:
-            before = self._known.pop(path, ())
+            before = self._known.pop(path, None)
+            self._entries += len(entries) + 1 - (0 if before is None else len(before) + 1)
             self._known[path] = entries
-            self._entries += len(entries) + 1 - (len(before) + 1 if before else 0)
-            while self._entries > self._entries_max and self._known:
+            while self._entries > self._entries_max:
                 _, oldest = self._known.popitem(last=False)
                 self._entries -= len(oldest) + 1
 
 
 _CACHE = _Cache(CACHED_ENTRIES_MAX)
-_LIST_CACHE = _Cache(CACHED_ENTRIES_MAX)
+_LIST_CACHE = _Cache(CACHED_MANIFESTS_MAX)
 
 EMPTY_PARTITION = EMPTY_ROW

@@ -148,6 +148,13 @@ class SnapshotManager:
                 self._known.popitem(last=False)
         return snapshot
 
+    def is_replaced(self, snapshot: Snapshot) -> bool:
+        """Whether its id belongs to another snapshot now (after a rollback); an expired one is not replaced."""
+        try:
+            return Snapshot.from_json(self._file_io.read_bytes(self.path(snapshot.id))) != snapshot
+        except FileNotFoundError:
+            return False
+
     def forget(self) -> None:
         """Drop what was read before (after a rollback or an expiration)."""
         with self._lock:

@@ -31,14 +31,15 @@ class Engine:
         self.memory_limit_bytes = memory_limit_bytes
         self._runtime = _runtime(memory_limit_bytes)
 
-    def context(self) -> SessionContext:
-        """A new context without tables."""
-        return SessionContext(_config(), self._runtime)
+    def context(self, *, statistics: bool = True) -> SessionContext:
+        """A new context without tables. statistics: whether it believes those of whole files."""
+        return SessionContext(_config(statistics), self._runtime)
 
 
 @cache
-def _config() -> SessionConfig:
-    return SessionConfig(_SETTINGS).with_target_partitions(PARTITIONS)
+def _config(statistics: bool) -> SessionConfig:
+    collected = {"datafusion.execution.collect_statistics": str(statistics).lower()}
+    return SessionConfig(_SETTINGS | collected).with_target_partitions(PARTITIONS)
 
 
 def _runtime(memory_limit_bytes: int | None) -> RuntimeEnvBuilder:

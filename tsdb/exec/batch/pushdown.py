@@ -36,14 +36,13 @@ def scan_predicates(plan: LogicalPlan) -> dict[str, Predicate | None]:
     }
 
 
-def scan_columns(plan: LogicalPlan) -> dict[str, set[str]]:
-    """The columns that each scan's filters need, by registered name."""
-    found: dict[str, set[str]] = {}
+def never_read(plan: LogicalPlan) -> set[str]:
+    """The registered names of which no row is wanted: every scan has a filter that is FALSE or NULL by itself."""
+    found: dict[str, list[bool]] = {}
     for scan, _ in _scans(plan, []):
-        columns = found.setdefault(scan.table_name(), set())
-        for expression in scan.filters():
-            columns |= _columns(expression)
-    return found
+        found.setdefault(scan.table_name(), []).append(any(map(_is_never_true, scan.filters())))
+    text = plan.display_indent()
+    return {name for name, empty in found.items() if all(empty) and text.count(f"TableScan: {name} ") == len(empty)}
 
 
 def predicate_of(raw: Any) -> Predicate | None:
@@ -128,15 +127,11 @@ def _literal(raw: Any) -> Any:
         return None  # nanoseconds that a datetime cannot hold
 
 
-def _columns(raw: Any) -> set[str]:
-    column = _column(raw)
-    if column is not None:
-        return {column}
-    try:
-        operands = [raw.to_variant().expr()] if raw.variant_name() in ("InList", "Like") else raw.rex_call_operands()
-    except Exception:  # an expression without operands
-        return set()
-    return {name for operand in operands for name in _columns(operand)}
+def _is_never_true(raw: Any) -> bool:
+    if raw.variant_name() != "Literal":
+        return False
+    constant = raw.python_value()
+    return not (constant.as_py() if hasattr(constant, "as_py") else constant)
 
 
 def _all(predicates: list[Predicate]) -> Predicate | None:

@@ -19,7 +19,7 @@ from tsdb.errors import Cancelled
 from tsdb.exec.batch.dataset import Batches, Control, Readable, ScanDataset
 from tsdb.exec.batch.interruptible import Interruptible
 from tsdb.exec.batch.parquet_files import parquet_scan
-from tsdb.exec.batch.pushdown import scan_predicates
+from tsdb.exec.batch.pushdown import never_read, scan_predicates
 from tsdb.exec.engine import PARTITIONS, our_batch
 from tsdb.exec.failure import ErrorScope, translated
 from tsdb.exec.plan import QueryPlan, quoted
@@ -36,7 +36,7 @@ class RelationScan:
     """How one relation is read. plan: of a `Table`. files: its Parquet files when DataFusion scans them itself, else
     None.
 
-    parts: read these instead.
+    parts: read these instead. empty: the query wants none of its rows.
     """
 
     relation: Relation
@@ -44,6 +44,7 @@ class RelationScan:
     plan: ScanPlan | None
     files: list[str] | None
     parts: Sequence[Readable] | None = None
+    empty: bool = False
 
 
 def run(plan: QueryPlan) -> BatchResult:
@@ -65,12 +66,13 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
 def scans(plan: QueryPlan) -> list[RelationScan]:
     """What is read for each relation of the query."""
     predicates = scan_predicates(plan.logical)
-    return [_scan(relation, predicates) for relation in plan.relations.values()]
+    empty = never_read(plan.logical)
+    return [_scan(relation, predicates, relation.name in empty) for relation in plan.relations.values()]
 
 
 def executable(plan: QueryPlan, reads: list[RelationScan], explain: str = "") -> DataFrame:
     """The query over what is really read, in a context of its own. explain: words before it."""
-    context = plan.engine.context()
+    context = plan.engine.context(statistics=not _reads_floats(plan, reads))
     for read in reads:
         _register(context, read, plan.control)
     return context.sql(explain + plan.text)
@@ -129,20 +131,31 @@ class Rows(Iterator[pa.RecordBatch]):
             stream.close()
 
 
-def _scan(relation: Relation, predicates: Mapping[str, Predicate | None]) -> RelationScan:
+def _scan(relation: Relation, predicates: Mapping[str, Predicate | None], empty: bool) -> RelationScan:
     table, predicate = relation.source, predicates.get(relation.name)
     if not isinstance(table, Table):
-        return RelationScan(relation, predicate, None, None)
+        return RelationScan(relation, predicate, None, None, empty=empty)
+    if empty:
+        return RelationScan(relation, predicate, ScanPlan(relation.snapshot, ()), None, empty=True)
     plan = plan_scan(table, relation.snapshot, predicate)
     files = raw_files(table, plan)
     return RelationScan(relation, predicate, plan, files or None)
+
+
+def _reads_floats(plan: QueryPlan, reads: list[RelationScan]) -> bool:
+    """Whether DataFusion itself may read a float column from files; the text of the plan has every column's name."""
+    text = plan.logical.display_indent()
+    schemas = [read.relation.schema for read in reads if read.files is not None]
+    return any(pa.types.is_floating(field.type) and field.name in text for schema in schemas for field in schema)
 
 
 def _register(context: SessionContext, read: RelationScan, control: Control) -> None:
     relation, source = read.relation, read.relation.source
     name = quoted(relation.name)
     schema = pa.schema([field.remove_metadata() for field in relation.schema])
-    if read.parts is not None:
+    if read.empty:  # a scan in Python could not take a filter that is a mere constant
+        context.register_record_batches(name, [[pa.RecordBatch.from_pylist([], schema=schema)]])
+    elif read.parts is not None:
         parts = read.parts
         context.register_dataset(name, ScanDataset(schema, lambda: parts, control, PARTITIONS))
     elif isinstance(source, Table):

@@ -1,6 +1,7 @@
 """A list of files becomes one scan of DataFusion's own."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,3 +30,26 @@ def test_any_path_and_any_number_of_files(tmp_path: Path, folder: str, count: in
     assert table["k"].to_pylist() == list(range(count))
     assert table.schema.names == ["k", "v"]
     assert context.sql("SELECT count(*) AS n FROM t WHERE v = 'v0'").to_pylist() == [{"n": 1}]
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT k, x FROM t WHERE k < 2", [(0, "nan"), (1, "1.0")]),
+        ("SELECT k, x FROM t ORDER BY x DESC LIMIT 1", [(0, "nan")]),
+        ("SELECT max(x) FROM t", [("nan",)]),
+        ("SELECT count(*) FROM t WHERE x > 5", [(1,)]),
+        ("SELECT count(*) FROM t WHERE x <> 1", [(1,)]),
+        ("SELECT count(DISTINCT x) FROM t", [(2,)]),
+        ("SELECT t.k FROM t JOIN (SELECT max(x) AS m FROM t) ON x = m", [(0,)]),
+    ],
+)
+def test_statistics_of_parquet_do_not_hide_nan(ask: Any, kind: pa.DataType, query: str, expected: list[Any]) -> None:
+    """Its statistics say that every value of the column is 1."""
+    ask.session.register("src", pa.table({"k": [0, 1, 2], "x": pa.array([NAN, 1.0, 1.0], kind)}))
+    ask.run("CREATE TABLE t AS SELECT * FROM src")
+    assert [tuple(str(v) if isinstance(v, float) else v for v in row) for row in ask.bag(query)] == expected

@@ -142,3 +142,16 @@ def test_times_are_compared(ask: Any) -> None:
 def test_columns_are_described(ask: Any) -> None:
     ask.run("CREATE TABLE t (k INT, v STRING); CREATE VIEW w (a, b) AS SELECT v, k + 1e0 FROM t")
     assert [row[:2] for row in ask.rows("DESCRIBE w")] == [("a", "STRING"), ("b", "DOUBLE")]
+
+
+@pytest.mark.parametrize("key", ["", ", PRIMARY KEY (k) NOT ENFORCED"])
+@pytest.mark.parametrize(
+    "condition",
+    ["k = 1 AND k = 2 AND x > 0", "NULL AND k = 1", "NOT (k = NULL) AND k = 1", "NOT (k <> 1 OR k <> 2)", "k = NULL"],
+)
+def test_conditions_that_are_never_true(ask: Any, key: str, condition: str) -> None:
+    ask.run(f"CREATE TABLE t (k INT, x INT{key}); INSERT INTO t VALUES (1, 1), (2, 2); INSERT INTO t VALUES (1, 3)")
+    assert ask.rows(f"SELECT * FROM t WHERE {condition}") == []
+    assert ask.rows(f"WITH w AS (SELECT * FROM t WHERE {condition}) SELECT * FROM w a JOIN w b ON a.k = b.k") == []
+    assert ask.count(f"DELETE FROM t WHERE {condition}") == 0
+    assert ask.count(f"UPDATE t SET x = 5 WHERE {condition}") == 0

@@ -22,6 +22,7 @@ import pyarrow.dataset as pads
 
 from tsdb import clock
 from tsdb.errors import Cancelled
+from tsdb.exec.batch.null_membership import with_sql_nulls
 from tsdb.exec.failure import Failures
 
 BATCH_ROWS = 65_536
@@ -141,7 +142,8 @@ class _Fragment:
     ) -> _Scanner:
         """The rows of the parts, one part after the other."""
         wanted = _projected(schema, columns)
-        return _Scanner(wanted, lambda: _Guarded(self._rows(schema, wanted, filter), self.control))
+        exact = None if filter is None else with_sql_nulls(filter)
+        return _Scanner(wanted, lambda: _Guarded(self._rows(schema, wanted, exact), self.control))
 
     def _rows(self, schema: pa.Schema, wanted: pa.Schema, filter: pc.Expression | None) -> Iterator[pa.RecordBatch]:
         for part in self.parts:

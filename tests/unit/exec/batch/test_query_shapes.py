@@ -155,3 +155,26 @@ def test_conditions_that_are_never_true(ask: Any, key: str, condition: str) -> N
     assert ask.rows(f"WITH w AS (SELECT * FROM t WHERE {condition}) SELECT * FROM w a JOIN w b ON a.k = b.k") == []
     assert ask.count(f"DELETE FROM t WHERE {condition}") == 0
     assert ask.count(f"UPDATE t SET x = 5 WHERE {condition}") == 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("x NOT IN (1, 2, 7, 8, 9)", [3]),
+        ("x IN (1, 2, 7, 8, 9)", [1, 2]),
+        ("NOT (x IN (1, 2, 7, 8, 9) OR k = 1)", [3]),
+        ("NOT (x NOT IN (1, 2, 7, 8, 9))", [1, 2]),
+        ("x NOT IN (1, 2, 7, 8, 9) OR k > 3", [3, 4]),
+        ("s NOT IN ('a', 'b', 'x', 'y', 'z')", [3]),
+        ("f NOT IN (1e0, 2e0, 7e0, 8e0, 9e0)", [3]),
+        ("x NOT IN (1, 2, 7, 8, NULL)", []),
+    ],
+)
+@pytest.mark.parametrize("merged", [False, True])
+def test_null_is_not_outside_of_a_list(ask: Any, condition: str, expected: list[int], merged: bool) -> None:
+    """Long lists, which scans of merged tables take over from DataFusion."""
+    ask.run("CREATE TABLE t (k INT, x INT, s STRING, f DOUBLE, PRIMARY KEY (k) NOT ENFORCED)")
+    ask.run("INSERT INTO t VALUES (1, 1, 'a', 1e0), (2, 2, 'b', 2e0), (3, 3, 'c', 3e0), (4, NULL, NULL, NULL)")
+    if merged:
+        ask.run("INSERT INTO t VALUES (1, 1, 'a', 1e0), (4, NULL, NULL, NULL)")
+    assert [k for (k,) in ask.bag(f"SELECT k FROM t WHERE {condition}")] == expected

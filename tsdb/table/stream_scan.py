@@ -6,6 +6,9 @@ Paimon, OVERWRITE snapshots are delivered, as all old rows (-D) and all new rows
 
 What a stream of a table with 'changelog-producer' = 'lookup' ('full-compaction') knows is what has been compacted: its
 full state is that of the levels above 0 (of the highest level). Source: Paimon, `DataTableStreamScan`.
+
+What was followed must stay true: a table that was rolled back, dropped or made anew, or a column whose type is another
+since, ends the scan with an error; it is never read as if nothing had happened.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tsdb.changes import RowKind
+from tsdb.data_types import to_arrow
 from tsdb.errors import NotSupportedError, OperationalError, OptionError
 from tsdb.format.parquet import VALUE_KIND
 from tsdb.mergetree.merge import is_add
@@ -67,6 +71,9 @@ class StreamScan:
         # an append table loses rows when somebody deletes, updates or overwrites them
         self.may_take_back = self._overwrites
         self._position = _start(self._table) if start is None else start
+        asked = self._table.options.values.get("scan.snapshot-id")  # which may be in the future
+        self._followed = 0 if start is None or str(start) == asked else start - 1
+        self._last: Snapshot | None = None
 
     @property
     def position(self) -> int:
@@ -87,13 +94,14 @@ class StreamScan:
         """
         if self._position < 0:
             snapshot = self._table.snapshots.snapshot(-self._position)
-            self._position = snapshot.id + 1
+            self._move_after(snapshot)
             state = plan_scan(self._table, snapshot, keeps_level=self._known_levels())
             return StreamPlan(snapshot.id, True, added=state.splits)
         while self._is_there(self._position):
             snapshot = self._table.snapshots.snapshot(self._position)
+            self._check_history(snapshot)
             plan = self._changes(snapshot)
-            self._position += 1
+            self._move_after(snapshot)
             if plan is not None:
                 return plan
         return None
@@ -102,7 +110,10 @@ class StreamScan:
         snapshots = self._table.snapshots
         if snapshots.exists(snapshot_id):
             return True
-        if (snapshots.latest_id() or 0) < snapshot_id:
+        latest = snapshots.latest_id() or 0
+        if latest < min(snapshot_id, self._followed):
+            raise OperationalError(self._rewritten(self._followed))
+        if latest < snapshot_id:
             return False
         if snapshots.exists(snapshot_id):  # published between the two looks
             return True
@@ -110,6 +121,30 @@ class StreamScan:
             f"snapshot {snapshot_id} of table `{self._table.identifier}`, the next to follow, has expired: snapshots "
             f"{snapshots.earliest_id()} to {snapshots.latest_id()} are there; start anew, and keep snapshots longer "
             f"with 'snapshot.time-retained'"
+        )
+
+    def _move_after(self, snapshot: Snapshot) -> None:
+        self._last, self._followed, self._position = snapshot, snapshot.id, snapshot.id + 1
+
+    def _check_history(self, snapshot: Snapshot) -> None:
+        """The snapshot follows the last one, and its rows fit into the columns as they were when the scan began."""
+        table = self._table
+        if self._last is not None and table.snapshots.is_replaced(self._last):
+            raise OperationalError(self._rewritten(self._last.id))
+        if snapshot.schema_id <= table.schema.id:
+            return
+        now = {field.id: field for field in table.schemas.schema(snapshot.schema_id).fields}
+        for field in table.schema.fields:
+            if field.id in now and to_arrow(now[field.id].type) != to_arrow(field.type):
+                raise OperationalError(
+                    f"column `{field.name}` of table `{table.identifier}` is {now[field.id].type.sql()} since snapshot "
+                    f"{snapshot.id}; the query follows it as {field.type.sql()}: start it anew"
+                )
+
+    def _rewritten(self, snapshot_id: int) -> str:
+        return (
+            f"snapshot {snapshot_id} of table `{self._table.identifier}`, the last to be followed, is no longer there: "
+            f"the table was rolled back, renamed, dropped or made anew; start the query anew"
         )
 
     def _known_levels(self) -> Callable[[int], bool] | None:

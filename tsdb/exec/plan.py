@@ -189,11 +189,8 @@ class _Binder:
 
     def _register(self, relation: Relation) -> None:
         plain = pa.schema([field.remove_metadata() for field in relation.schema])
-        if self.mode == "streaming":
+        if self.mode == "streaming" or isinstance(relation.source, Registered | SystemTable):
             self.context.register_record_batches(quoted(relation.name), [[_no_rows(plain)]])
-        elif isinstance(relation.source, Registered | SystemTable):
-            batches = relation.source.rows.combine_chunks().to_batches(max_chunksize=65_536) or [_no_rows(plain)]
-            self.context.register_record_batches(quoted(relation.name), [batches])
         else:
             self.context.register_dataset(quoted(relation.name), ScanDataset(plain, list, self.control, 1))
 

@@ -16,7 +16,7 @@ from datafusion import DataFrame, SessionContext
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
 from tsdb.errors import Cancelled
-from tsdb.exec.batch.dataset import Batches, Control, Readable, ScanDataset
+from tsdb.exec.batch.dataset import BATCH_ROWS, Batches, Control, Readable, ScanDataset
 from tsdb.exec.batch.interruptible import Interruptible
 from tsdb.exec.batch.parquet_files import parquet_scan
 from tsdb.exec.batch.pushdown import never_read, scan_predicates
@@ -29,6 +29,8 @@ from tsdb.metadata.predicate import Predicate
 from tsdb.table.read import fragments, raw_files
 from tsdb.table.scan import ScanPlan, plan_scan
 from tsdb.table.table import Table
+
+_PIECE_ROWS_MIN = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +173,20 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
         part = Batches(lambda: connector_of(source).read_batch(source))
         context.register_dataset(name, ScanDataset(schema, lambda: _one(part), control, 1))
     else:
-        batches = source.rows.combine_chunks().to_batches(max_chunksize=65_536)
-        context.register_record_batches(name, _dealt(batches or [pa.RecordBatch.from_pylist([], schema=schema)]))
+        batches = _batches(source.rows) or [pa.RecordBatch.from_pylist([], schema=schema)]
+        context.register_record_batches(name, _dealt(batches))
 
 
 def _one(part: Readable) -> list[Readable]:
     return [part]
+
+
+def _batches(rows: pa.Table) -> list[pa.RecordBatch]:
+    """The rows as they lie in memory, which they are copied for only if they lie in small pieces."""
+    batches = rows.to_batches(max_chunksize=BATCH_ROWS)
+    if len(batches) < 2 or rows.num_rows >= len(batches) * _PIECE_ROWS_MIN:
+        return batches
+    return rows.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
 
 
 def _dealt(batches: list[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:

@@ -69,14 +69,19 @@ class FileSource:
         return self._ends is not None and all(self._offset(f) >= end for f, end in self._ends.items())
 
     def poll(self, rows_max: int) -> SourceDelta | None:
-        """The changes of the next block of lines of one file."""
-        block = self._next_block(rows_max)
-        self._latest = block is None
-        if block is None:
-            return None
-        changes = self._decode(block)
-        self._advance(block)
-        return SourceDelta(changes)
+        """The changes of the next lines, of as many files as it takes. What precedes a bad line is given before it."""
+        changes: list[ChangeBatch] = []
+        self._latest = True
+        for block in self._blocks(rows_max):
+            self._latest = False
+            try:
+                changes += self._decode(block)
+            except MalformedRecord:
+                if not changes:
+                    raise
+                break
+            self._advance(block)
+        return None if self._latest else SourceDelta(changes)
 
     def seek(self, position: Json) -> None:
         """Go on from a position. Raises OperationalError if the files are no longer those."""
@@ -95,21 +100,23 @@ class FileSource:
         progress = self._progress.get(path)
         return 0 if progress is None else progress.offset
 
-    def _next_block(self, rows_max: int) -> _Block | None:
-        """The next complete lines of the first file that has any."""
+    def _blocks(self, rows_max: int) -> Iterator[_Block]:
+        """The next complete lines, a block a file, about rows_max in all; nothing if no file has any."""
         paths = files_of(self._name, self._path) if self._ends is None else self._ends
         for path in {**dict.fromkeys(self._progress), **dict.fromkeys(paths)}:
-            offset = self._offset(path)
-            end = self._size(path) if self._ends is None else self._ends.get(path, offset)
-            if path in self._progress and (end < offset or self._size(path) < offset):
+            offset, size = self._offset(path), self._size(path)
+            end = size if self._ends is None else self._ends.get(path, offset)
+            if path in self._progress and min(end, size) < offset:
                 raise OperationalError(_changed(self._name, path, offset, "is shorter now"))
             if end > offset:
                 if path in self._progress:
                     self._check_same(path, self._progress[path])
                 data = _complete_lines(path, offset, end, rows_max, whole=self._ends is not None)
                 if data:
-                    return _Block(path, offset, data)
-        return None
+                    yield _Block(path, offset, data)
+                    rows_max -= data.count(b"\n")
+            if rows_max <= 0:
+                return
 
     def _size(self, path: str) -> int:
         try:

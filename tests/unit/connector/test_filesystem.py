@@ -66,6 +66,27 @@ def test_follows_complete_lines_and_new_files(tmp_path: Path) -> None:
     assert not source.finished
 
 
+def test_one_poll_takes_lines_of_many_files(tmp_path: Path) -> None:
+    for i in range(5):
+        (tmp_path / f"f{i}").write_text(f'{{"id":{i}}}\n{{"id":{10 + i}}}\n')
+    source = FS.source(file_table(tmp_path), bounded=True)
+    first = source.poll(5)
+    assert first is not None and sum(change.num_rows for change in first.changes) == 5
+    assert [row[1] for row in polled(source)] == [12, 3, 13, 4, 14]
+    assert source.finished
+
+
+def test_what_precedes_a_bad_line_in_another_file_is_given_first(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text('{"id":1}\n')
+    (tmp_path / "b").write_text('{"id":2}\nbad\n')
+    source = FS.source(file_table(tmp_path), bounded=False)
+    delta = source.poll(100)
+    assert delta is not None and [change.rows["id"].to_pylist() for change in delta.changes] == [[1]]
+    for _ in range(2):
+        with pytest.raises(MalformedRecord, match=r"/b, line 2: not JSON"):
+            source.poll(100)
+
+
 def test_position_survives_a_restart_and_nothing_comes_twice(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("".join(f'{{"id":{i}}}\n' for i in range(10)))

@@ -71,7 +71,8 @@ class ChangelogResult:
                 self._check_open()
                 if self._ended:
                     return None
-                moved = self._advance()
+                with self._waiter.look():
+                    moved = self._advance()
                 if moved and deadline is not None and clock.current().monotonic_s() > deadline + _OVERTIME_S:
                     return self._take(rows_max)
                 if moved or self._ended:

@@ -173,7 +173,8 @@ class Job:
         while True:
             stopping = self._stop.is_set()
             requests = self._take_requests()
-            moved = self._move(finish_cut=stopping)
+            with waiter.look():
+                moved = self._move(finish_cut=stopping)
             finished = self._pipeline.finished
             now_s = clock.current().monotonic_s()
             if self._pipeline.at_cut:

@@ -1,4 +1,4 @@
-"""Reading protobuf messages field by field, for the parts of DataFusion's serialised expressions that have no getters."""
+"""Reading protobuf messages field by field, for what DataFusion's serialised expressions have no getters for."""
 
 
 def fields(message: bytes) -> list[tuple[int, bytes]]:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
@@ -27,7 +26,6 @@ from tsdb.exec.failure import Failures
 
 BATCH_ROWS = 65_536
 _SHUTDOWN_WAIT_S = 5.0
-_ROW = "__row"
 
 
 class Readable(Protocol):
@@ -143,14 +141,14 @@ class _Fragment:
         """The rows of the parts, one part after the other."""
         wanted = _projected(schema, columns)
         exact = None if filter is None else with_sql_nulls(filter)
-        return _Scanner(wanted, lambda: _Guarded(self._rows(schema, wanted, exact), self.control))
+        return _Scanner(wanted, lambda: _Guarded(self._rows(wanted, exact), self.control))
 
-    def _rows(self, schema: pa.Schema, wanted: pa.Schema, filter: pc.Expression | None) -> Iterator[pa.RecordBatch]:
+    def _rows(self, wanted: pa.Schema, filter: pc.Expression | None) -> Iterator[pa.RecordBatch]:
         for part in self.parts:
             if not len(wanted) and filter is None and part.row_count is not None:
                 yield _bare(part.row_count)
                 continue
-            for batch in _filtered(part, schema, wanted.names, filter):
+            for batch in part.to_batches(wanted.names, filter, BATCH_ROWS):
                 if not len(wanted):
                     yield _bare(batch.num_rows)
                 elif batch.num_rows:
@@ -159,29 +157,6 @@ class _Fragment:
                         if batch.schema.equals(wanted)
                         else pa.RecordBatch.from_arrays(batch.columns, schema=wanted)
                     )
-
-
-def _filtered(
-    part: Readable, schema: pa.Schema, names: list[str], filter: pc.Expression | None
-) -> Iterator[pa.RecordBatch]:
-    """The part's rows under the filter, in which NaN is greater than every number, as it is to DataFusion.
-
-    To Arrow a comparison with NaN is never true. The text of an expression has the name of every column in it.
-    """
-    text = "" if filter is None else str(filter)
-    floats = [f.name for f in schema if pa.types.is_floating(f.type) and f.name in text]
-    if not floats:
-        yield from part.to_batches(names, filter, BATCH_ROWS)
-        return
-    needed = list(dict.fromkeys([*names, *(name for name in schema.names if name in text)]))
-    for batch in part.to_batches(needed, None, BATCH_ROWS):
-        ordered = pa.Table.from_batches([batch])
-        for name in floats:
-            values = batch.column(name)
-            largest = pc.if_else(pc.is_nan(values), pa.scalar(np.inf, values.type), values)
-            ordered = ordered.set_column(needed.index(name), name, largest)
-        numbered = ordered.append_column(_ROW, pa.array(np.arange(batch.num_rows)))
-        yield batch.take(numbered.filter(filter)[_ROW].combine_chunks()).select(names)
 
 
 class _Guarded:

@@ -5,10 +5,6 @@ DataFusion's Python API registers one file or one directory, but its serialised 
 paths. So the plan for the first file is serialised, the other paths are appended to it, and it is read back; Protocol
 Buffers lets repeated fields stand anywhere.
 
-Writers leave NaN out of the statistics of Parquet files, though it is greater than every number, and DataFusion
-believes them: it skips row groups, and takes a column for constant. A float column is therefore read as `x - 0.0`,
-which is x but has no statistics; the context must collect none of whole files either when such a column is read.
-
 Source: DataFusion's `datafusion.proto` (LogicalPlanNode.listing_scan = 1; ListingTableScanNode.paths = 2).
 """
 
@@ -18,11 +14,8 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 import pyarrow as pa
-from datafusion import DataFrame, SessionContext, col, lit
-from datafusion.expr import Expr
+from datafusion import DataFrame, SessionContext
 from datafusion.plan import LogicalPlan
-
-from tsdb.exec.plan import quoted
 
 _LISTING_SCAN = 0x0A
 _PATHS = 0x12
@@ -30,8 +23,6 @@ _PATHS = 0x12
 
 def parquet_scan(context: SessionContext, name: str, paths: Sequence[str], schema: pa.Schema) -> DataFrame:
     """The rows of the files, as a relation to be registered in `context`. Columns that `schema` lacks are not read.
-
-    A query that reads a float column must run in a context without statistics (see above).
 
     name: not taken in the context; it shows in plans. paths: absolute, of local files, at least one.
     """
@@ -42,17 +33,7 @@ def parquet_scan(context: SessionContext, name: str, paths: Sequence[str], schem
     context.deregister_table(name)
     if len(urls) > 1:
         plan = LogicalPlan.from_bytes(context, with_paths(plan.to_bytes(context), urls[1:]))
-    rows = context.create_dataframe_from_logical_plan(plan)
-    if not any(pa.types.is_floating(field.type) for field in schema):
-        return rows
-    return rows.select(*(_without_statistics(field) for field in schema))
-
-
-def _without_statistics(field: pa.Field) -> Expr:
-    column = col(quoted(field.name))
-    if not pa.types.is_floating(field.type):
-        return column
-    return (column - lit(pa.scalar(0.0, field.type))).alias(field.name)
+    return context.create_dataframe_from_logical_plan(plan)
 
 
 def with_paths(plan: bytes, urls: Sequence[str]) -> bytes:

@@ -6,7 +6,7 @@ merging are scanned by DataFusion itself; what must be merged comes through a `S
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,13 +17,14 @@ from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
 from tsdb.errors import Cancelled
 from tsdb.exec.batch.dataset import BATCH_ROWS, Batches, Control, Readable, ScanDataset
+from tsdb.exec.batch.exact_floats import exact_floats
 from tsdb.exec.batch.interruptible import Interruptible
 from tsdb.exec.batch.parquet_files import parquet_scan
 from tsdb.exec.batch.pushdown import never_read, scan_predicates
 from tsdb.exec.engine import PARTITIONS, our_batch
 from tsdb.exec.failure import ErrorScope, translated
 from tsdb.exec.plan import QueryPlan, quoted
-from tsdb.exec.relation import Relation
+from tsdb.exec.relation import Registered, Relation, SystemTable
 from tsdb.exec.result import BatchResult
 from tsdb.metadata.predicate import Predicate
 from tsdb.table.read import fragments, raw_files
@@ -157,36 +158,37 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
     schema = pa.schema([field.remove_metadata() for field in relation.schema])
     if read.empty:  # a scan in Python could not take a filter that is a mere constant
         context.register_record_batches(name, [[pa.RecordBatch.from_pylist([], schema=schema)]])
-    elif read.parts is not None:
-        parts = read.parts
-        context.register_dataset(name, ScanDataset(schema, lambda: parts, control, PARTITIONS))
-    elif isinstance(source, Table):
-        scan_plan = read.plan
-        assert scan_plan is not None
-        if read.files is not None:
-            context.register_table(name, parquet_scan(context, "files", read.files, schema))
-        else:
-            context.register_dataset(
-                name, ScanDataset(schema, lambda: fragments(source, scan_plan), control, PARTITIONS)
-            )
-    elif isinstance(source, ConnectorTable):
-        part = Batches(lambda: connector_of(source).read_batch(source))
-        context.register_dataset(name, ScanDataset(schema, lambda: _one(part), control, 1))
-    else:
+    elif isinstance(source, Registered | SystemTable):
         batches = _batches(source.rows) or [pa.RecordBatch.from_pylist([], schema=schema)]
         context.register_record_batches(name, _dealt(batches))
+    elif read.files is not None and read.parts is None:
+        rows = parquet_scan(context, "files", read.files, schema)
+        context.register_table(name, exact_floats(rows, schema))
+    else:
+        context.register_dataset("parts", ScanDataset(schema, _parts(read), control, PARTITIONS))
+        rows = context.table("parts")
+        context.deregister_table("parts")
+        context.register_table(name, exact_floats(rows, schema))
 
 
-def _one(part: Readable) -> list[Readable]:
-    return [part]
+def _parts(read: RelationScan) -> Callable[[], Sequence[Readable]]:
+    """What a scan in Python reads."""
+    source, plan, parts = read.relation.source, read.plan, read.parts
+    if parts is not None:
+        return lambda: parts
+    if isinstance(source, ConnectorTable):
+        return lambda: [Batches(lambda: connector_of(source).read_batch(source))]
+    assert isinstance(source, Table) and plan is not None
+    return lambda: fragments(source, plan)
 
 
 def _batches(rows: pa.Table) -> list[pa.RecordBatch]:
     """The rows as they lie in memory, which they are copied for only if they lie in small pieces."""
-    batches = rows.to_batches(max_chunksize=BATCH_ROWS)
+    batches: list[pa.RecordBatch] = rows.to_batches(max_chunksize=BATCH_ROWS)
     if len(batches) < 2 or rows.num_rows >= len(batches) * _PIECE_ROWS_MIN:
         return batches
-    return rows.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+    joined: list[pa.RecordBatch] = rows.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+    return joined
 
 
 def _dealt(batches: list[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:

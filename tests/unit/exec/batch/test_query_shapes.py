@@ -178,3 +178,20 @@ def test_null_is_not_outside_of_a_list(ask: Any, condition: str, expected: list[
     if merged:
         ask.run("INSERT INTO t VALUES (1, 1, 'a', 1e0), (4, NULL, NULL, NULL)")
     assert [k for (k,) in ask.bag(f"SELECT k FROM t WHERE {condition}")] == expected
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_nan_and_infinity_are_told_apart(ask: Any, merged: bool) -> None:
+    ask.run("CREATE TABLE t (k INT, x FLOAT, PRIMARY KEY (k) NOT ENFORCED)")
+    values = "(1, CAST('inf' AS FLOAT)), (2, CAST('nan' AS FLOAT)), (3, NULL), (4, CAST(5 AS FLOAT))"
+    ask.run(f"INSERT INTO t VALUES {values}")
+    if merged:
+        ask.run("INSERT INTO t VALUES (1, CAST('inf' AS FLOAT))")
+    nan, infinity = "CAST('nan' AS FLOAT)", "CAST('inf' AS FLOAT)"
+    expected = {
+        f"x < {nan}": [1, 4], f"x = {nan}": [2], f"x = {infinity}": [1], f"x <= {infinity}": [1, 4],
+        f"x IN (1e0, 2e0, 3e0, 5e0, {nan})": [2, 4],
+        f"x NOT IN (1e0, 2e0, 3e0, 5e0, {nan})": [1], "x > 4 AND k < 3": [1, 2],
+    }  # fmt: skip
+    for condition, keys in expected.items():
+        assert [k for (k,) in ask.bag(f"SELECT k FROM t WHERE {condition}")] == keys, condition

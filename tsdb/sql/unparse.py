@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel
-from sqlglot.generator import Generator
+from sqlglot.generator import Generator as SqlGenerator
 
 from tsdb.errors import InternalError, NotSupportedError
 from tsdb.sql.dialect import Descriptor, Flink, LocalTimestamp, TableArgument
@@ -82,7 +82,7 @@ class DataFusion(Dialect):
     SAFE_DIVISION = False
     STRICT_STRING_CONCAT = True
 
-    class Generator(Generator):
+    class Generator(SqlGenerator):
         """Writes the tree. What has no counterpart in DataFusion raises NotSupportedError instead of a warning."""
 
         NULL_ORDERING_SUPPORTED = True
@@ -91,9 +91,9 @@ class DataFusion(Dialect):
         QUERY_HINTS = False
         LIMIT_FETCH = "LIMIT"
         VALUES_AS_TABLE = True
-        TYPE_MAPPING: ClassVar[dict[Any, str]] = {**Generator.TYPE_MAPPING, **_TYPE_NAMES}
+        TYPE_MAPPING: ClassVar[dict[Any, str]] = {**SqlGenerator.TYPE_MAPPING, **_TYPE_NAMES}
         TRANSFORMS: ClassVar[dict[type[exp.Expr], Callable[..., str]]] = {
-            **Generator.TRANSFORMS,
+            **SqlGenerator.TRANSFORMS,
             exp.CurrentDate: lambda self, e: "current_date()",
             exp.CurrentTime: lambda self, e: "current_time()",
             exp.CurrentTimestamp: lambda self, e: "now()",

@@ -25,8 +25,9 @@ def roaring(positions: set[int], *, runs: bool) -> bytes:
     bodies = []
     for low in containers.values():
         if runs:
-            begins = [v for v in low if v - 1 not in low]
-            ends = [v for v in low if v + 1 not in low]
+            present = set(low)
+            begins = [v for v in low if v - 1 not in present]
+            ends = [v for v in low if v + 1 not in present]
             pairs = [(b, e - b) for b, e in zip(begins, ends, strict=True)]
             bodies.append(struct.pack("<H", len(pairs)) + b"".join(struct.pack("<HH", *pair) for pair in pairs))
         elif len(low) <= 4096:

@@ -31,15 +31,22 @@ class Engine:
         self.memory_limit_bytes = memory_limit_bytes
         self._runtime = _runtime(memory_limit_bytes)
 
-    def context(self, *, statistics: bool = True) -> SessionContext:
-        """A new context without tables. statistics: whether it believes those of whole files."""
-        return SessionContext(_config(statistics), self._runtime)
+    def context(self, *, statistics: bool = True, swaps_joins: bool = True) -> SessionContext:
+        """A new context without tables.
+
+        statistics: whether it believes those of whole files. swaps_joins: whether the sides of a join may change
+        places.
+        """
+        return SessionContext(_config(statistics, swaps_joins), self._runtime)
 
 
 @cache
-def _config(statistics: bool) -> SessionConfig:
-    collected = {"datafusion.execution.collect_statistics": str(statistics).lower()}
-    return SessionConfig(_SETTINGS | collected).with_target_partitions(PARTITIONS)
+def _config(statistics: bool, swaps_joins: bool) -> SessionConfig:
+    chosen = {
+        "datafusion.execution.collect_statistics": str(statistics).lower(),
+        "datafusion.optimizer.join_reordering": str(swaps_joins).lower(),
+    }
+    return SessionConfig(_SETTINGS | chosen).with_target_partitions(PARTITIONS)
 
 
 def _runtime(memory_limit_bytes: int | None) -> RuntimeEnvBuilder:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
+from datafusion.expr import Filter, Join, Projection, SubqueryAlias
+from datafusion.plan import LogicalPlan
 
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
@@ -23,7 +25,7 @@ from tsdb.exec.batch.parquet_files import parquet_scan
 from tsdb.exec.batch.pushdown import never_read, scan_predicates
 from tsdb.exec.engine import PARTITIONS, our_batch
 from tsdb.exec.failure import ErrorScope, translated
-from tsdb.exec.plan import QueryPlan, quoted
+from tsdb.exec.plan import QueryPlan, plan_nodes, quoted
 from tsdb.exec.relation import Registered, Relation, SystemTable
 from tsdb.exec.result import BatchResult
 from tsdb.metadata.predicate import Predicate
@@ -75,7 +77,9 @@ def scans(plan: QueryPlan) -> list[RelationScan]:
 
 def executable(plan: QueryPlan, reads: list[RelationScan], explain: str = "") -> DataFrame:
     """The query over what is really read, in a context of its own. explain: words before it."""
-    context = plan.engine.context(statistics=not _reads_floats(plan, reads))
+    context = plan.engine.context(
+        statistics=not _reads_floats(plan, reads), swaps_joins=not _filters_outer_join(plan.logical)
+    )
     for read in reads:
         _register(context, read, plan.control)
     return context.sql(explain + plan.text)
@@ -150,6 +154,24 @@ def _reads_floats(plan: QueryPlan, reads: list[RelationScan]) -> bool:
     text = plan.logical.display_indent()
     schemas = [read.relation.schema for read in reads if read.files is not None]
     return any(pa.types.is_floating(field.type) and field.name in text for schema in schemas for field in schema)
+
+
+def _filters_outer_join(logical: LogicalPlan) -> bool:
+    """Whether an outer join has a filter above it.
+
+    DataFusion 55 moves such a filter below a join whose sides have changed places, and then takes columns of one name
+    on both sides for one another.
+    """
+    filters = (node for node in plan_nodes(logical) if isinstance(node.to_variant(), Filter))
+    return any(_is_outer_join(child) for node in filters for child in node.inputs())
+
+
+def _is_outer_join(node: LogicalPlan) -> bool:
+    """Also under other names or with fewer columns."""
+    variant = node.to_variant()
+    if isinstance(variant, Projection | SubqueryAlias):
+        return any(map(_is_outer_join, node.inputs()))
+    return isinstance(variant, Join) and str(variant.join_type()) in ("Left", "Right", "Full")
 
 
 def _register(context: SessionContext, read: RelationScan, control: Control) -> None:

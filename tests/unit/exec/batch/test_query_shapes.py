@@ -195,3 +195,18 @@ def test_nan_and_infinity_are_told_apart(ask: Any, merged: bool) -> None:
     }  # fmt: skip
     for condition, keys in expected.items():
         assert [k for (k,) in ask.bag(f"SELECT k FROM t WHERE {condition}")] == keys, condition
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_filter_over_both_sides_of_an_outer_join(ask: Any, registered: bool) -> None:
+    """The columns of both sides have the same names, and the smaller side is the right one."""
+    ask.session.register("a0", pa.table({"id": [1, 2, 3], "x": [1, 5, None]}))
+    ask.session.register("b0", pa.table({"id": [2, 3, 4], "x": [1, None, 7], "y": [7, 8, 9]}))
+    ask.run("CREATE TABLE a1 AS SELECT * FROM a0; CREATE TABLE b1 AS SELECT * FROM b0")
+    a, b = ("a0", "b0") if registered else ("a1", "b1")
+    query = f"SELECT a.id, b.id FROM {a} a {{}} JOIN {b} b ON a.id = b.id WHERE (a.id > 1 OR b.id IS NULL) AND {{}}"
+    assert ask.bag(query.format("RIGHT", "b.y <> 99")) == [(2, 2), (3, 3)]
+    assert ask.bag(query.format("FULL", "b.y <> 99")) == [(2, 2), (3, 3)]
+    assert ask.bag(query.format("LEFT", "a.x IS NOT NULL")) == [(1, None), (2, 2)]
+    derived = f"SELECT k, i FROM (SELECT a.id AS k, b.id AS i, y FROM {a} a RIGHT JOIN {b} b ON a.id = b.id) j"
+    assert ask.bag(f"{derived} WHERE (k > 1 OR i IS NULL) AND y <> 99") == [(2, 2), (3, 3)]

@@ -14,6 +14,7 @@ from tsdb.changes import ChangeBatch, inserts
 from tsdb.connector.connector import ChangelogMode
 from tsdb.connector.serde.json_block import PARSE_ERRORS
 from tsdb.connector.serde.json_writer import lines_of
+from tsdb.connector.serde.row_changes import require_values
 from tsdb.connector.serde.serde import Decoded, Decoder, Encoder, Lines, decode_all
 from tsdb.connector.serde.wire import base64_bytes, time_of_text, timestamp_of_text
 from tsdb.data_types import from_arrow
@@ -59,7 +60,9 @@ class CsvDecoder:
         if table.num_rows != len(lines):
             raise ValueError("a quoted value is not closed on its line")
         columns = [_convert(table[f.name].combine_chunks(), f) for f in self._schema]
-        return pa.table(columns, schema=self._schema)
+        rows = pa.table(columns, schema=self._schema)
+        require_values(rows)
+        return rows
 
 
 class CsvEncoder:

@@ -24,7 +24,7 @@ from tsdb.connector.serde.debezium_schema import plan_of_schema
 from tsdb.connector.serde.debezium_writer import DebeziumEncoder
 from tsdb.connector.serde.envelope import Messages, is_message, messages
 from tsdb.connector.serde.json_rows import RowPlan, build_rows, plan_rows
-from tsdb.connector.serde.row_changes import interleave, require_key, same_key, split
+from tsdb.connector.serde.row_changes import interleave, require_key, require_values, same_key, split
 from tsdb.connector.serde.serde import Change, Decoded, Decoder, Encoder, Lines, decode_all
 from tsdb.connector.serde.table_filter import TableFilter
 from tsdb.options import OptionSpec, parse_bool
@@ -129,7 +129,7 @@ class DebeziumDecoder:
                 "or set REPLICA IDENTITY FULL in PostgreSQL",
             )
         new_rows = build_rows(plan, _fields(after, comes, plan, is_new=True), lines, (*path, "after"), comes)
-        require_key(new_rows, self._key)
+        require_values(new_rows, self._key)
         leaves = is_delete | (is_update & has_before)
         only = self._key or None
         old_rows = build_rows(plan, _fields(before, leaves, plan), lines, (*path, "before"), leaves, only)

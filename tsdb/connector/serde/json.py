@@ -13,6 +13,7 @@ from tsdb.connector.connector import ChangelogMode
 from tsdb.connector.serde import json_block
 from tsdb.connector.serde.json_rows import build_rows, plan_rows
 from tsdb.connector.serde.json_writer import json_objects, lines_of
+from tsdb.connector.serde.row_changes import require_values
 from tsdb.connector.serde.serde import Decoded, Decoder, Encoder, Lines, decode_all
 from tsdb.options import OptionSpec, parse_bool
 
@@ -37,7 +38,9 @@ class JsonDecoder:
         plan = plan_rows(self._schema, json_block.sample(lines))
         table = json_block.read(lines, pa.schema(plan.read))
         columns = {name: table[name].combine_chunks() for name in plan.wires}
-        return build_rows(plan, columns, lines, ())
+        rows = build_rows(plan, columns, lines, ())
+        require_values(rows)
+        return rows
 
 
 class JsonEncoder:

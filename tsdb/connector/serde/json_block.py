@@ -6,6 +6,7 @@ validated.
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -97,9 +98,21 @@ def reason(line: bytes, err: Exception) -> str:
     except UnicodeDecodeError as bad:
         return f"not UTF-8 at byte {bad.start + 1} of the line"
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except json.JSONDecodeError as bad:
         return f"not JSON: {bad.msg[0].lower()}{bad.msg[1:]} at column {bad.colno}"
+    except ValueError as bad:
+        return str(bad)
     if not isinstance(value, dict):
         return "not a JSON object"
     return str(err).splitlines()[0].removesuffix(" in row 0").removeprefix("JSON parse error: ")
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"not JSON: {text} is no number there")
+
+
+def _finite(text: str) -> float:
+    if math.isinf(value := float(text)):
+        raise ValueError(f"the number {text} is too large for a DOUBLE")
+    return value

@@ -19,7 +19,7 @@ from tsdb.connector.connector import ChangelogMode
 from tsdb.connector.serde import json_block
 from tsdb.connector.serde.envelope import is_captured, is_message
 from tsdb.connector.serde.json_rows import RowPlan, build_rows, plan_rows
-from tsdb.connector.serde.row_changes import interleave, require_key, same_key, split
+from tsdb.connector.serde.row_changes import interleave, require_key, require_values, same_key, split
 from tsdb.connector.serde.serde import Change, Decoded, Decoder, Encoder, Lines, decode_all
 from tsdb.connector.serde.table_filter import TableFilter
 from tsdb.errors import NotSupportedError
@@ -128,7 +128,7 @@ class KeyedDecoder:
         deleted, deleted_at = (new, new_at) if layout.deleted == layout.new else (old, old_at)
         comes = _among(operations[new_at], _INSERT, _UPDATE)
         after = _built(new_plan, new, comes)
-        require_key(after, self._keys.names)
+        require_values(after, self._keys.names)
         gone = _built(key_plan, deleted, operations[deleted_at] == _DELETE)
         require_key(gone, self._keys.names)
         moved, moved_at = self._moved(key_plan, old, old_at, new, new_at, operations)
@@ -139,10 +139,9 @@ class KeyedDecoder:
     def _changes(
         self, before: pa.Table, before_at: np.ndarray, after: pa.Table, after_at: np.ndarray, truncates: np.ndarray
     ) -> list[Change]:
-        others = [pa.nulls(before.num_rows, f.type) for f in self._schema if f.name not in self._keys.names]
-        names = [n for n in self._schema.names if n not in self._keys.names]
-        whole = pa.table([*before.columns, *others], names=[*before.column_names, *names]).select(self._schema.names)
-        changes = interleave(whole.cast(self._schema), before_at, after, after_at)
+        keys, count = self._keys.names, before.num_rows
+        columns = [before[f.name] if f.name in keys else pa.nulls(count, f.type) for f in self._schema]
+        changes = interleave(pa.table(columns, schema=self._schema), before_at, after, after_at)
         return list(split(changes, np.sort(np.concatenate([before_at, after_at])), truncates))
 
     def _plans(self, lines: Lines) -> tuple[RowPlan, RowPlan]:

@@ -39,6 +39,14 @@ def require_key(rows: pa.Table, key: Sequence[str]) -> None:
             raise ValueError(f"primary-key column `{name}` is NULL or absent")
 
 
+def require_values(rows: pa.Table, key: Sequence[str] = ()) -> None:
+    """Raises ValueError if a whole row has a NULL in a key column or in one that is declared NOT NULL."""
+    require_key(rows, key)
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        if not field.nullable and column.null_count:
+            raise ValueError(f"column `{field.name}` is declared NOT NULL, and it is NULL or absent")
+
+
 def split(changes: ChangeBatch, places: np.ndarray, truncates: np.ndarray) -> Iterator[Change]:
     """Cut at the truncates. places: the message of each change, ascending; truncates: messages, ascending."""
     begin = 0

@@ -81,6 +81,11 @@ class Source(Protocol):
         """A bounded source that has delivered everything; an unbounded one never is."""
         ...
 
+    @property
+    def skipped(self) -> int:
+        """Malformed records passed over since it was opened, because the options say so."""
+        ...
+
     def poll(self, rows_max: int) -> SourceDelta | None:
         """The next changes, about rows_max rows at most; None: nothing now. Never blocks."""
         ...

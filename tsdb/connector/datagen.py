@@ -62,6 +62,7 @@ class DatagenSource:
 
     mode: ChangelogMode = "append"
     upsert_key: tuple[str, ...] | None = None
+    skipped = 0
 
     def __init__(self, generator: "_Generator", *, bounded: bool) -> None:
         self._generator = generator

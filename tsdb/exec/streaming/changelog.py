@@ -115,9 +115,10 @@ class ChangelogResult:
         # else a reader is in a long step: it frees everything when the step is done
 
     def metrics(self) -> dict[str, object]:
-        """Rows in, versions, and the state of the operators."""
+        """Rows in, malformed records passed over, version, and the state of the operators."""
         return {
             "rows_in": self._pipeline.rows_in,
+            "records_skipped": self._pipeline.records_skipped,
             "version": self._pipeline.version,
             "operators": self._pipeline.dataflow.metrics(),
         }

@@ -145,10 +145,11 @@ class Job:
         return self.version
 
     def metrics(self) -> dict[str, Any]:
-        """Rows in and out, versions, time of the last checkpoint, and the state of the operators."""
+        """Rows in and out, records passed over, the version, the time of its checkpoint, the state of the operators."""
         return {
             "rows_in": self._pipeline.rows_in,
             "rows_out": self._rows_out,
+            "records_skipped": self._pipeline.records_skipped,
             "version": self.version,
             "checkpoint_ms": self._checkpoint_ms,
             "operators": self._pipeline.dataflow.metrics(),

@@ -106,6 +106,11 @@ class Pipeline:
         """The last look at every source found the end of what there was."""
         return self.at_cut and all(feed.source.finished or feed.source.latest_reached() for feed in self._feeds)
 
+    @property
+    def records_skipped(self) -> int:
+        """Malformed records that the sources passed over in this run."""
+        return sum(feed.source.skipped for feed in self._feeds)
+
     def advance(self, rows_max: int = STEP_ROWS) -> Advance | None:
         """Take what the sources have now, about rows_max rows of each, and step; None if there is nothing.
 

@@ -21,6 +21,8 @@ class TableSource:
     latest when it is opened.
     """
 
+    skipped = 0
+
     def __init__(
         self,
         table: Table,
@@ -102,6 +104,8 @@ class TableSource:
 
 class RegisteredSource:
     """A relation that the user registered: it is appended once, and ends."""
+
+    skipped = 0
 
     def __init__(self, rows: pa.Table) -> None:
         self._rows = rows

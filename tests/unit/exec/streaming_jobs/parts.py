@@ -29,6 +29,7 @@ class CutSource:
 
     mode = "append"
     upsert_key = None
+    skipped = 0
     schema = WORDS
 
     def __init__(self, cuts: Sequence[Sequence[str]], *, bounded: bool = True) -> None:

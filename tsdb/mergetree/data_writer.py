@@ -19,7 +19,7 @@ from tsdb.metadata.binary_row import encode_rows
 from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, SimpleStats
 from tsdb.metadata.paths import FileNames
 from tsdb.metadata.schema import TableSchema
-from tsdb.metadata.stats import compute_stats
+from tsdb.metadata.stats import DEFAULT_MODE, compute_stats
 from tsdb.options import TableOptions
 
 FILE_SOURCE_APPEND, FILE_SOURCE_COMPACT = 0, 1
@@ -70,7 +70,7 @@ class DataWriter:
         path = f"{self.directory}/{name}"
         key = self.schema.trimmed_primary_keys if self.schema.primary_keys else ()
         physical = physical_schema(self.schema.fields, key, thin=self.options.flag("data-file.thin-mode"))
-        seen = _Seen(self.schema)
+        seen = _Seen(self.schema, self.options.get("metadata.stats-mode") or DEFAULT_MODE)
 
         def batches() -> Iterator[pa.RecordBatch]:
             for table in tables:
@@ -94,7 +94,8 @@ def _physical(table: pa.Table, physical: pa.Schema) -> pa.Table:
 class _Seen:
     """What the metadata of a file says about its rows, gathered while they pass."""
 
-    def __init__(self, schema: TableSchema) -> None:
+    def __init__(self, schema: TableSchema, stats_mode: str) -> None:
+        self._stats_mode = stats_mode
         self._schema = schema
         self._keyed = bool(schema.primary_keys)
         self._key_names = list(schema.trimmed_primary_keys)
@@ -123,9 +124,10 @@ class _Seen:
     def meta(self, name: str, size_bytes: int, level: int, source: int) -> DataFileMeta:
         """The metadata of the file that has all rows seen."""
         extremes = pa.concat_tables(self._extremes)
-        value_stats, value_stats_columns = compute_stats(extremes, self._schema.fields)
+        value_stats, value_stats_columns = compute_stats(extremes, self._schema.fields, mode=self._stats_mode)
         by_name = dict(zip(self._schema.names, self._nulls.tolist(), strict=True))
-        value_stats = _with_nulls(value_stats, by_name, value_stats_columns or self._schema.names)
+        counted = self._schema.names if value_stats_columns is None else value_stats_columns
+        value_stats = _with_nulls(value_stats, by_name, counted)
         key_stats, min_key, max_key = EMPTY_STATS, EMPTY_ROW, EMPTY_ROW
         if self._first_key is not None and self._last_key is not None:
             key_fields = [self._schema.field(k) for k in self._key_names]

@@ -91,5 +91,6 @@ def open_table(file_io: FileIO, identifier: Identifier, path: str) -> Table | No
             f"table `{identifier}` keeps its files outside its own directory, which is not supported yet"
         )
     default_partition = options.get("partition.default-name") or DEFAULT_PARTITION
-    paths = TablePaths(path, default_partition, options.flag("partition.legacy-name"))
+    types = {key: schema.field(key).type for key in schema.partition_keys}
+    paths = TablePaths(path, default_partition, options.flag("partition.legacy-name"), types)
     return Table(identifier, path, file_io, schema, options, SnapshotManager(file_io, path), schemas, paths)

@@ -135,6 +135,10 @@ SCALARS = {
     "SELECT *, (SELECT MIN(w) FROM r) FROM l WHERE k = 2": [(2, "c", "A")],
     "SELECT k, COUNT(*) FROM l GROUP BY k HAVING COUNT(*) > (SELECT COUNT(*) - 1 FROM r)": [(1, 3)],
     "SELECT v FROM l WHERE k = (SELECT k FROM r ORDER BY k DESC LIMIT 1) OR k = 2": [("c",)],
+    "SELECT COUNT(*) * 100 / (SELECT COUNT(*) FROM l) FROM l WHERE k > 1": [(20,)],
+    "SELECT COUNT(*), (SELECT MAX(k) FROM r) FROM l WHERE k > 100": [(0, 3)],
+    "SELECT SUM(k - (SELECT MIN(k) FROM r)) FILTER (WHERE v > 'a') FROM l": [(1,)],
+    "SELECT MAX(k) + 1 FROM l HAVING COUNT(*) > (SELECT COUNT(*) FROM r) OR COUNT(*) = 0": [(3,)],
     "SELECT v FROM l WHERE k BETWEEN (SELECT MAX(k) - 1 FROM r) AND (SELECT MAX(k) FROM r)": [("c",)],
 }
 
@@ -153,7 +157,7 @@ def test_scalar_subqueries_become_joins_in_streaming(
     [
         "SELECT k FROM l WHERE k = (SELECT MAX(k) FROM r WHERE r.w = l.v)",  # correlated
         "SELECT k FROM l WHERE k = (SELECT k FROM r)",  # may have more rows
-        "SELECT COUNT(*), (SELECT MAX(k) FROM r) FROM l",  # would be an aggregate over the join
+        "SELECT COUNT(*), SUM(COUNT(*)) OVER (), (SELECT MAX(k) FROM r) FROM l",  # a window over aggregates
         "SELECT k FROM l WHERE k IN (SELECT MAX(k) FROM r)",  # no scalar
     ],
 )

@@ -55,7 +55,9 @@ def bind(raw: Any, columns: Sequence[PlanColumn], context: SessionContext) -> Ex
     try:
         text = expr.to_bytes()
     except Exception as err:
-        raise NotSupportedError(f"expression `{expr.canonical_name()}` cannot run as a stream: {err}") from err
+        name = expr.canonical_name()
+        reason = "a subquery in this place is not incremental; write it as a join" if "<subquery>" in name else str(err)
+        raise NotSupportedError(f"expression `{name}` cannot run as a stream: {reason}") from err
     for column, name in zip(columns, frame_names(columns), strict=True):
         if column.relation is not None:
             old = column.encoded()

@@ -46,7 +46,11 @@ def join_scalar_subqueries(query: exp.Expr) -> exp.Expr:
     for node in list(query.find_all(exp.Subquery)):
         select = node.parent_select
         row = _single_row(node) if _is_scalar(node) and not _is_correlated(node) else None
-        if row is None or not isinstance(select, exp.Select) or not _can_join(select, node):
+        if row is None or not isinstance(select, exp.Select):
+            continue
+        if _is_beside_aggregates(select, node) and _can_nest(select):
+            _nest_aggregates(select)
+        if not _can_join(select, node):
             continue
         number += 1
         alias = f"$scalar{number}"
@@ -117,10 +121,65 @@ def _can_join(select: exp.Select, node: exp.Subquery) -> bool:
         return False
     if _inside(node, select, "joins") or _inside(node, select, "from_"):
         return False
-    if _inside(node, select, "where"):
-        return True
-    grouped = select.args.get("group") is not None
-    return grouped or not any(_is_aggregate(item) for item in select.expressions)
+    return not _is_beside_aggregates(select, node)
+
+
+def _is_beside_aggregates(select: exp.Select, node: exp.Subquery) -> bool:
+    """`select` aggregates all rows to one, and `node` is a part of that row, not of what is aggregated."""
+    if select.args.get("group") is not None or _inside(node, select, "where"):
+        return False
+    if not any(_is_aggregate(item) for item in (*select.expressions, select.args.get("having")) if item is not None):
+        return False
+    parent = node.parent
+    while parent is not None and parent is not select and not _is_call_of_aggregate(parent):
+        parent = parent.parent
+    return parent is select
+
+
+def _can_nest(select: exp.Select) -> bool:
+    """Nothing but aggregates, constants and subqueries makes the row, and no clause is left that means the rows."""
+    others = ("distinct", "qualify", "windows", "order", "hint")
+    if any(select.args.get(key) for key in others) or select.args.get("from_") is None:
+        return False
+    own = [column for column in select.find_all(exp.Column) if column.parent_select is select]
+    return not any(column.meta.get("outer") for column in own) and not any(
+        window.parent_select is select for window in select.find_all(exp.Window)
+    )
+
+
+def _nest_aggregates(select: exp.Select) -> None:
+    inner = exp.Select(**{key: select.args.get(key) for key in ("from_", "joins", "laterals", "where")})
+    for key in ("joins", "laterals", "where"):
+        select.set(key, None)
+    having = select.args.get("having")
+    parts = [*select.expressions, *([having] if having is not None else [])]
+    for number, call in enumerate([call for part in parts for call in _aggregate_calls(part)], 1):
+        name = f"$aggregate{number}"
+        call.replace(exp.column(name, table="$aggregates", quoted=True))
+        inner.append("expressions", exp.alias_(call, name, quoted=True))
+    select.set("from_", exp.From(this=exp.Subquery(this=inner, alias=_quoted_alias("$aggregates"))))
+    if having is not None:
+        select.set("having", None)
+        select.set("where", exp.Where(this=having.this))
+
+
+def _quoted_alias(name: str) -> exp.TableAlias:
+    return exp.TableAlias(this=exp.to_identifier(name, quoted=True))
+
+
+def _aggregate_calls(node: exp.Expr) -> list[exp.Expr]:
+    """The outermost calls of aggregates in an expression, with their FILTER and the like."""
+    if _is_call_of_aggregate(node):
+        return [node]
+    if isinstance(node, exp.Query):
+        return []
+    return [call for child in node.iter_expressions() for call in _aggregate_calls(child)]
+
+
+def _is_call_of_aggregate(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
+        return _is_call_of_aggregate(node.this)
+    return isinstance(node, exp.Anonymous) and str(node.this).upper() in _AGGREGATES
 
 
 def _inside(node: exp.Expr, select: exp.Select, key: str) -> bool:

@@ -45,6 +45,11 @@ def never_read(plan: LogicalPlan) -> set[str]:
     return {name for name, empty in found.items() if all(empty) and text.count(f"TableScan: {name} ") == len(empty)}
 
 
+def constantly_filtered(plan: LogicalPlan) -> set[str]:
+    """The registered names that have a scan with a filter that is a mere constant."""
+    return {scan.table_name() for scan, _ in _scans(plan, []) if any(map(_is_literal, scan.filters()))}
+
+
 def predicate_of(raw: Any) -> Predicate | None:
     """The predicate for one expression; None when it cannot be expressed."""
     kind = raw.variant_name()
@@ -102,7 +107,9 @@ def _in_list(node: InList) -> Predicate | None:
 
 
 def _prefix(raw: Any) -> Predicate | None:
-    """LIKE 'abc%'."""
+    """LIKE 'abc%'; ILIKE is the same variant, and is known by its text only."""
+    if " ILIKE " in str(raw):
+        return None
     node = raw.to_variant()
     column, pattern = _column(node.expr()), _literal(node.pattern())
     if column is None or node.negated() or node.escape_char() is not None or not isinstance(pattern, str):
@@ -127,8 +134,12 @@ def _literal(raw: Any) -> Any:
         return None  # nanoseconds that a datetime cannot hold
 
 
+def _is_literal(raw: Any) -> bool:
+    return bool(raw.variant_name() == "Literal")
+
+
 def _is_never_true(raw: Any) -> bool:
-    if raw.variant_name() != "Literal":
+    if not _is_literal(raw):
         return False
     constant = raw.python_value()
     return not (constant.as_py() if hasattr(constant, "as_py") else constant)

@@ -22,7 +22,7 @@ from tsdb.exec.batch.dataset import BATCH_ROWS, Batches, Control, Readable, Scan
 from tsdb.exec.batch.exact_floats import exact_floats
 from tsdb.exec.batch.interruptible import Interruptible
 from tsdb.exec.batch.parquet_files import parquet_scan
-from tsdb.exec.batch.pushdown import never_read, scan_predicates
+from tsdb.exec.batch.pushdown import constantly_filtered, never_read, scan_predicates
 from tsdb.exec.engine import PARTITIONS, our_batch
 from tsdb.exec.failure import ErrorScope, translated
 from tsdb.exec.plan import QueryPlan, plan_nodes, quoted
@@ -34,6 +34,7 @@ from tsdb.table.scan import ScanPlan, plan_scan
 from tsdb.table.table import Table
 
 _PIECE_ROWS_MIN = 8192
+_ALL = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class RelationScan:
     """How one relation is read. plan: of a `Table`. files: its Parquet files when DataFusion scans them itself, else
     None.
 
-    parts: read these instead. empty: the query wants none of its rows.
+    parts: read these instead. empty: the query wants none of its rows. unfiltered: a scan in Python could not take the
+    filters.
     """
 
     relation: Relation
@@ -50,6 +52,7 @@ class RelationScan:
     files: list[str] | None
     parts: Sequence[Readable] | None = None
     empty: bool = False
+    unfiltered: bool = False
 
 
 def run(plan: QueryPlan) -> BatchResult:
@@ -71,8 +74,9 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
 def scans(plan: QueryPlan) -> list[RelationScan]:
     """What is read for each relation of the query."""
     predicates = scan_predicates(plan.logical)
-    empty = never_read(plan.logical)
-    return [_scan(relation, predicates, relation.name in empty) for relation in plan.relations.values()]
+    empty, constant = never_read(plan.logical), constantly_filtered(plan.logical)
+    reads = [_scan(relation, predicates, relation.name in empty) for relation in plan.relations.values()]
+    return [replace(read, unfiltered=read.relation.name in constant) for read in reads]
 
 
 def executable(plan: QueryPlan, reads: list[RelationScan], explain: str = "") -> DataFrame:
@@ -178,7 +182,7 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
     relation, source = read.relation, read.relation.source
     name = quoted(relation.name)
     schema = pa.schema([field.remove_metadata() for field in relation.schema])
-    if read.empty:  # a scan in Python could not take a filter that is a mere constant
+    if read.empty:
         context.register_record_batches(name, [[pa.RecordBatch.from_pylist([], schema=schema)]])
     elif isinstance(source, Registered | SystemTable):
         batches = _batches(source.rows) or [pa.RecordBatch.from_pylist([], schema=schema)]
@@ -190,6 +194,8 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
         context.register_dataset("parts", ScanDataset(schema, _parts(read), control, PARTITIONS))
         rows = context.table("parts")
         context.deregister_table("parts")
+        if read.unfiltered:
+            rows = rows.limit(_ALL)  # filters stay above a limit
         context.register_table(name, exact_floats(rows, schema))
 
 

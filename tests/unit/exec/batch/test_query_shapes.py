@@ -210,3 +210,19 @@ def test_filter_over_both_sides_of_an_outer_join(ask: Any, registered: bool) -> 
     assert ask.bag(query.format("LEFT", "a.x IS NOT NULL")) == [(1, None), (2, 2)]
     derived = f"SELECT k, i FROM (SELECT a.id AS k, b.id AS i, y FROM {a} a RIGHT JOIN {b} b ON a.id = b.id) j"
     assert ask.bag(f"{derived} WHERE (k > 1 OR i IS NULL) AND y <> 99") == [(2, 2), (3, 3)]
+
+
+def test_ilike_ignores_case_in_every_file(ask: Any) -> None:
+    ask.run("CREATE TABLE t (k INT, g STRING); INSERT INTO t VALUES (1, 'abc'); INSERT INTO t VALUES (2, 'ABD')")
+    assert ask.bag("SELECT k FROM t WHERE g ILIKE 'Ab%'") == [(1,), (2,)]
+    assert ask.bag("SELECT k FROM t WHERE g LIKE 'Ab%'") == []
+
+
+@pytest.mark.parametrize("key", ["", ", PRIMARY KEY (k) NOT ENFORCED"])
+def test_conditions_that_are_constant_for_one_scan(ask: Any, key: str) -> None:
+    ask.run(f"CREATE TABLE t (k INT, s STRING{key})")
+    ask.run("INSERT INTO t VALUES (1, 'b'), (2, 'c'); INSERT INTO t VALUES (1, 'b')")
+    sides = "SELECT DISTINCT l.k FROM t l FULL JOIN t r ON l.s = r.s"
+    assert ask.rows(f"{sides} WHERE r.k IS NOT NULL AND r.s > 'a' AND l.s IN ('b')") == [(1,)]
+    never = "SELECT k FROM w WHERE k = 1 AND k = 2 AND s > 'a'"
+    assert ask.rows(f"WITH w AS (SELECT * FROM t) {never} UNION SELECT k FROM w WHERE k > 1") == [(2,)]

@@ -118,6 +118,17 @@ class QueryParser(Parser):
     def _parse_match_recognize(self) -> NoReturn:
         raise UnsupportedClause("MATCH_RECOGNIZE: use window functions (LAG, LEAD) or self-joins", self._curr)
 
+    def _parse_table_sample(self, as_modifier: bool = False) -> None:
+        if self._curr.token_type in (TokenType.TABLE_SAMPLE, TokenType.USING) and (
+            self._curr.token_type is TokenType.TABLE_SAMPLE or self._next.text.upper() == "SAMPLE"
+        ):
+            raise UnsupportedClause("TABLESAMPLE: filter by random() < 0.1 to take a part of the rows", self._curr)
+
+    def _parse_connect(self, skip_start_token: bool = False) -> exp.Connect | None:
+        if skip_start_token or self._curr.token_type in (TokenType.START_WITH, TokenType.CONNECT_BY):
+            raise UnsupportedClause("CONNECT BY: use WITH RECURSIVE", self._curr)
+        return None
+
     def _parse_statement(self) -> exp.Expr | None:
         """Where sqlglot would allow any statement (a CTE's body, after WITH), a query must stand."""
         query = self._parse_select(nested=True, parse_subquery_alias=False)
@@ -151,12 +162,17 @@ class QueryParser(Parser):
         group = super()._parse_group(skip_group_by_token)
         if group is not None and not any(group.args.values()):
             self.raise_error("expected an expression after GROUP BY")
+        if group is not None and any(not part.expressions for part in group.find_all(exp.Rollup, exp.Cube)):
+            raise UnsupportedClause("GROUP BY … WITH ROLLUP: write GROUP BY ROLLUP (…)", self._prev)
         return group
 
     def _parse_limit(self, this: exp.Expr | None = None, top: bool = False, skip_limit_token: bool = False) -> Any:
         limit = super()._parse_limit(this, top, skip_limit_token)
         if isinstance(limit, exp.Limit) and limit.expression is None:
             self.raise_error("expected a number after LIMIT")
+        options = limit.args.get("limit_options") if isinstance(limit, exp.Fetch) else None
+        if options is not None and (options.args.get("percent") or options.args.get("with_ties")):
+            raise UnsupportedClause("FETCH with PERCENT or WITH TIES: filter by rank() OVER (ORDER BY …)", self._prev)
         return limit
 
     def _parse_bracket(self, this: exp.Expr | None = None) -> exp.Expr | None:

@@ -285,6 +285,12 @@ def test_syntax_errors_point_at_the_text(sql: str, expected: tuple[int, int, str
         "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING",
         "BEGIN",
         "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A) DEFINE A AS TRUE)",
+        "SELECT * FROM t TABLESAMPLE (10)",
+        "SELECT * FROM t USING SAMPLE 10",
+        "SELECT a FROM t CONNECT BY PRIOR a = b",
+        "SELECT a FROM t ORDER BY a FETCH FIRST 1 ROWS WITH TIES",
+        "SELECT a FROM t ORDER BY a FETCH FIRST 50 PERCENT ROWS ONLY",
+        "SELECT a FROM t GROUP BY a WITH ROLLUP",
     ],
 )
 def test_what_is_understood_but_not_done_says_so(sql: str) -> None:

@@ -272,6 +272,14 @@ def arrow_schema(fields: Sequence[DataField]) -> pa.Schema:
     return pa.schema([pa.field(f.name, to_arrow(f.type), f.type.nullable) for f in fields])
 
 
+def sql_name(kind: pa.DataType) -> str:
+    """An Arrow type as SQL text; Arrow's own name for one that tables do not have."""
+    try:
+        return from_arrow(kind).sql()
+    except NotSupportedError:
+        return str(kind).upper()
+
+
 def from_arrow(kind: pa.DataType, nullable: bool = True) -> DataType:
     """The narrowest type that holds every value of an Arrow type. Raises NotSupportedError for one that has none."""
     for root, arrow in _ARROW.items():

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsdb.data_types import from_arrow
-from tsdb.errors import DataError, NotSupportedError
+from tsdb.data_types import sql_name
+from tsdb.errors import DataError
 
 
 def python_rows(table: pa.Table) -> list[tuple[Any, ...]]:
@@ -70,12 +70,4 @@ def description_of(schema: pa.Schema) -> tuple[Column, ...]:
 def _describe(field: pa.Field) -> Column:
     precision = field.type.precision if pa.types.is_decimal(field.type) else None
     scale = field.type.scale if pa.types.is_decimal(field.type) else None
-    return field.name, sql_type(field.type), None, None, precision, scale, field.nullable
-
-
-def sql_type(kind: pa.DataType) -> str:
-    """The type as SQL text; Arrow's own name for one that tables do not have."""
-    try:
-        return from_arrow(kind).sql()
-    except NotSupportedError:
-        return str(kind).upper()
+    return field.name, sql_name(field.type), None, None, precision, scale, field.nullable

@@ -88,7 +88,7 @@ def _by_text(err: Exception, scope: ErrorScope) -> Error:
         if re.search(pattern, text):
             if kind in (BindError, NotSupportedError):
                 return kind(message, position=_position(message, scope))
-            return kind(_advice(message, kind))
+            return kind(_advice(message, kind), position=_literal_position(message, scope))
     if isinstance(err, ValueError):
         return BindError(message, position=_position(message, scope))
     return OperationalError(message)
@@ -100,6 +100,7 @@ _KINDS: tuple[tuple[str, type[Error]], ...] = (
     (r"Resources exhausted|Not enough memory", OperationalError),
     (r"not implemented|not yet implemented|NotImplemented|[Uu]nsupported", NotSupportedError),
     (r"Error during planning|Schema error|SQL error|Function '.*' failed to match", BindError),
+    (r"does not support logical expression", NotSupportedError),
     (r"Internal error", InternalError),
     (r"Arrow error|Execution error|Compute error|Parser error|External error", DataError),
 )
@@ -120,6 +121,60 @@ _NOISE = (
 )
 
 
+_CONSTANTS = (
+    (r"\bcount\(Int64\(1\)\)", "count(*)"),
+    (r"\b(?:U?Int|Float)\d+\((-?[\d.e+]+|NULL)\)", r"\1"),
+    (r'\b(?:Large)?Utf8(?:View)?\("(.*?)"\)', r"'\1'"),
+)
+_TYPES = (
+    (r" ?\(DataType: [^)]*\)", ""),
+    (r"\bDecimal(?:32|64|128|256)\((\d+), ?(-?\d+)\)", r"DECIMAL(\1, \2)"),
+    (r"\bDecimal(?:32|64|128|256)\b", "DECIMAL"),
+    (r"\bTimestamp\([^()]*\)", "TIMESTAMP"),
+    (r"\bTime(?:32|64)\([^()]*\)", "TIME"),
+    (r"\bU?Int8\b", "TINYINT"),
+    (r"\bU?Int16\b", "SMALLINT"),
+    (r"\bU?Int32\b", "INT"),
+    (r"\bU?Int64\b", "BIGINT"),
+    (r"\bFloat32\b", "FLOAT"),
+    (r"\bFloat(?:16|64)\b", "DOUBLE"),
+    (r"\b(?:Large)?Utf8(?:View)?\b", "STRING"),
+    (r"\b(?:Large)?Binary(?:View)?\b", "BYTES"),
+    (r"\bDate(?:32|64)\b", "DATE"),
+    (r"\bBoolean\b", "BOOLEAN"),
+)
+"""What DataFusion calls types and constants, and what SQL does."""
+
+
+def _in_sql_words(text: str) -> str:
+    """Types and constants as SQL has them; what stands between quotes is the user's."""
+    for pattern, word in _CONSTANTS:
+        text = re.sub(pattern, word, text)
+    parts = re.split(r"('[^']*')", text)
+    for pattern, word in _TYPES:
+        parts[::2] = [re.sub(pattern, word, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+_REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r".*does not support logical expression (?:ScalarSubquery|Exists|InSubquery).*", re.DOTALL),
+        "a subquery that depends on the outer query must be tied to it by equalities under AND; write it as a join",
+    ),
+    (
+        re.compile(r"Function '(\w+)' failed to match any signature, errors:.*?received (\w+).*", re.DOTALL),
+        r"function '\1' does not take arguments of these types: \2",
+    ),
+    (
+        re.compile(
+            r"Invalid function '(lag|lead|ntile|rank|dense_rank|percent_rank|cume_dist|row_number)'.*", re.DOTALL
+        ),
+        r"function '\1' needs a window: write \1(…) OVER (…)",
+    ),
+)
+"""Texts of DataFusion that help nobody."""
+
+
 _ARROW_ERROR = re.compile(r'ArrowError\((\w+)(?:\("(.*?)"\))?, Some')
 _PLAIN = {"DivideByZero": "division by zero"}
 """An error of a filter that the Parquet scan evaluates comes in the notation of Rust's debugger."""
@@ -132,18 +187,34 @@ def _clean(text: str, scope: ErrorScope) -> str:
     inside = _ARROW_ERROR.search(text)
     if inside is not None:
         text = inside[2] or _PLAIN.get(inside[1], inside[1])
-    text = text.replace("datafusion.public.", "")
+    text = _in_sql_words(text.replace("datafusion.public.", ""))
     for name, shown in scope.shown.items():
         if name != shown:
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", shown, text)
     text = re.sub(r"\s*\n\s*", " ", text.strip())
-    return re.sub(r"[Dd]ivide by zero( error)?", "division by zero", text)
+    text = re.sub(r"[Dd]ivide by zero( error)?", "division by zero", text)
+    for pattern, better in _REPHRASED:
+        text = pattern.sub(better, text)
+    return text
 
 
 def _advice(message: str, kind: type[Error]) -> str:
     if kind is OperationalError:
         return f"{message}; raise 'memory.limit' or RESET it"
     return message
+
+
+def _literal_position(message: str, scope: ErrorScope) -> Position | None:
+    """Where the value that the message quotes stands in the user's text, if it does, and once."""
+    quoted = re.search(r"[Cc]an(?:not|'t) cast (?:string|value) '?([^']*?)'? to", message)
+    if quoted is None or scope.query is None or scope.statement is None:
+        return None
+    found = [node for node in scope.query.find_all(exp.Literal) if node.name == quoted[1] and "start" in node.meta]
+    if len(found) != 1:
+        return None
+    start, end = found[0].meta["start"], found[0].meta["end"]
+    written = scope.statement.script[start : end + 1]  # another text, if the value stands in a view
+    return position_of(found[0], scope.statement) if quoted[1] in written else None
 
 
 def _position(message: str, scope: ErrorScope) -> Position | None:

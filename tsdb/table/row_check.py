@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsdb.data_types import MAX_LENGTH, DataField, to_arrow
+from tsdb.data_types import MAX_LENGTH, DataField, sql_name, to_arrow
 from tsdb.errors import ColumnNotFound, DataError, NullKeyError, nearest
 from tsdb.metadata.schema import TableSchema
 
@@ -42,14 +42,15 @@ def _column(
     wanted = to_arrow(field.type)
     where = f"column `{field.name}` of table `{table_name}`"
     if values.type != wanted:
+        misfit = f"{where} is {field.type.sql()}; values of type {sql_name(values.type)} do not fit"
         if not _is_related(values.type, wanted):
-            raise DataError(f"{where} is {field.type.sql()}; values of type {values.type} do not fit: use CAST")
+            raise DataError(f"{misfit}: use CAST")
         try:
             if pa.types.is_integer(values.type) and pa.types.is_decimal(wanted):
                 values = values.cast(pa.decimal256(76, wanted.scale))  # Arrow refuses by type, not by value, otherwise
             values = in_place(values, wanted).cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
-            raise DataError(f"{where} is {field.type.sql()}; values of type {values.type} do not fit: {err}") from err
+            raise DataError(f"{misfit}: {err}") from err
     if field.default_value is not None and values.null_count:
         values = values.fill_null(pa.scalar(field.default_value).cast(wanted))
     if not field.type.nullable and values.null_count:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tsdb.errors import BindError, ColumnNotFound, DataError, Error, ProgrammingError
+from tsdb.errors import BindError, ColumnNotFound, DataError, Error, NotSupportedError, ProgrammingError
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,11 @@ from tsdb.errors import BindError, ColumnNotFound, DataError, Error, Programming
     [
         ("SELECT 1 / 0", DataError, "^division by zero$"),
         ("SELECT k % 0 FROM t", DataError, "division by zero"),
-        ("SELECT CAST('x' AS INT)", DataError, "Cannot cast string 'x'"),
+        ("SELECT CAST('x' AS INT)", DataError, "line 1, column 13: Cannot cast string 'x' to value of INT type"),
+        ("SELECT k FROM t WHERE k = 'Int32'", DataError, "column 27: Cannot cast string 'Int32' to value of INT type"),
+        ("INSERT INTO t VALUES (9999999999, 'x')", DataError, "values of type BIGINT do not fit"),
+        ("SELECT lag(k) FROM t", BindError, r"lag\(…\) OVER"),
+        ("SELECT a.k, (SELECT count(*) FROM t b WHERE a.k = b.k OR b.v = 'a') FROM t a", NotSupportedError, "join"),
         ("SELECT CAST(v AS INT) FROM t", DataError, "Cannot cast string 'a'"),
         ("SELECT CAST(300 AS TINYINT)", DataError, "300"),
         ("SELECT CAST(k * 1000 AS TINYINT) FROM t", DataError, "1000"),
@@ -22,9 +26,13 @@ from tsdb.errors import BindError, ColumnNotFound, DataError, Error, Programming
         ("SELECT abs(v) FROM t", BindError, "line 1, column 8: "),
         ("SELECT k FROM t WHERE v", BindError, "non-boolean"),
         ("SELECT 1 UNION SELECT 1, 2", ProgrammingError, "different number of columns"),
-        ("SELECT k, count(*) FROM t", BindError, "GROUP BY"),
+        ("SELECT k, count(*) FROM t", BindError, r"GROUP BY.*count\(\*\)"),
         ("SELECT a.k FROM t a JOIN t b ON a.nope = b.k", ColumnNotFound, "nope"),
-        ("SELECT sum(v) FROM t b", BindError, "sum"),
+        (
+            "SELECT sum(v) FROM t b",
+            BindError,
+            "column 8: function 'sum' does not take .*: String",
+        ),
     ],
 )
 def test_errors_of_queries(ask: Any, sql: str, error: type[Error], text: str) -> None:
@@ -32,7 +40,8 @@ def test_errors_of_queries(ask: Any, sql: str, error: type[Error], text: str) ->
     with pytest.raises(error, match=text) as caught:
         ask.rows(sql)
     said = str(caught.value)
-    for noise in ("DataFusion error", "Arrow error", "datafusion.public", "t__2", "bug in DataFusion", "caught by"):
+    noises = ("DataFusion error", "Arrow error", "datafusion.public", "t__2", "bug in DataFusion", "caught by")
+    for noise in (*noises, "Utf8", "Int64"):
         assert noise not in said
 
 

@@ -59,12 +59,12 @@ def test_whole_numbers_are_decimals():
         (
             {"k": [1.5, 2.0]},
             DataError,
-            "column `k` of table `db.t` is BIGINT NOT NULL; values of type double do not fit",
+            "column `k` of table `db.t` is BIGINT NOT NULL; values of type DOUBLE do not fit",
         ),
         (
             {"day": ["2024-01-01", None]},
             DataError,
-            "column `day` of table `db.t` is DATE; values of type string do not fit: use CAST",
+            "column `day` of table `db.t` is DATE; values of type STRING do not fit: use CAST",
         ),
         ({"d": [12345.678, None]}, DataError, "column `d`"),
         ({"d": [1000, None]}, DataError, "column `d`"),

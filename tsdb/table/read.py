@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsdb.errors import NotSupportedError
+from tsdb.errors import CorruptFile, NotSupportedError
 from tsdb.format.parquet import VALUE_KIND
 from tsdb.mergetree.merge import (
     MergeSpec,
@@ -190,7 +190,10 @@ def read_table(
 
 
 def raw_files(table: Table, plan: ScanPlan) -> list[str] | None:
-    """The local paths of all files, if each is Parquet under today's schema and every row of it lives; else None."""
+    """The local paths of all files, if each is Parquet under today's schema and every row of it lives; else None.
+
+    Raises CorruptFile for one that is missing or cut: whoever lists files by itself would take it for an empty one.
+    """
     paths: list[str] = []
     for split in plan.splits:
         if not split.raw or split.deletions:
@@ -201,8 +204,20 @@ def raw_files(table: Table, plan: ScanPlan) -> list[str] | None:
                 return None
             if file.schema_id != table.schema.id and table.schemas.schema(file.schema_id).fields != table.schema.fields:
                 return None
+            _check_size(table, path, file)
             paths.append(path)
     return paths
+
+
+def _check_size(table: Table, path: str, file: DataFileMeta) -> None:
+    try:
+        size = table.file_io.size_bytes(path)
+    except FileNotFoundError as err:
+        raise CorruptFile(f"data file {path} is missing") from err
+    if size != file.file_size:
+        raise CorruptFile(
+            f"data file {path} cannot be read: it has {size} bytes, but was written with {file.file_size}"
+        )
 
 
 def _check_row_ids(table: Table, plan: ScanPlan) -> None:

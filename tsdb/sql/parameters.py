@@ -23,6 +23,8 @@ from tsdb.sql.statements import Statement
 S = TypeVar("S", bound=Statement)
 
 _INT64_MAX = 2**63 - 1
+_MISSING = ("NaTType", "NAType")
+"""What pandas has for NULL; it need not be installed."""
 
 
 def bind(statement: S, parameters: Sequence[Any] = ()) -> S:
@@ -77,7 +79,7 @@ def _bound(value: Any, values: Mapping[int, Any]) -> Any:
 
 def literal(value: Any) -> exp.Expr:
     """A Python value as a typed SQL literal."""
-    if value is None:
+    if value is None or type(value).__name__ in _MISSING:
         return exp.Null()
     if isinstance(value, bool):
         return exp.Boolean(this=value)
@@ -96,6 +98,9 @@ def literal(value: Any) -> exp.Expr:
     if isinstance(value, list | tuple):
         return exp.Array(expressions=[literal(item) for item in value])
     item = getattr(value, "item", None)
+    if type(value).__name__ == "datetime64":  # whose item() is a mere number where it has nanoseconds
+        text = str(value)
+        return exp.Null() if text == "NaT" else _cast(text.replace("T", " "), "TIMESTAMP(9)")
     if callable(item):  # numpy's scalars
         return literal(item())
     raise NotSupportedError(
@@ -105,6 +110,8 @@ def literal(value: Any) -> exp.Expr:
 
 
 def _integer(value: int) -> exp.Expr:
+    if value == -_INT64_MAX - 1:
+        return _cast(str(value), "BIGINT")
     if abs(value) > _INT64_MAX:
         if len(str(abs(value))) > 38:
             raise ProgrammingError(f"the parameter {value} has more than 38 digits; pass it as text")
@@ -130,9 +137,10 @@ def _decimal(value: Decimal) -> exp.Expr:
 
 def _temporal(value: datetime | date | time | timedelta) -> exp.Expr:
     if isinstance(value, datetime):
+        precision = 9 if getattr(value, "nanosecond", 0) else 6  # of pandas
         if value.tzinfo is None:
-            return _cast(value.isoformat(sep=" "), "TIMESTAMP(6)")
-        return _cast(value.astimezone(UTC).isoformat(sep=" "), "TIMESTAMP_LTZ(6)")
+            return _cast(value.isoformat(sep=" "), f"TIMESTAMP({precision})")
+        return _cast(value.astimezone(UTC).isoformat(sep=" "), f"TIMESTAMP_LTZ({precision})")
     if isinstance(value, date):
         return _cast(value.isoformat(), "DATE")
     if isinstance(value, time):

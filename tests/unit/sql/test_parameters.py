@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import datafusion
+import numpy as np
+import pandas as pd
 import pytest
 
 from tsdb.errors import NotSupportedError, ProgrammingError
@@ -80,3 +82,23 @@ def test_placeholders_everywhere_else() -> None:
 def test_unknown_type_is_refused() -> None:
     with pytest.raises(NotSupportedError, match="a parameter of type object"):
         bind(parse_one("SELECT ?"), [object()])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (-(2**63), "-9223372036854775808"),
+        (np.datetime64("2024-01-02T03:04:05.123456789"), "2024-01-02T03:04:05.123456789"),
+        (np.datetime64("2024-01-02"), "2024-01-02T00:00:00"),
+        (np.datetime64("NaT"), None),
+        (pd.Timestamp("2024-01-02 03:04:05.123456789"), "2024-01-02T03:04:05.123456789"),
+        (pd.NaT, None),
+        (pd.NA, None),
+        (np.int64(5), "5"),
+    ],
+    ids=repr,
+)
+def test_values_of_numpy_and_pandas(context: datafusion.SessionContext, value: Any, expected: str | None) -> None:
+    statement = bind(parse_one("SELECT CAST(? AS VARCHAR) AS v"), [value])
+    assert isinstance(statement, Select)
+    assert context.sql(to_datafusion(statement.query)).to_arrow_table().to_pylist() == [{"v": expected}]

@@ -19,6 +19,7 @@ from tsdb.exec import create_text, definition, explain, show
 from tsdb.exec.batch import dml, query, row_change
 from tsdb.exec.continuous import submit
 from tsdb.exec.engine import Engine
+from tsdb.exec.failure import storage_failure
 from tsdb.exec.names import DEFAULT_DATABASE, Names
 from tsdb.exec.plan import Mode, QueryPlan, plan_query
 from tsdb.exec.relation import View
@@ -101,11 +102,14 @@ class Session:
         handler = HANDLERS.get(type(statement))
         if handler is None:
             raise NotSupportedError(f"{type(statement).__name__} is not supported", position=statement.position)
-        found = handler(self, statement)
-        if isinstance(found, Iterator):
-            yield from found
-        else:
-            yield RowCount() if found is None else found
+        try:
+            found = handler(self, statement)
+            if isinstance(found, Iterator):
+                yield from found
+            else:
+                yield RowCount() if found is None else found
+        except OSError as err:
+            raise storage_failure(err) from err
 
     def plan(self, node: exp.Query, statement: sql.Statement, mode: Mode | None = None) -> QueryPlan:
         """Plan a query in the mode of the session, or in the given one."""

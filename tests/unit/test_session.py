@@ -16,6 +16,7 @@ from tsdb.errors import (
     ProgrammingError,
     SqlSyntaxError,
     TableNotFound,
+    WarehouseError,
 )
 from tsdb.exec.result import BatchResult, JobHandle, RowCount
 from tsdb.exec.streaming.changelog import ChangelogResult
@@ -258,3 +259,19 @@ def test_connector_tables(session: Session, tmp_path: Path) -> None:
         run(session, "UPDATE f SET v = 'x'")
     with pytest.raises(OptionError):
         run(session, "CREATE TABLE g (k INT) WITH ('connector' = 'filesystemm', 'path' = 'x')")
+
+
+@pytest.mark.parametrize("folder", ["bucket-0", "manifest", "snapshot"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, folder: str) -> None:
+    """A file in the place of a directory: permissions would not stop every user."""
+    session = open_session(str(tmp_path / "wh"), {})
+    session.execute_one("CREATE TABLE t (k INT, PRIMARY KEY (k) NOT ENFORCED)")
+    place = tmp_path / "wh" / "default.db" / "t" / folder
+    place.write_text("")
+    with pytest.raises(WarehouseError, match=f"cannot be read or changed: .*{folder}"):
+        session.execute_one("INSERT INTO t VALUES (1)")
+    place.unlink()
+    session.execute_one("INSERT INTO t VALUES (2)")
+    result = session.execute_one("SELECT * FROM t")
+    assert isinstance(result, BatchResult) and result.reader.read_all().to_pylist() == [{"k": 2}]
+    session.close()

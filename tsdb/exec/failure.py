@@ -8,6 +8,7 @@ keep the original in a `Failures` and that one is raised instead.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,16 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 from sqlglot import exp
 
-from tsdb.errors import BindError, DataError, Error, InternalError, NotSupportedError, OperationalError, Position
+from tsdb.errors import (
+    BindError,
+    DataError,
+    Error,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    Position,
+    WarehouseError,
+)
 from tsdb.sql.script import position_of
 from tsdb.sql.statements import Statement
 
@@ -59,6 +69,14 @@ def translated(scope: ErrorScope) -> Iterator[None]:
         raise
     except BaseException as err:
         raise translate(err, scope) from (scope.failures.first or err)
+
+
+def storage_failure(err: OSError) -> WarehouseError:
+    """The error to raise when a file of the warehouse can be neither read nor written as a statement needs it."""
+    reason = os.strerror(err.errno) if err.errno else str(err)
+    inside = re.search(r"'(/[^']*)'", str(err))  # Arrow has the path in its text only
+    path = err.filename or (inside[1] if inside else None)
+    return WarehouseError(f"the warehouse cannot be read or changed: {reason}" + (f": `{path}`" if path else ""))
 
 
 def translate(err: BaseException, scope: ErrorScope) -> Error:

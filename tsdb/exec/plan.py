@@ -90,7 +90,8 @@ def plan_query(
     with translated(scope):
         frame = binder.context.sql(bound.sql)
         logical = frame.optimized_logical_plan()
-        schema = our_schema(frame.schema(), bound.names)
+        # only an analysed plan has the types that rows come in: before, a UNION has those of its first part
+        schema = our_schema(binder.context.create_dataframe_from_logical_plan(logical).schema(), bound.names)
     return QueryPlan(logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control)
 
 

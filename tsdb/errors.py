@@ -33,6 +33,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_AROUND = 120
+"""How much of a line is shown before and after the place of an error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -66,8 +69,13 @@ class Error(Exception):
         where = f"line {self.position.line}, column {self.position.column}: {self.message}"
         if not self.position.text:
             return where
-        pad = "".join("\t" if c == "\t" else " " for c in self.position.text[: self.position.column - 1])
-        return f"{where}\n  {self.position.text}\n  {pad}^"
+        before, after = self.position.text[: self.position.column - 1], self.position.text[self.position.column - 1 :]
+        if len(before) > _AROUND:
+            before = "…" + before[-_AROUND:]
+        if len(after) > _AROUND:
+            after = after[:_AROUND] + "…"
+        pad = "".join("\t" if c == "\t" else " " for c in before)
+        return f"{where}\n  {before}{after}\n  {pad}^"
 
 
 class InterfaceError(Error):

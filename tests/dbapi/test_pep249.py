@@ -259,3 +259,15 @@ def test_close_ends_a_waiting_fetch(con: tsdb.Connection) -> None:
     con.close()
     with pytest.raises(tsdb.Error):
         cur.fetchone()
+
+
+@pytest.mark.parametrize("params", [5, "a", b"a", {"a": 1}])
+def test_parameters_that_are_no_sequence(con: tsdb.Connection, params: Any) -> None:
+    with pytest.raises(tsdb.ProgrammingError, match="sequence of values"):
+        con.execute("SELECT ?", params)
+    con.execute("CREATE TABLE t (a INT)")
+    with pytest.raises(tsdb.ProgrammingError, match="sequence of"):
+        con.cursor().executemany("INSERT INTO t VALUES (?)", params)
+    with pytest.raises(tsdb.ProgrammingError, match="sequence of values"):
+        con.cursor().executemany("INSERT INTO t VALUES (?)", [(1,), params])
+    assert con.execute("SELECT count(*) FROM t").fetchone() == (0,)

@@ -1,8 +1,10 @@
 """Many rows of parameters for one INSERT … VALUES (?, …): one statement with many rows, and so one commit."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from tsdb.errors import ProgrammingError
 
 _ROWS_MAX = 2000
 _INSERT = re.compile(
@@ -17,6 +19,10 @@ def bulk_insert(sql: str, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, 
     Only an INSERT whose one row of VALUES is nothing but `?` is taken together; anything else runs once for each row.
     """
     rows = list(rows)
+    for i, row in enumerate(rows):
+        if not isinstance(row, Iterable) or isinstance(row, str | bytes | Mapping):
+            raise ProgrammingError(f"row {i + 1} is no sequence of values, but {type(row).__name__}")
+    rows = [row if isinstance(row, Sequence) else list(row) for row in rows]
     match = _INSERT.fullmatch(sql)
     width = match["row"].count("?") if match else 0
     if match is None or any(len(row) != width for row in rows):

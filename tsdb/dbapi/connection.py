@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import pyarrow as pa
@@ -146,7 +146,7 @@ class Connection:
         self.check_open()
         if not isinstance(sql, str):
             raise ProgrammingError(f"the SQL is a text, not {type(sql).__name__}")
-        if isinstance(params, str | bytes | Mapping):
+        if isinstance(params, str | bytes | Mapping) or not isinstance(params, Iterable):
             raise ProgrammingError("parameters are a sequence of values, one for each `?`")
         yield from self._session.execute(sql, list(params))
 

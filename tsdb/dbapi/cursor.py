@@ -4,7 +4,7 @@ In streaming mode the first column is `op` (`+I -U +U -D`), the fetches wait for
 error unless the sources are bounded. Errors leave the cursor usable: execute again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -55,6 +55,8 @@ class Cursor:
         """Run the statement once for each of rows. A plain INSERT … VALUES of them becomes one commit."""
         self._check_open()
         self._reset()
+        if not isinstance(rows, Iterable) or isinstance(rows, str | bytes | Mapping):
+            raise ProgrammingError("executemany() takes a sequence of rows, each a sequence of values")
         total = 0
         for text, params in bulk_insert(sql, rows):
             for result in self.connection.run(text, params):

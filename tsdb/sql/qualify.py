@@ -266,6 +266,7 @@ class _Resolver:
             node.replace(expression)
             return
         node.meta["shown"] = node.name if node.name == found.shown else found.shown
+        node.meta["type"] = found.type
         if node.name != found.name:
             _rename(node.this, found.name)
         if outer:
@@ -299,6 +300,7 @@ class _Resolver:
         if isinstance(found, Failure):
             self.fail(f"column `{node.name}` is in `{source.alias}` more than once; give the columns other names", node)
         node.meta["shown"] = found.shown
+        node.meta["type"] = found.type
         if source.qualifier and source.qualifier != node.table:
             _rename(node.args["table"], source.qualifier)
         node.set("db", None)

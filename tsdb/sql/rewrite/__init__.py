@@ -13,6 +13,7 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from tsdb.sql.functions import translate_functions
+from tsdb.sql.rewrite.float_operands import widen_decimals
 from tsdb.sql.rewrite.ordering import order_nulls
 from tsdb.sql.rewrite.scalar_subquery import join_scalar_subqueries
 from tsdb.sql.rewrite.set_operation import number_duplicates
@@ -23,7 +24,7 @@ Rule = Callable[[exp.Expr], exp.Expr]
 SUGAR: tuple[Rule, ...] = (expand_window_functions,)
 """Rules before names are resolved, in order."""
 
-RULES: tuple[Rule, ...] = (number_duplicates, translate_functions, order_nulls)
+RULES: tuple[Rule, ...] = (widen_decimals, number_duplicates, translate_functions, order_nulls)
 """Rules after names are resolved, in order, for both modes."""
 
 STREAMING_RULES: tuple[Rule, ...] = (join_scalar_subqueries,)

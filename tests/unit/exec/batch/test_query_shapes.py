@@ -226,3 +226,30 @@ def test_conditions_that_are_constant_for_one_scan(ask: Any, key: str) -> None:
     assert ask.rows(f"{sides} WHERE r.k IS NOT NULL AND r.s > 'a' AND l.s IN ('b')") == [(1,)]
     never = "SELECT k FROM w WHERE k = 1 AND k = 2 AND s > 'a'"
     assert ask.rows(f"WITH w AS (SELECT * FROM t) {never} UNION SELECT k FROM w WHERE k > 1") == [(2,)]
+
+
+def test_set_operations_have_the_common_type(ask: Any) -> None:
+    ask.run("CREATE TABLE a (n INT); INSERT INTO a VALUES (1); CREATE TABLE b (x DOUBLE); INSERT INTO b VALUES (2.5)")
+    assert ask.bag("SELECT n FROM a UNION ALL SELECT x FROM b") == [(1.0,), (2.5,)]
+    assert ask.bag("SELECT x FROM b UNION SELECT n FROM a") == [(1.0,), (2.5,)]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT x FROM f WHERE x > 0.1", [(1e20,)]),
+        ("SELECT x FROM f WHERE x > 0.0", [(1e-20,), (1e20,)]),
+        ("SELECT x FROM f WHERE x BETWEEN 0.0 AND 0.5", [(1e-20,)]),
+        ("SELECT x FROM f WHERE x IN (0.1, 1e20)", [(1e20,)]),
+        ("SELECT x FROM f WHERE x > d", [(1e20,)]),
+        ("SELECT coalesce(x, 0.1) FROM f", [(1e-20,), (1e20,)]),
+        ("SELECT CASE WHEN x > 5 THEN x ELSE 0.1 END FROM f", [(0.1,), (1e20,)]),
+        ("SELECT x FROM f UNION ALL SELECT 0.1", [(0.1,), (1e-20,), (1e20,)]),
+        ("SELECT * FROM (VALUES (0.1), (1e-20)) AS t(y)", [(0.1,), (1e-20,)]),
+        ("SELECT d FROM f WHERE d = 0.5", [(Decimal("0.50"),), (Decimal("0.50"),)]),
+        ("SELECT 0.1 + 0.2", [(Decimal("0.3"),)]),
+    ],
+)
+def test_a_decimal_that_meets_a_double_is_one(ask: Any, query: str, expected: list[tuple[Any, ...]]) -> None:
+    ask.run("CREATE TABLE f (x DOUBLE, d DECIMAL(10, 2)); INSERT INTO f VALUES (1e20, 0.5), (1e-20, 0.5)")
+    assert ask.bag(query) == sorted(expected, key=repr)

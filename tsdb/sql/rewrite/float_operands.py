@@ -1,0 +1,123 @@
+"""A decimal that meets a DOUBLE becomes a DOUBLE, as in Flink and in the SQL standard.
+
+DataFusion casts the DOUBLE to DECIMAL(30, 15) instead: 1e20 does not fit, and 1e-20 becomes 0. So where a value that is
+surely a DOUBLE or FLOAT is compared, or shares a result, with a decimal constant or column, the decimal is cast here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+from sqlglot import exp
+
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
+_WRAPPERS = (exp.Alias, exp.Paren, exp.Neg, exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
+_ONE_TYPE = frozenset(["COALESCE", "NULLIF", "IFNULL", "NVL", "GREATEST", "LEAST", "IF", "LAG", "LEAD"])
+_LIKE_ARGUMENTS = _ONE_TYPE | frozenset(
+    ["ABS", "AVG", "FIRST_VALUE", "LAST_VALUE", "MAX", "MEDIAN", "MIN", "NTH_VALUE", "ROUND", "SUM"]
+)
+_FLOATS = frozenset(
+    [
+        "ACOS",
+        "ASIN",
+        "ATAN",
+        "ATAN2",
+        "CORR",
+        "COS",
+        "COVAR_POP",
+        "COVAR_SAMP",
+        "EXP",
+        "LN",
+        "LOG",
+        "LOG10",
+        "LOG2",
+        "PI",
+        "RAND",
+        "RANDOM",
+        "SIN",
+        "SQRT",
+        "STDDEV",
+        "STDDEV_POP",
+        "STDDEV_SAMP",
+        "TAN",
+        "VAR_POP",
+        "VAR_SAMP",
+    ]
+)
+
+
+def widen_decimals(query: exp.Expr) -> exp.Expr:
+    """`query` with every decimal that meets a DOUBLE cast to DOUBLE, innermost first, in place."""
+    for node in reversed(list(query.walk())):
+        for together in _of_one_type(node):
+            if any(_is_float(item) for item in together):
+                for item in together:
+                    _widen(item)
+    return query
+
+
+def _of_one_type(node: exp.Expr) -> Iterable[list[exp.Expr]]:
+    """Groups of expressions that `node` brings to one type."""
+    if isinstance(node, _COMPARISONS):
+        yield [node.this, node.expression]
+    elif isinstance(node, exp.Between):
+        yield [node.this, node.args["low"], node.args["high"]]
+    elif isinstance(node, exp.In):
+        yield [node.this, *node.expressions]
+    elif isinstance(node, exp.Case):
+        yield _results(node)
+        if node.this is not None:
+            yield [node.this, *(branch.this for branch in node.args["ifs"])]
+    elif isinstance(node, exp.Array) or _name(node) in _ONE_TYPE:
+        yield node.expressions
+    elif isinstance(node, exp.Values):
+        yield from _columns([row.expressions for row in node.expressions if isinstance(row, exp.Tuple)])
+    elif isinstance(node, exp.SetOperation):
+        yield from _columns([part.expressions for part in (node.this, node.expression) if isinstance(part, exp.Select)])
+
+
+def _columns(rows: list[list[exp.Expr]]) -> Iterable[list[exp.Expr]]:
+    return ([row[i] for row in rows] for i in range(min(map(len, rows), default=0)))
+
+
+def _results(case: exp.Case) -> list[exp.Expr]:
+    default = case.args.get("default")
+    return [*(branch.args["true"] for branch in case.args["ifs"]), *([default] if default is not None else [])]
+
+
+def _is_float(node: exp.Expr) -> bool:
+    """Whether the value is surely a DOUBLE or FLOAT."""
+    if isinstance(node, exp.Column):
+        kind = node.meta.get("type")
+        return kind is not None and pa.types.is_floating(kind)
+    if isinstance(node, exp.Cast):
+        return node.to.this in (exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT)
+    if isinstance(node, _WRAPPERS):
+        return _is_float(node.this)
+    if isinstance(node, _ARITHMETIC):
+        return _is_float(node.this) or _is_float(node.expression)
+    if isinstance(node, exp.Case):
+        return any(_is_float(item) for item in _results(node))
+    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select) and len(node.this.expressions) == 1:
+        return _is_float(node.this.expressions[0])
+    name = _name(node)
+    return name in _FLOATS or (name in _LIKE_ARGUMENTS and any(_is_float(item) for item in node.expressions))
+
+
+def _widen(node: exp.Expr) -> None:
+    if isinstance(node, exp.Alias | exp.Paren | exp.Neg):
+        _widen(node.this)
+        return
+    kind = node.meta.get("type") if isinstance(node, exp.Column) else None
+    is_number = isinstance(node, exp.Literal) and not node.is_string and "." in node.name
+    if is_number or (kind is not None and pa.types.is_decimal(kind)):
+        inner = exp.Literal.string(node.name) if is_number else node.copy()
+        cast = exp.Cast(this=inner, to=exp.DataType.build("DOUBLE"))
+        named = isinstance(node, exp.Column) and isinstance(node.parent, exp.Select)
+        node.replace(exp.alias_(cast, node.name, quoted=True) if named else cast)
+
+
+def _name(node: exp.Expr) -> str:
+    return str(node.this).upper() if isinstance(node, exp.Anonymous) else ""

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .cache/peers
 
-.PHONY: help install demo test check format slt interop bench docs lock clean
+.PHONY: help install demo test check format slt interop compatibility bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ slt: $(VENV)/.installed-dev  ## run sql_tests/ only
 
 interop: $(VENV)/.installed-dev $(PEERS)/.installed .cache/paimon-java/.installed  ## run the judges only: Paimon Java, pypaimon, pypaimon-rust
 	$(BIN)/python -m pytest tests/interop
+
+compatibility: $(VENV)/.installed-dev $(PEERS)/.installed .cache/paimon-java/.installed  ## ask the judges and write docs/compatibility.md
+	TSDB_REQUIRE_SERVERS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m judged --compatibility=docs/compatibility.md tests
 
 # pypaimon pins an older pyarrow than ours: the Python peers have an environment of their own
 $(PEERS)/.installed: tests/interop/peers.txt

@@ -74,6 +74,7 @@ class FileNames:
         self._data_prefix, self._changelog_prefix, self._extension = data_prefix, changelog_prefix, extension
         self._files, self._manifests = itertools.count(), itertools.count()
         self._lists, self._indexes = itertools.count(), itertools.count()
+        self._index_files = itertools.count()
 
     def new_data_file(self) -> str:
         """`data-<id>-<n>.parquet`; the counter is shared with changelog files."""
@@ -94,6 +95,10 @@ class FileNames:
     def new_index_manifest(self) -> str:
         """`index-manifest-<id>-<n>`."""
         return f"index-manifest-{self._id}-{next(self._indexes)}"
+
+    def new_index_file(self) -> str:
+        """`index-<id>-<n>`: deletion vectors or a hash index."""
+        return f"index-{self._id}-{next(self._index_files)}"
 
 
 def _escape(text: str) -> str:

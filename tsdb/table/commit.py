@@ -16,6 +16,7 @@ from typing import Any, Literal
 from tsdb import clock
 from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError
 from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.index_file import IndexEntry, IndexFileMeta, write_index_manifest
 from tsdb.metadata.manifest import (
     ADD,
     DELETE,
@@ -31,6 +32,7 @@ from tsdb.options import parse_duration_ms
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.conflict import check_conflicts
 from tsdb.table.expire import expire_if_due
+from tsdb.table.index_change import IndexChange, appended_index, compacted_index, index_after
 from tsdb.table.manifest_merge import merge_manifests
 from tsdb.table.scan import in_partition, live_files, partition_values
 from tsdb.table.table import Table
@@ -105,18 +107,20 @@ def _commit(
         return snapshot
     written: Snapshot | None = None
     changes = [_entry(DELETE, m, f) for m in messages for f in m.deleted_files]
-    kind: Kind = "OVERWRITE" if changes else "APPEND"
+    index = appended_index(messages)
+    kind: Kind = "OVERWRITE" if changes or index.has_deletions else "APPEND"
     changes += [_entry(ADD, m, f) for m in messages for f in m.new_files]
     changelog = [_entry(ADD, m, f) for m in messages for f in m.changelog_files]
-    if changes or changelog or (not messages and author.has_news):
-        written = _publish(table, author, _Change(kind, lambda _: changes, changelog))
+    if changes or changelog or index or (not messages and author.has_news):
+        written = _publish(table, author, _Change(kind, lambda _: changes, changelog, index))
     compacted = [_entry(DELETE, m, f) for m in messages for f in m.compact_before]
     compacted += [_entry(ADD, m, f) for m in messages for f in m.compact_after]
     changelog = [_entry(ADD, m, f) for m in messages for f in m.compact_changelog]
-    if not compacted and not changelog:
+    index = compacted_index(messages)
+    if not compacted and not changelog and not index:
         return written
     try:
-        return _publish(table, author, _Change("COMPACT", lambda _: compacted, changelog))
+        return _publish(table, author, _Change("COMPACT", lambda _: compacted, changelog, index))
     except CommitConflict:
         if written is None:
             raise
@@ -137,6 +141,7 @@ class _Change:
     kind: Kind
     entries: Callable[[Snapshot | None], list[ManifestEntry]]
     changelog: list[ManifestEntry]
+    index: IndexChange
     fixed: bool = True
 
 
@@ -160,7 +165,8 @@ def _overwriting(table: Table, messages: Sequence[CommitMessage], overwrite: Ove
         old = live_files(table, latest, replaced)
         return [ManifestEntry(DELETE, e.partition, e.bucket, e.total_buckets, e.file) for e in old] + added
 
-    return _Change("OVERWRITE", entries, [], fixed=False)
+    index_files = (*appended_index(messages).added, *compacted_index(messages).added)
+    return _Change("OVERWRITE", entries, [], IndexChange(index_files, replaced=replaced), fixed=False)
 
 
 def _replaced_partitions(table: Table, added: Sequence[ManifestEntry], overwrite: Overwrite) -> Callable[[bytes], bool]:
@@ -198,11 +204,12 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
             if mine is not None:
                 return mine
         entries = change.entries(latest)
-        if not entries and not change.changelog and not author.has_news:
+        if not entries and not change.changelog and not change.index and not author.has_news:
             return None
         try:
             check_conflicts(table, latest, entries, replaces=not change.fixed)
-            snapshot = _prepare(table, author, change, entries, latest, attempt)
+            index = index_after(table, latest, entries, change.index)
+            snapshot = _prepare(table, author, change, entries, index, latest, attempt)
         except BaseException:
             _delete(table, attempt.kept + attempt.dropped)
             raise
@@ -225,10 +232,11 @@ def _prepare(
     author: Author,
     change: _Change,
     entries: list[ManifestEntry],
+    index: list[IndexEntry] | None,
     latest: Snapshot | None,
     attempt: _Attempt,
 ) -> Snapshot:
-    """Write all that the next snapshot refers to."""
+    """Write all that the next snapshot refers to. index: its index files; None: those of `latest`."""
     if attempt.delta is None:
         into = attempt.kept if change.fixed else attempt.dropped
         attempt.delta = _write_changes(table, entries, attempt.names, into)
@@ -253,7 +261,7 @@ def _prepare(
         delta_manifest_list_size=attempt.delta[1],
         changelog_manifest_list=changelog,
         changelog_manifest_list_size=changelog_size,
-        index_manifest=None if latest is None else latest.index_manifest,
+        index_manifest=_index_manifest(table, index, latest, attempt),
         commit_user=author.user,
         commit_identifier=author.identifier,
         commit_kind=change.kind,
@@ -267,6 +275,20 @@ def _prepare(
         next_row_id=0 if latest is None else latest.next_row_id or 0,
         log_offsets=_log_offsets(author, latest),
     )
+
+
+def _index_manifest(
+    table: Table, index: list[IndexEntry] | None, latest: Snapshot | None, attempt: _Attempt
+) -> str | None:
+    """The name of the index manifest of the next snapshot, which is written if it is another than before."""
+    if index is None:
+        return None if latest is None else latest.index_manifest
+    if not index:
+        return None
+    name = attempt.names.new_index_manifest()
+    attempt.dropped.append(table.paths.manifest(name))
+    write_index_manifest(table.file_io, attempt.dropped[-1], index)
+    return name
 
 
 def _write_changes(
@@ -367,9 +389,14 @@ def _discard_compaction(table: Table, messages: Sequence[CommitMessage]) -> None
         needed = {file.file_name for file in (*message.compact_before, *message.new_files)}
         made = (*message.compact_after, *message.compact_changelog)
         _delete(table, _paths(table, message, [file for file in made if file.file_name not in needed]))
+        _delete(table, _index_paths(table, message.compact_new_index_files))
+
+
+def _index_paths(table: Table, files: Iterable[IndexFileMeta]) -> list[str]:
+    return [file.external_path or table.paths.index(file.file_name) for file in files]
 
 
 def _paths(table: Table, message: CommitMessage, files: Iterable[DataFileMeta]) -> list[str]:
     values = dict(zip(table.schema.partition_keys, partition_values(table, message.partition), strict=True))
     directory = table.paths.bucket(values, message.bucket)
-    return [f"{directory}/{file.file_name}" for file in files]
+    return [f"{directory}/{name}" for file in files for name in (file.file_name, *file.extra_files)]

@@ -34,8 +34,8 @@ def deletion_files(table: Table, snapshot: Snapshot) -> dict[tuple[bytes, int], 
     if snapshot.index_manifest is None:
         return found
     for entry in read_index_manifest(table.file_io, table.paths.manifest(snapshot.index_manifest)):
-        if entry.index_type == DELETION_VECTORS:
-            path = entry.external_path or table.paths.index(entry.file_name)
-            for name, place in entry.deletion_ranges.items():
+        if entry.file.index_type == DELETION_VECTORS:
+            path = entry.file.external_path or table.paths.index(entry.file.file_name)
+            for name, place in entry.file.deletion_ranges.items():
                 found[entry.partition, entry.bucket][name] = DeletionFile(path, place.offset, place.cardinality)
     return found

@@ -26,7 +26,7 @@ def metadata_files(table: Table, snapshot: Snapshot) -> set[str]:
         path = table.paths.manifest(snapshot.index_manifest)
         paths.add(path)
         for entry in read_index_manifest(table.file_io, path):
-            paths.add(entry.external_path or table.paths.index(entry.file_name))
+            paths.add(entry.file.external_path or table.paths.index(entry.file.file_name))
     if snapshot.statistics is not None:
         paths.add(f"{table.path}/statistics/{snapshot.statistics}")
     return paths

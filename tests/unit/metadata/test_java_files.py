@@ -178,9 +178,9 @@ def test_deletion_vectors_have_the_rows_they_say(table: str) -> None:
     ranges = [
         (entry, r)
         for entry in read_index_manifest(IO, f"{path}/manifest/{snapshot.index_manifest}")
-        for r in entry.deletion_ranges.values()
+        for r in entry.file.deletion_ranges.values()
     ]
     assert ranges
     for entry, r in ranges:
-        positions = read_deletion_vector(IO, f"{path}/index/{entry.file_name}", r.offset)
+        positions = read_deletion_vector(IO, f"{path}/index/{entry.file.file_name}", r.offset)
         assert len(positions) == r.cardinality and (positions[1:] > positions[:-1]).all()

@@ -65,7 +65,7 @@ def cells_of_page(text: str) -> set[Any]:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
     return {
         (feature, judge, way)
-        for feature, *cells in rows[1:]
+        for feature, *cells in rows[2:]
         for judge, cell in zip(JUDGES, cells, strict=True)
         for way in cell.split(", ")
         if way

@@ -16,7 +16,7 @@ import pyarrow as pa
 from tsdb.catalog.filesystem import FileSystemCatalog
 from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError, nearest
 from tsdb.exec import create_text, definition, explain, show
-from tsdb.exec.batch import dml, query, row_change
+from tsdb.exec.batch import dml, merge_into, query, row_change
 from tsdb.exec.continuous import submit
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
@@ -149,6 +149,10 @@ class Session:
     def _delete(self, statement: sql.Delete) -> Result:
         target = self.names.table(statement.target, statement)
         return RowCount(_retried(lambda: row_change.delete(statement, target, self._planner(statement))))
+
+    def _merge(self, statement: sql.MergeInto) -> Result:
+        target = self.names.table(statement.target, statement)
+        return RowCount(_retried(lambda: merge_into.merge(statement, target, self._planner(statement))))
 
     def _truncate(self, statement: sql.TruncateTable) -> None:
         dml.truncate(self.names.table(statement.name, statement))
@@ -305,6 +309,7 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.Insert: Session._insert,
     sql.Update: Session._update,
     sql.Delete: Session._delete,
+    sql.MergeInto: Session._merge,
     sql.TruncateTable: Session._truncate,
     sql.CreateDatabase: lambda s, st: s.names.catalog.create_database(st.name, st.if_not_exists),
     sql.DropDatabase: Session._drop_database,

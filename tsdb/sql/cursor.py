@@ -210,8 +210,13 @@ class Cursor:
         return parsed
 
     def expression(self, what: str = "an expression") -> exp.Expr:
-        """A value expression."""
+        """A value expression; a lone `?` stands in parentheses, so that an expression remains when it is bound."""
         parsed: exp.Expr = self.read(lambda parser: parser._parse_disjunction(), what)
+        return exp.Paren(this=parsed) if isinstance(parsed, exp.Placeholder) else parsed
+
+    def relation(self, what: str = "a table or a query in parentheses") -> exp.Expr:
+        """One item of FROM, with its alias."""
+        parsed: exp.Expr = self.read(lambda parser: parser._parse_table(), what)
         return parsed
 
     def read(self, method: Callable[[Any], Any], what: str) -> Any:

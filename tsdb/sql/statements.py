@@ -299,6 +299,33 @@ class Delete(Statement):
     where: exp.Expr | None = None
 
 
+MergeMatch = Literal["matched", "not matched", "not matched by source"]
+MergeAction = Literal["update", "delete", "insert", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeClause:
+    """WHEN match [AND condition] THEN action. values: by column, or by place (`#0`) where INSERT names no columns;
+    None: every column from the source's column of the same name.
+    """
+
+    match: MergeMatch
+    condition: exp.Expr | None
+    action: MergeAction
+    values: Mapping[str, exp.Expr] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MergeInto(Statement):
+    """MERGE INTO target [alias] USING source ON condition clauses. source: an item of FROM with a name."""
+
+    target: TableName
+    alias: str | None
+    source: exp.Expr
+    condition: exp.Expr
+    clauses: tuple[MergeClause, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class SetOption(Statement):
     """SET key = value. No key: list all; a key without a value: show that one."""

@@ -277,7 +277,6 @@ def test_syntax_errors_point_at_the_text(sql: str, expected: tuple[int, int, str
 @pytest.mark.parametrize(
     "sql",
     [
-        "MERGE INTO t USING s ON t.k = s.k WHEN MATCHED THEN DELETE",
         "CREATE CATALOG c",
         "CREATE MATERIALIZED VIEW v AS SELECT 1",
         "CREATE TABLE t (a INT UNIQUE)",

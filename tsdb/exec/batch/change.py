@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.catalog.catalog import ConnectorTable
+from tsdb.changes import RowKind
 from tsdb.errors import DataError, NotSupportedError
 from tsdb.exec.batch.columns import whole_to_decimal
 from tsdb.exec.plan import QueryPlan
@@ -46,14 +49,30 @@ def cast_column(values: pa.Array, kind: pa.DataType, name: str, table: Table) ->
         raise DataError(f"column `{name}` of table `{table.identifier}` is {declared}: {err}") from err
 
 
-def select(items: Sequence[exp.Expr], target: TableName, where: exp.Expr | None) -> exp.Select:
-    """SELECT items FROM target WHERE where."""
+def reference(target: TableName, alias: str | None = None) -> exp.Table:
+    """target [AS alias], as an item of FROM."""
     parts = [exp.to_identifier(part, quoted=True) for part in reversed(target.parts)]
     table = exp.Table(**dict(zip(("this", "db", "catalog"), parts, strict=False)))
-    query = exp.Select(expressions=list(items), from_=exp.From(this=table))
+    if alias is not None:
+        table.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+    return table
+
+
+def select(
+    items: Sequence[exp.Expr], target: TableName, where: exp.Expr | None, alias: str | None = None
+) -> exp.Select:
+    """SELECT items FROM target [AS alias] WHERE where."""
+    query = exp.Select(expressions=list(items), from_=exp.From(this=reference(target, alias)))
     if where is not None:
         query.set("where", exp.Where(this=where.copy()))
     return query
+
+
+def old_and_new(old: pa.Table, new: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int8]]:
+    """Each old row as -U and its new one as +U behind it."""
+    order = np.arange(2 * old.num_rows).reshape(2, -1).T.ravel()
+    kinds = np.tile(np.array([RowKind.UPDATE_BEFORE, RowKind.UPDATE_AFTER], np.int8), old.num_rows)
+    return pa.concat_tables([old, new]).take(pa.array(order)), kinds
 
 
 def named(value: exp.Expr, name: str) -> exp.Expr:

@@ -56,11 +56,13 @@ class Matching:
     rows: int
 
 
-def matching_files(target: TableName, table: Table, where: exp.Expr | None, plan_of: Planner) -> Matching:
-    """One query counts the matching rows of each file that the condition does not rule out."""
+def matching_files(
+    target: TableName, table: Table, where: exp.Expr | None, plan_of: Planner, alias: str | None = None
+) -> Matching:
+    """One query counts the matching rows of each file that the condition does not rule out. alias: of the target."""
     number = exp.column(FILE_NUMBER, quoted=True)
     counted = exp.alias_(exp.Anonymous(this="count", expressions=[exp.Star()]), "rows", quoted=True)
-    query = select([number, counted], target, where)
+    query = select([number, counted], target, where, alias)
     query.set("group", exp.Group(expressions=[number.copy()]))
     plan = plan_of(query, numbered_files=True)
     files = _one_file_splits(next(iter(scans(plan))).plan)
@@ -77,12 +79,16 @@ def rewrite(table: Table, matching: Matching, rows: Iterable[pa.Table]) -> int:
     """Put the rows in the place of the matching files."""
     if matching.rows == 0:
         return 0
-    replaced = [
+    write(table, ((part, None) for part in rows), replaced=replacements(matching))
+    return matching.rows
+
+
+def replacements(matching: Matching) -> list[CommitMessage]:
+    """What removes the matching files."""
+    return [
         CommitMessage(split.partition, split.bucket, split.total_buckets, deleted_files=split.files)
         for split in matching.splits
     ]
-    write(table, ((part, None) for part in rows), replaced=replaced)
-    return matching.rows
 
 
 def _one_file_splits(plan: ScanPlan | None) -> list[DataSplit]:

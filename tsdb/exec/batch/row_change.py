@@ -17,7 +17,7 @@ from sqlglot import exp
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.changes import RowKind
 from tsdb.errors import NotSupportedError
-from tsdb.exec.batch.change import Planner, cast_column, changeable, named, select
+from tsdb.exec.batch.change import Planner, cast_column, changeable, named, old_and_new, select
 from tsdb.exec.batch.columns import check_castable, real_name
 from tsdb.exec.batch.copy_on_write import Matching, matching_files, rewrite, whole_files
 from tsdb.exec.batch.query import open_rows
@@ -93,9 +93,7 @@ def _updates(
     if not with_old:
         return new, np.full(len(batch), RowKind.UPDATE_AFTER, np.int8)
     old = pa.Table.from_arrays(batch.columns[width:], names=names).cast(new.schema)
-    order = np.arange(2 * len(batch)).reshape(2, -1).T.ravel()
-    kinds = np.tile(np.array([RowKind.UPDATE_BEFORE, RowKind.UPDATE_AFTER], np.int8), len(batch))
-    return pa.concat_tables([old, new]).take(pa.array(order)), kinds
+    return old_and_new(old, new)
 
 
 # --- append tables

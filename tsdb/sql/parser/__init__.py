@@ -19,6 +19,7 @@ from tsdb.sql.dialect import UnexpectedToken, UnsupportedClause
 from tsdb.sql.parser.alter import read_alter
 from tsdb.sql.parser.change import read_delete, read_insert, read_truncate, read_update
 from tsdb.sql.parser.create import read_create, read_drop, unsupported
+from tsdb.sql.parser.merge import read_merge
 from tsdb.sql.parser.session import (
     read_call,
     read_describe,
@@ -33,7 +34,6 @@ from tsdb.sql.script import StatementTokens, position_at, split
 from tsdb.sql.statements import ExecuteStatementSet, Explain, Insert, Select, Statement
 
 _NOT_SUPPORTED = {
-    "MERGE": "MERGE: into a table with a primary key, INSERT INTO replaces rows of the same key",
     "ANALYZE": "ANALYZE: statistics are kept by every write",
     "COPY": "COPY: use a table with 'connector' = 'filesystem'",
     "BEGIN": "transactions of several statements: each statement commits by itself",
@@ -171,6 +171,7 @@ STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {
     "INSERT": read_insert,
     "UPDATE": read_update,
     "DELETE": read_delete,
+    "MERGE": read_merge,
     "TRUNCATE": read_truncate,
     "SET": read_set,
     "RESET": read_reset,

@@ -69,17 +69,17 @@ def test_a_lost_race_of_copy_on_write_is_done_again(ask: Any, other: Any, monkey
     from tsdb.exec.batch import row_change
 
     ask.run("CREATE TABLE log (k INT, v INT); INSERT INTO log VALUES (1, 1), (2, 2)")
-    real, calls = row_change._rewrite, []
+    real, calls = row_change.rewrite, []
 
     def interrupted(*args: Any) -> int:
         calls.append(args)
         if len(calls) == 1:
-            monkeypatch.setattr(row_change, "_rewrite", real)
+            monkeypatch.setattr(row_change, "rewrite", real)
             other.run("UPDATE log SET v = v * 10 WHERE k = 1")
-            monkeypatch.setattr(row_change, "_rewrite", interrupted)
+            monkeypatch.setattr(row_change, "rewrite", interrupted)
         return real(*args)
 
-    monkeypatch.setattr(row_change, "_rewrite", interrupted)
+    monkeypatch.setattr(row_change, "rewrite", interrupted)
     assert ask.count("UPDATE log SET v = v + 1") == 2
     assert len(calls) == 2
     assert ask.bag("SELECT * FROM log") == [(1, 11), (2, 3)]

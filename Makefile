@@ -24,7 +24,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml
 demo: $(VENV)/.installed  ## run the main job: a real change log to a live answer
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.installed-dev $(PEERS)/.installed .cache/paimon-java/.installed  ## run the whole suite
+test: $(VENV)/.installed-dev $(PEERS)/.installed .cache/paimon-java/.installed .cache/kafka/.installed  ## run the whole suite
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
@@ -58,6 +58,18 @@ $(PEERS)/.installed: tests/interop/peers.txt
 		mvn -q -B -ntp -f tests/interop/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
 			-DoutputDirectory=$(CURDIR)/.cache/paimon-java && touch $@; \
 	elif [ -n "$(TSDB_REQUIRE_SERVERS)" ]; then echo "mvn is needed to fetch Paimon Java" >&2; exit 1; fi
+
+kafka: $(VENV)/.installed .cache/kafka/.installed  ## start a Kafka broker, print its address, clean up on Ctrl-C
+	@$(BIN)/python tests/kafka/broker.py
+
+# Without Maven the Kafka tests are skipped (and say so); with TSDB_REQUIRE_SERVERS=1 they fail instead.
+.cache/kafka/.installed: tests/kafka/pom.xml
+	@mkdir -p .cache/kafka
+	@if command -v mvn >/dev/null; then \
+		echo "copying Kafka into .cache/kafka …"; \
+		mvn -q -B -ntp -f tests/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+			-DoutputDirectory=$(CURDIR)/.cache/kafka && touch $@; \
+	elif [ -n "$(TSDB_REQUIRE_SERVERS)" ]; then echo "mvn is needed to fetch Kafka" >&2; exit 1; fi
 
 bench: $(VENV)/.installed-dev $(PEERS)/.installed  ## run the benchmarks side by side with their peers
 	$(BIN)/python -m bench all

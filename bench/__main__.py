@@ -3,12 +3,13 @@
 import argparse
 import sys
 
-from bench import group_by_stream, ingest, merge_on_read, startup
+from bench import group_by_stream, ingest, merge_on_read, planning, startup
 
 BENCHMARKS = {
     "ingest": ingest.main,
     "merge_on_read": merge_on_read.main,
     "group_by_stream": group_by_stream.main,
+    "planning": planning.main,
     "startup": startup.main,
 }
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from tsdb.data_types import DataType, to_arrow
 from tsdb.metadata import murmur
 from tsdb.metadata.binary_column import BinaryColumn, binary_column
-from tsdb.metadata.binary_value import null_bytes, read_row
+from tsdb.metadata.binary_value import null_bytes, read_field, read_row
 from tsdb.metadata.murmur import Rows, UInt64
 
 Column = Any  # pa.Array or pa.ChunkedArray
@@ -68,6 +68,18 @@ def decode_row(data: bytes, types: Sequence[DataType]) -> tuple[Any, ...]:
         return read_row(memoryview(data)[4:], types)
     except (struct.error, IndexError, OverflowError) as err:
         raise ValueError(f"not a row of {len(types)} fields: {err}") from err
+
+
+def decode_field(data: bytes, count: int, index: int, kind: DataType) -> Any:
+    """One value of a serialized BinaryRow of `count` fields, as `decode_row` gives it. Raises ValueError if it is
+    none.
+    """
+    if len(data) < 12 or struct.unpack_from(">i", data)[0] != count:
+        raise ValueError(f"not a row of {count} fields: {data[:16].hex()}")
+    try:
+        return read_field(memoryview(data)[4:], count, index, kind)
+    except (struct.error, IndexError, OverflowError) as err:
+        raise ValueError(f"not a row of {count} fields: {err}") from err
 
 
 def _whole(column: Column) -> pa.Array:

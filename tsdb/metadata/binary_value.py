@@ -43,6 +43,14 @@ def read_row(row: memoryview, types: Sequence[DataType]) -> tuple[Any, ...]:
     )
 
 
+def read_field(row: memoryview, count: int, index: int, kind: DataType) -> Any:
+    """One value of a BinaryRow of `count` fields, as `read_row` gives it."""
+    first = null_bytes(count)
+    if len(row) < first + 8 * count:
+        raise ValueError(f"not a row of {count} fields: {bytes(row[:16]).hex()}")
+    return None if row[(index + 8) >> 3] & (1 << ((index + 8) & 7)) else _read(row, first + 8 * index, kind)
+
+
 def _read(data: memoryview, at: int, kind: DataType) -> Any:
     """The value whose slot is at byte `at`; offsets in slots count from the begin of `data`."""
     root = kind.root
@@ -106,9 +114,7 @@ def _part(data: memoryview, at: int) -> memoryview:
 def _read_array(data: memoryview, kind: DataType) -> list[Any]:
     (size,) = struct.unpack_from("<i", data)
     first, width = _array_header(size), _width(kind)
-    return [
-        None if data[4 + (i >> 3)] & (1 << (i & 7)) else _read(data, first + width * i, kind) for i in range(size)
-    ]
+    return [None if data[4 + (i >> 3)] & (1 << (i & 7)) else _read(data, first + width * i, kind) for i in range(size)]
 
 
 def nested_bytes(value: Any, kind: DataType) -> bytes:

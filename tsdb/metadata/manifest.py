@@ -21,7 +21,7 @@ from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, Simple
 from tsdb.metadata.schema import TableSchema
 
 ADD, DELETE = 0, 1
-CACHED_ENTRIES_MAX = 100_000  # of 1 to 2 KB
+CACHED_ENTRIES_MAX = 250_000  # of 1 to 2 KB
 CACHED_MANIFESTS_MAX = 20_000
 _ARRAY_OF_STRING = {"type": "array", "items": "string"}
 Identity = tuple[bytes, int, int, str, tuple[str, ...], bytes | None, str | None]
@@ -240,17 +240,32 @@ def _entry_record(entry: ManifestEntry) -> dict[str, Any]:
 
 
 def _entry(spec: dict[str, Any]) -> ManifestEntry:
+    """Spelled out, because there may be a hundred thousand."""
     file = spec["_FILE"]
-    created = file.get("_CREATION_TIME")
-    columns, written = file.get("_VALUE_STATS_COLS"), file.get("_WRITE_COLS")
+    get = file.get
+    created, extra = get("_CREATION_TIME"), get("_EXTRA_FILES")
+    columns, written = get("_VALUE_STATS_COLS"), get("_WRITE_COLS")
     meta = DataFileMeta(
-        **{attribute: file.get(name) for name, attribute in _PLAIN_FILE.items()},
-        key_stats=_stats(file["_KEY_STATS"]),
-        value_stats=_stats(file["_VALUE_STATS"]),
-        extra_files=tuple(file.get("_EXTRA_FILES") or ()),
-        creation_time_millis=None if created is None else _millis(created),
-        value_stats_cols=None if columns is None else tuple(columns),
-        write_cols=None if written is None else tuple(written),
+        file["_FILE_NAME"],
+        file["_FILE_SIZE"],
+        file["_ROW_COUNT"],
+        file["_MIN_KEY"],
+        file["_MAX_KEY"],
+        _stats(file["_KEY_STATS"]),
+        _stats(file["_VALUE_STATS"]),
+        file["_MIN_SEQUENCE_NUMBER"],
+        file["_MAX_SEQUENCE_NUMBER"],
+        file["_SCHEMA_ID"],
+        file["_LEVEL"],
+        tuple(extra) if extra else (),
+        None if created is None else _millis(created),
+        get("_DELETE_ROW_COUNT"),
+        get("_EMBEDDED_FILE_INDEX"),
+        get("_FILE_SOURCE"),
+        None if columns is None else tuple(columns),
+        get("_EXTERNAL_PATH"),
+        get("_FIRST_ROW_ID"),
+        None if written is None else tuple(written),
     )
     return ManifestEntry(spec["_KIND"], spec["_PARTITION"], spec["_BUCKET"], spec["_TOTAL_BUCKETS"], meta)
 

@@ -4,7 +4,9 @@ A wrong "may match" costs time, a wrong "cannot match" costs rows; whatever is n
 Statistics speak of the columns as they were when the file was written; they are found again by field id.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -12,14 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from tsdb.data_types import DataType, TypeRoot, to_arrow
-from tsdb.metadata.binary_row import bucket_of, decode_row, hash_rows
+from tsdb.metadata.binary_row import bucket_of, decode_field, decode_row, hash_rows
 from tsdb.metadata.data_file import DataFileMeta, SimpleStats
 from tsdb.metadata.manifest import ManifestEntry, ManifestFileMeta
 from tsdb.metadata.predicate import Predicate, columns, equalities, may_match
-from tsdb.metadata.stats import column_ranges
+from tsdb.metadata.stats import is_wide_timestamp
 from tsdb.table.table import Table
 
 Range = tuple[Any, Any, int | None, int]
+_Form = tuple[int, tuple[str, ...] | None, tuple[str, ...] | None]
 COMBINATIONS_MAX = 1000
 _INTEGERS = (TypeRoot.TINYINT, TypeRoot.SMALLINT, TypeRoot.INT, TypeRoot.BIGINT)
 _FLOATS = (TypeRoot.FLOAT, TypeRoot.DOUBLE)
@@ -34,6 +37,7 @@ class Pruner:
         self._columns = columns(predicate) if predicate is not None else set()
         self._partitions: dict[bytes, bool] = {}
         self._buckets: dict[int, set[int] | None] = {}
+        self._places: dict[_Form, dict[str, _Place]] = {}
 
     def keeps_manifest(self, meta: ManifestFileMeta) -> bool:
         """Whether some partition of the manifest may have rows."""
@@ -67,7 +71,28 @@ class Pruner:
         """Whether the file may have a row that matches, if every row of it is a row of the table."""
         if self._predicate is None:
             return True
-        return self._may_match(value_ranges(self._table, file))
+        assert self._predicate is not None
+        return may_match(self._predicate, partial(self._value_range, file))
+
+    def _value_range(self, file: DataFileMeta, column: str) -> Range | None:
+        """What is known of a column of a file, by its name of today; a column that the file lacks is all NULL."""
+        form = (file.schema_id, file.value_stats_cols, file.write_cols)
+        if form not in self._places:
+            self._places[form] = _places(self._table, file, self._columns)
+        place = self._places[form].get(column)
+        if place is None:
+            return None
+        if place.index is None:
+            return None, None, file.row_count, file.row_count
+        stats = file.value_stats
+        if not stats.null_counts:
+            return None
+        low = high = None
+        if place.ordered:
+            low, high = (
+                decode_field(row, place.count, place.index, place.type) for row in (stats.min_values, stats.max_values)
+            )
+        return low, high, stats.null_counts[place.index], file.row_count
 
     def _may_match(self, ranges: Mapping[str, Range]) -> bool:
         assert self._predicate is not None
@@ -120,23 +145,36 @@ class Pruner:
         return _BUCKET_FUNCTIONS[function](arrays, types, total_buckets)
 
 
-def value_ranges(table: Table, file: DataFileMeta) -> dict[str, Range]:
-    """What is known of the columns of a file, under their names of today; a column that it lacks is all NULL there."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the statistics of a column are: field `index` of `count` (None: the file lacks the column), then of `type`.
+
+    ordered: whether their bounds can be believed; otherwise only the number of NULLs is.
+    """
+
+    index: int | None
+    count: int
+    type: DataType
+    ordered: bool
+
+
+def _places(table: Table, file: DataFileMeta, wanted: Collection[str]) -> dict[str, _Place]:
+    """The places of the wanted columns, by their names of today, in the statistics of all files of this form."""
     written = table.schemas.schema(file.schema_id)
-    before = column_ranges(file, written)
+    counted = written.names if file.value_stats_cols is None else file.value_stats_cols
     by_id = {field.id: field for field in written.fields}
-    ranges: dict[str, Range] = {}
+    places: dict[str, _Place] = {}
     for now in table.schema.fields:
+        if now.name not in wanted:
+            continue
         old = by_id.get(now.id)
         if old is None or (file.write_cols is not None and old.name not in file.write_cols):
-            ranges[now.name] = (None, None, file.row_count, file.row_count)
-        elif old.name in before and _keeps_order(old.type, now.type):
-            low, high, nulls = before[old.name]
-            if old.type.root in _FLOATS:
-                # writers differ in where they put NaN and infinities, so only the NULLs are believed
-                low = high = None
-            ranges[now.name] = (low, high, nulls, file.row_count)
-    return ranges
+            places[now.name] = _Place(None, 0, now.type, ordered=False)
+        elif old.name in counted and _keeps_order(old.type, now.type):
+            # writers differ in where they put NaN and infinities, and a Python time ends at microseconds
+            ordered = old.type.root not in _FLOATS and not is_wide_timestamp(old.type)
+            places[now.name] = _Place(counted.index(old.name), len(counted), old.type, ordered)
+    return places
 
 
 def _keeps_order(old: DataType, new: DataType) -> bool:

@@ -53,9 +53,9 @@ def _check(schema: TableSchema, name: str) -> None:
         for key in ("merge-engine", "changelog-producer", "sequence.field", "rowkind.field"):
             if key in schema.options and options.get(key) not in ("none", "deduplicate"):
                 raise OptionError(f"'{key}' needs a PRIMARY KEY, which table `{name}` does not have")
-    for key in ("deletion-vectors.enabled", "row-tracking.enabled"):
-        if options.flag(key):
-            raise NotSupportedError(f"writing tables with '{key}' is not supported yet; leave it out")
+    if options.flag("row-tracking.enabled"):
+        raise NotSupportedError("writing tables with 'row-tracking.enabled' is not supported yet; leave it out")
+    _check_deletion_vectors(schema, options, name)
     if options.get("file.format") != "parquet":
         raise NotSupportedError(
             f"writing 'file.format' = '{options.get('file.format')}' is not supported; use 'parquet'"
@@ -128,6 +128,14 @@ def _check_buckets(schema: TableSchema, options: TableOptions, name: str) -> Non
         raise OptionError(f"table `{name}` has no primary key: 'bucket' = '{bucket}' needs a 'bucket-key'")
     elif bucket < 0 and keys:
         raise OptionError(f"'bucket-key' of table `{name}` needs 'bucket' = 'n' with n > 0")
+
+
+def _check_deletion_vectors(schema: TableSchema, options: TableOptions, name: str) -> None:
+    if not options.deletion_vectors_enabled or not schema.primary_keys:
+        return
+    raise NotSupportedError(
+        f"table `{name}`: writing tables with a primary key and 'deletion-vectors.enabled' is not supported yet"
+    )
 
 
 def _check_option_columns(schema: TableSchema, options: TableOptions, name: str) -> None:

@@ -154,7 +154,7 @@ class _Binder:
                 changed = changed.with_schema(table.schemas.schema(snapshot.schema_id))
         schema = changed.schema.arrow_schema
         if self.numbered_files and not self.relations:
-            schema = schema.append(pa.field(FILE_NUMBER, pa.int32(), nullable=False))
+            schema = schema.append(pa.field(FILE_NUMBER, pa.int64(), nullable=False))
         return Relation(name, shown, schema, changed, options, key, append_only=key is None, snapshot=snapshot)
 
     def _snapshot(self, table: Table, options: Mapping[str, str]) -> Snapshot | None:

@@ -15,9 +15,11 @@ from tsdb.exec.batch.query import open_rows, scans
 from tsdb.exec.batch.writing import write
 from tsdb.exec.plan import FILE_NUMBER
 from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.snapshot import Snapshot
 from tsdb.sql.statements import TableName
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.deletion_file import DeletionFile
+from tsdb.table.deletion_maintainer import removal_messages
 from tsdb.table.read import fragments
 from tsdb.table.scan import DataSplit, ScanPlan
 from tsdb.table.table import Table
@@ -44,16 +46,17 @@ class _FilePart:
             if columns is None or FILE_NUMBER not in columns:
                 yield batch
                 continue
-            numbered = batch.append_column(FILE_NUMBER, pa.repeat(pa.scalar(self.number, pa.int32()), batch.num_rows))
+            numbered = batch.append_column(FILE_NUMBER, pa.repeat(pa.scalar(self.number, pa.int64()), batch.num_rows))
             yield numbered.select(list(columns))
 
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """The files of a table that hold matching rows. rows: how many match."""
+    """The files of a table that hold matching rows. rows: how many match. snapshot: in which they were found."""
 
     splits: tuple[DataSplit, ...]
     rows: int
+    snapshot: Snapshot | None = None
 
 
 def matching_files(
@@ -65,33 +68,33 @@ def matching_files(
     query = select([number, counted], target, where, alias)
     query.set("group", exp.Group(expressions=[number.copy()]))
     plan = plan_of(query, numbered_files=True)
-    files = _one_file_splits(next(iter(scans(plan))).plan)
+    scan = scans(plan)[0].plan
+    files = one_file_splits(scan)
     parts = [_FilePart(i, part) for i, split in enumerate(files) for part in whole_files(table, [split])]
     numbers: list[int] = []
     rows = 0
     for batch in open_rows(plan, parts):
         numbers += batch.column(0).to_pylist()
         rows += pc.sum(batch.column(1)).as_py()
-    return Matching(tuple(files[number] for number in sorted(numbers)), rows)
+    found = tuple(files[number] for number in sorted(numbers))
+    return Matching(found, rows, None if scan is None else scan.snapshot)
 
 
 def rewrite(table: Table, matching: Matching, rows: Iterable[pa.Table]) -> int:
     """Put the rows in the place of the matching files."""
     if matching.rows == 0:
         return 0
-    write(table, ((part, None) for part in rows), replaced=replacements(matching))
+    write(table, ((part, None) for part in rows), replaced=replacements(table, matching))
     return matching.rows
 
 
-def replacements(matching: Matching) -> list[CommitMessage]:
+def replacements(table: Table, matching: Matching) -> list[CommitMessage]:
     """What removes the matching files."""
-    return [
-        CommitMessage(split.partition, split.bucket, split.total_buckets, deleted_files=split.files)
-        for split in matching.splits
-    ]
+    return removal_messages(table, matching.snapshot, ((split, None) for split in matching.splits))
 
 
-def _one_file_splits(plan: ScanPlan | None) -> list[DataSplit]:
+def one_file_splits(plan: ScanPlan | None) -> list[DataSplit]:
+    """A split for each file of the plan."""
     splits = plan.splits if plan is not None else ()
     return [replace(split, files=(file,), deletions=_of(split, file)) for split in splits for file in split.files]
 

@@ -115,7 +115,7 @@ class _Merging:
             if where is not None and matching.splits:
                 yield from self._kept(where, matching)
 
-        write(self.table, rows(), replaced=replacements(matching))
+        write(self.table, rows(), replaced=replacements(self.table, matching))
         return changed
 
     def _kept(self, touched: exp.Expr, matching: Matching) -> Iterator[tuple[pa.Table, None]]:

@@ -1,8 +1,8 @@
 """UPDATE and DELETE.
 
 In a table with a primary key, the new rows (or row kinds -D) are simply written: merging does the rest. An append
-table has no keys, so the files that hold matching rows are found first, and only those are written anew (copy on
-write).
+table has no keys. With deletion vectors the matching rows are marked as deleted where they are; without, the files that
+hold matching rows are found first, and only those are written anew (copy on write).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from tsdb.exec.batch.change import Planner, cast_column, changeable, named, old_
 from tsdb.exec.batch.columns import check_castable, real_name
 from tsdb.exec.batch.copy_on_write import Matching, matching_files, rewrite, whole_files
 from tsdb.exec.batch.query import open_rows
+from tsdb.exec.batch.row_places import placed_rows
 from tsdb.exec.batch.writing import Kinds, write
+from tsdb.exec.plan import FILE_NUMBER
 from tsdb.sql.parameters import literal
 from tsdb.sql.statements import Delete, Update
 from tsdb.table.table import Table
@@ -48,6 +50,8 @@ def update(statement: Update, target: Table | ConnectorTable, plan_of: Planner) 
             )
     if table.is_primary_key:
         return _update_by_key(statement, table, assignments, plan_of)
+    if table.options.deletion_vectors_enabled:
+        return _update_by_place(statement, table, assignments, plan_of)
     matching = matching_files(statement.target, table, statement.where, plan_of)
     return rewrite(table, matching, _updated_rows(statement, table, assignments, matching, plan_of))
 
@@ -55,6 +59,8 @@ def update(statement: Update, target: Table | ConnectorTable, plan_of: Planner) 
 def delete(statement: Delete, target: Table | ConnectorTable, plan_of: Planner) -> int:
     """DELETE; how many rows matched."""
     table = changeable(target, "DELETE")
+    if not table.is_primary_key and table.options.deletion_vectors_enabled:
+        return _delete_by_place(statement, table, plan_of)
     if not table.is_primary_key:
         matching = matching_files(statement.target, table, statement.where, plan_of)
         return rewrite(table, matching, _kept_rows(statement, table, matching, plan_of))
@@ -97,6 +103,36 @@ def _updates(
 
 
 # --- append tables
+
+
+def _delete_by_place(statement: Delete, table: Table, plan_of: Planner) -> int:
+    """The matching rows leave by a deletion vector."""
+    plan = plan_of(
+        select([exp.column(FILE_NUMBER, quoted=True)], statement.target, statement.where), numbered_files=True
+    )
+    places, batches = placed_rows(table, plan)
+    for _ in batches:  # what is read is counted there
+        pass
+    if places.count:
+        write(table, (), replaced=places.messages())
+    return places.count
+
+
+def _update_by_place(statement: Update, table: Table, assignments: Mapping[str, exp.Expr], plan_of: Planner) -> int:
+    """The matching rows leave by a deletion vector, and come back with their new values."""
+    schema = table.schema.arrow_schema
+    items = [named(assignments.get(name, exp.column(name, quoted=True)).copy(), name) for name in schema.names]
+    items.append(exp.column(FILE_NUMBER, quoted=True))
+    plan = plan_of(select(items, statement.target, statement.where), numbered_files=True)
+    for name in assignments:
+        check_castable(plan.schema.field(name).type, table.schema, name, table.identifier)
+    places, batches = placed_rows(table, plan)
+    rows = (
+        (pa.table({f.name: cast_column(batch.column(f.name), f.type, f.name, table) for f in schema}), None)
+        for batch in batches
+    )
+    write(table, rows, replaced=places.messages())
+    return places.count
 
 
 def _kept_rows(statement: Delete, table: Table, matching: Matching, plan_of: Planner) -> Iterator[pa.Table]:

@@ -6,7 +6,7 @@ commit leaves no file behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
@@ -28,11 +28,12 @@ def write(
     batches: Iterable[tuple[pa.Table, Kinds | None]],
     *,
     overwrite: Overwrite | None = None,
-    replaced: Sequence[CommitMessage] = (),
+    replaced: Iterable[CommitMessage] | None = None,
 ) -> int:
     """Write the batches (rows, a row kind each or None for all +I) and commit once; how many rows were written.
 
-    overwrite: what the rows replace. replaced: messages with the files that the rows stand for (copy on write).
+    overwrite: what the rows replace. replaced: messages with the rows and files that the batches stand for (UPDATE and
+    DELETE of an append table); asked for after the last batch.
     """
     user = clock.current().new_id()
     count = 0
@@ -40,9 +41,10 @@ def write(
         for rows, kinds in batches:
             writer.write(rows, kinds)
             count += rows.num_rows
-        messages = writer.prepare_commit(compact=False if replaced else None)
+        messages = writer.prepare_commit(compact=None if replaced is None else False)
     try:
-        commit(table, [*messages, *replaced], user=user, overwrite=overwrite)
+        messages += replaced or ()
+        commit(table, messages, user=user, overwrite=overwrite)
     except CommitConflict:
         discard(table, messages)
         raise

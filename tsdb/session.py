@@ -16,7 +16,7 @@ import pyarrow as pa
 from tsdb.catalog.filesystem import FileSystemCatalog
 from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError, nearest
 from tsdb.exec import create_text, definition, explain, show
-from tsdb.exec.batch import dml, merge_into, query, row_change
+from tsdb.exec.batch import copy_from, copy_to, dml, merge_into, query, row_change
 from tsdb.exec.continuous import submit
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
@@ -153,6 +153,14 @@ class Session:
     def _merge(self, statement: sql.MergeInto) -> Result:
         target = self.names.table(statement.target, statement)
         return RowCount(_retried(lambda: merge_into.merge(statement, target, self._planner(statement))))
+
+    def _copy_to(self, statement: sql.CopyTo) -> Result:
+        plan = self.plan(statement.query, statement, "batch")
+        return RowCount(copy_to.copy_to(plan, statement.path, statement.options))
+
+    def _copy_from(self, statement: sql.CopyFrom) -> Result:
+        target = self.names.table(statement.target, statement)
+        return RowCount(dml.insert(copy_from.as_insert(statement, target), target, self._planner(statement)))
 
     def _truncate(self, statement: sql.TruncateTable) -> None:
         dml.truncate(self.names.table(statement.name, statement))
@@ -310,6 +318,8 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.Update: Session._update,
     sql.Delete: Session._delete,
     sql.MergeInto: Session._merge,
+    sql.CopyTo: Session._copy_to,
+    sql.CopyFrom: Session._copy_from,
     sql.TruncateTable: Session._truncate,
     sql.CreateDatabase: lambda s, st: s.names.catalog.create_database(st.name, st.if_not_exists),
     sql.DropDatabase: Session._drop_database,

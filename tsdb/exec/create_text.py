@@ -23,7 +23,7 @@ def create_text(found: Source | View) -> str:
         return f"CREATE {temporary}VIEW {_full_name(found)}{columns}{comment} AS {found.query}"
     if isinstance(found, Table | ConnectorTable):
         return _create_table(found)
-    kind = "registered relation" if isinstance(found, Registered) else "system table"
+    kind = "registered relation" if isinstance(found, Registered) else "system table or file"
     raise NotSupportedError(f"`{found.name}` is a {kind}; no statement creates it")
 
 

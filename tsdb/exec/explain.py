@@ -11,7 +11,7 @@ from tsdb.exec.batch.query import RelationScan, executable, scans
 from tsdb.exec.engine import our_schema
 from tsdb.exec.failure import translated
 from tsdb.exec.plan import QueryPlan
-from tsdb.exec.relation import Relation
+from tsdb.exec.relation import FileSource, Relation
 from tsdb.exec.streaming.assemble import assemble
 from tsdb.metadata.predicate import And, Comparison, Or, Predicate
 from tsdb.table.table import Table
@@ -97,6 +97,8 @@ def _elsewhere(relation: Relation) -> str:
     source = relation.source
     if isinstance(source, ConnectorTable):
         return f"table {source.identifier}, connector '{source.options['connector']}'"
+    if isinstance(source, FileSource):
+        return f"{len(source.paths)} {source.format} file{'s' * (len(source.paths) != 1)}"
     rows = 0 if isinstance(source, Table) else source.rows.num_rows
     return f"{rows} rows in memory"
 

@@ -16,7 +16,8 @@ from sqlglot import exp
 from tsdb.catalog.catalog import Catalog, ConnectorTable
 from tsdb.catalog.system import SYSTEM_TABLES
 from tsdb.errors import AlreadyExists, DatabaseNotFound, Error, NotSupportedError, Position, TableNotFound, nearest
-from tsdb.exec.relation import Registered, Source, SystemTable, View
+from tsdb.exec.local_file import check_function, find_files, looks_like_file
+from tsdb.exec.relation import FileSource, Registered, Source, SystemTable, View
 from tsdb.exec.view_store import ViewStore
 from tsdb.sql.script import position_at, position_of
 from tsdb.sql.statements import Statement, TableName
@@ -109,6 +110,8 @@ class Names:
                 if isinstance(found, View)
                 else "registered relation"
                 if isinstance(found, Registered)
+                else "file"
+                if isinstance(found, FileSource)
                 else "system table"
             )
             raise NotSupportedError(f"`{name}` is a {kind}; it can only be read", position=_place(name, statement))
@@ -118,7 +121,9 @@ class Names:
         """What a reference of a query stands for. Raises TableNotFound at its place."""
         name = table_name(reference)
         try:
-            found = self.find(name)
+            found = _files(reference) or self.find(name)
+            if found is None and len(name.parts) == 1 and looks_like_file(name.name):
+                found = find_files([name.name])
         except Error as err:
             err.position = err.position or position_of(reference.this, statement)
             raise
@@ -172,6 +177,18 @@ def fitting(name: str, candidates: Iterable[str]) -> str | None:
         return name
     found = [candidate for candidate in candidates if candidate.lower() == name.lower()]
     return found[0] if len(found) == 1 else None
+
+
+def _files(reference: exp.Table) -> FileSource | None:
+    """What read_csv(…) and its like read, or COPY."""
+    given: FileSource | None = reference.meta.get("file_source")
+    if given is not None:
+        return given
+    call = reference.meta.get("read_function")
+    if call is None:
+        return None
+    name, paths, options = call
+    return find_files(paths, check_function(name), options)
 
 
 def _place(name: TableName, statement: Statement | None) -> Position | None:

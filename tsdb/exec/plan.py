@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ from tsdb.exec.batch.dataset import Control, ScanDataset
 from tsdb.exec.engine import Engine, our_schema
 from tsdb.exec.failure import ErrorScope, translated
 from tsdb.exec.names import TEMPORARY, Names
-from tsdb.exec.relation import Registered, Relation, Source, SystemTable, View
+from tsdb.exec.relation import FileSource, Registered, Relation, Source, SystemTable, View
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import BY_KEY, SCAN, check_table_options
 from tsdb.sql.bind import bind_query
@@ -114,6 +115,9 @@ class _Binder:
         """The columns of a reference, which from now on means its relation."""
         found = self.names.source(reference, self.statement)
         assert not isinstance(found, View), "views are expanded before"
+        if isinstance(found, FileSource) and not reference.alias:
+            stem = PurePath(found.paths[0]).name.partition(".")[0]
+            reference.set("alias", exp.TableAlias(this=exp.to_identifier(stem, quoted=True)))
         shown = reference.alias or reference.name
         relation = self._relation(found, self._unused(reference.name), shown, table_options(reference), reference)
         self.relations[relation.name] = relation
@@ -131,6 +135,8 @@ class _Binder:
                     position=position_of(reference, self.statement),
                 )
             return Relation(name, shown, source.rows.schema, source)
+        if isinstance(source, FileSource):
+            return Relation(name, shown, source.schema, source, hint)
         if isinstance(source, Table):
             return self._table(source, name, shown, hint)
         options = {**self._scan_options(hint), **hint}

@@ -40,7 +40,21 @@ class View:
     temporary: bool = False
 
 
-Source: TypeAlias = Table | ConnectorTable | Registered | SystemTable
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Local files that the query names. paths: absolute. format: parquet, csv, json, orc or arrow. types: of the
+    columns in order, where the reader does not have to guess them.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    format: str
+    options: Mapping[str, str]
+    schema: pa.Schema
+    types: tuple[pa.DataType, ...] | None = None
+
+
+Source: TypeAlias = Table | ConnectorTable | Registered | SystemTable | FileSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tsdb.catalog.catalog import ConnectorTable
 from tsdb.data_types import DataField, from_arrow
 from tsdb.errors import NotSupportedError
 from tsdb.exec.names import Names
-from tsdb.exec.relation import View
+from tsdb.exec.relation import FileSource, View
 from tsdb.exec.session_options import SessionOptions
 from tsdb.metadata.schema import TableSchema
 from tsdb.options import OPTIONS, SCAN, SESSION
@@ -127,7 +127,7 @@ def _schema_of(names: Names, name: TableName) -> TableSchema:
         return found.schema
     if isinstance(found, View):
         raise NotSupportedError(f"`{name}` is a view; SELECT * FROM it, or SHOW CREATE VIEW")
-    return arrow_table_schema(found.rows.schema)
+    return arrow_table_schema(found.schema if isinstance(found, FileSource) else found.rows.schema)
 
 
 def arrow_table_schema(schema: pa.Schema) -> TableSchema:

@@ -229,7 +229,31 @@ class QueryParser(Parser):
             for join in self._parse_joins() if kwargs.get("joins") else ():
                 table.append("joins", join)
             return table
-        return super()._parse_table(*args, **kwargs)
+        return _reading_files(super()._parse_table(*args, **kwargs))
+
+
+def _reading_files(table: exp.Expr | None) -> exp.Expr | None:
+    """`read_csv('a.csv', delim => ';')` in FROM becomes a reference that keeps the call in `meta["read_function"]`."""
+    if not isinstance(table, exp.Table):
+        return table
+    call = table.this
+    if not isinstance(call, exp.Anonymous) or not str(call.this).lower().startswith("read_"):
+        return table
+    paths: list[str] = []
+    options: dict[str, str] = {}
+    for argument in call.expressions:
+        if isinstance(argument, exp.Kwarg | exp.PropertyEQ | exp.EQ):
+            options[argument.this.name.lower()] = argument.expression.name or str(argument.expression.this)
+        else:
+            items = argument.expressions if isinstance(argument, exp.Array | exp.Tuple) else [argument]
+            paths += [item.name for item in items if isinstance(item, exp.Literal) and item.is_string]
+    if not paths:
+        return table
+    name = exp.to_identifier(paths[0], quoted=True)
+    name.meta.update(call.meta)
+    table.set("this", name)
+    table.meta["read_function"] = (str(call.this), paths, options)
+    return table
 
 
 class Flink(Dialect):

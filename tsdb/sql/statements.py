@@ -327,6 +327,25 @@ class MergeInto(Statement):
 
 
 @dataclass(frozen=True, slots=True)
+class CopyTo(Statement):
+    """COPY (query) TO 'path' (options)."""
+
+    query: exp.Query
+    path: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFrom(Statement):
+    """COPY target [(columns)] FROM 'path' (options)."""
+
+    target: TableName
+    columns: tuple[str, ...] | None
+    path: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class SetOption(Statement):
     """SET key = value. No key: list all; a key without a value: show that one."""
 

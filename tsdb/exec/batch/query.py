@@ -25,8 +25,9 @@ from tsdb.exec.batch.parquet_files import parquet_scan
 from tsdb.exec.batch.pushdown import constantly_filtered, never_read, scan_predicates
 from tsdb.exec.engine import PARTITIONS, our_batch
 from tsdb.exec.failure import ErrorScope, translated
+from tsdb.exec.local_file import file_batches, register_json
 from tsdb.exec.plan import QueryPlan, plan_nodes, quoted
-from tsdb.exec.relation import Registered, Relation, SystemTable
+from tsdb.exec.relation import FileSource, Registered, Relation, SystemTable
 from tsdb.exec.result import BatchResult
 from tsdb.metadata.predicate import Predicate
 from tsdb.table.read import fragments, raw_files
@@ -145,7 +146,8 @@ class Rows(Iterator[pa.RecordBatch]):
 def _scan(relation: Relation, predicates: Mapping[str, Predicate | None], empty: bool) -> RelationScan:
     table, predicate = relation.source, predicates.get(relation.name)
     if not isinstance(table, Table):
-        return RelationScan(relation, predicate, None, None, empty=empty)
+        files = list(table.paths) if isinstance(table, FileSource) and table.format == "parquet" else None
+        return RelationScan(relation, predicate, None, files, empty=empty)
     if empty:
         return RelationScan(relation, predicate, ScanPlan(relation.snapshot, ()), None, empty=True)
     plan = plan_scan(table, relation.snapshot, predicate)
@@ -187,6 +189,8 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
     elif isinstance(source, Registered | SystemTable):
         batches = _batches(source.rows) or [pa.RecordBatch.from_pylist([], schema=schema)]
         context.register_record_batches(name, _dealt(batches))
+    elif isinstance(source, FileSource) and source.format == "json":
+        register_json(context, name, source)
     elif read.files is not None and read.parts is None:
         rows = parquet_scan(context, "files", read.files, schema)
         context.register_table(name, exact_floats(rows, schema))
@@ -206,6 +210,8 @@ def _parts(read: RelationScan) -> Callable[[], Sequence[Readable]]:
         return lambda: parts
     if isinstance(source, ConnectorTable):
         return lambda: [Batches(lambda: connector_of(source).read_batch(source))]
+    if isinstance(source, FileSource):
+        return lambda: [Batches(lambda: file_batches(source))]
     assert isinstance(source, Table) and plan is not None
     return lambda: fragments(source, plan)
 

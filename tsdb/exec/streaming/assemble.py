@@ -11,8 +11,9 @@ from datafusion.plan import LogicalPlan
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
 from tsdb.connector.connector import Source
+from tsdb.exec.local_file import read_all
 from tsdb.exec.plan import plan_nodes
-from tsdb.exec.relation import Registered, Relation, SystemTable
+from tsdb.exec.relation import FileSource, Registered, Relation, SystemTable
 from tsdb.exec.streaming.compile import InputSpec, compile_plan
 from tsdb.exec.streaming.dataflow import Dataflow
 from tsdb.exec.streaming.graph import flat_names
@@ -155,6 +156,8 @@ def _open(relation: Relation, columns: set[str] | None) -> Source:
         return TableSource(source, relation.options, bounded=_is_bounded(relation), columns=some)
     if isinstance(source, Registered | SystemTable):
         return RegisteredSource(source.rows)
+    if isinstance(source, FileSource):
+        return RegisteredSource(read_all(source))
     return connector_of(source).source(source, bounded=_is_bounded(relation))
 
 

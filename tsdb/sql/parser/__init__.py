@@ -18,6 +18,7 @@ from tsdb.sql.cursor import Cursor, quoted
 from tsdb.sql.dialect import UnexpectedToken, UnsupportedClause
 from tsdb.sql.parser.alter import read_alter
 from tsdb.sql.parser.change import read_delete, read_insert, read_truncate, read_update
+from tsdb.sql.parser.copy import read_copy
 from tsdb.sql.parser.create import read_create, read_drop, unsupported
 from tsdb.sql.parser.merge import read_merge
 from tsdb.sql.parser.session import (
@@ -35,7 +36,6 @@ from tsdb.sql.statements import ExecuteStatementSet, Explain, Insert, Select, St
 
 _NOT_SUPPORTED = {
     "ANALYZE": "ANALYZE: statistics are kept by every write",
-    "COPY": "COPY: use a table with 'connector' = 'filesystem'",
     "BEGIN": "transactions of several statements: each statement commits by itself",
     "COMMIT": "transactions of several statements: each statement commits by itself",
     "ROLLBACK": "transactions of several statements: each statement commits by itself",
@@ -172,6 +172,7 @@ STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {
     "UPDATE": read_update,
     "DELETE": read_delete,
     "MERGE": read_merge,
+    "COPY": read_copy,
     "TRUNCATE": read_truncate,
     "SET": read_set,
     "RESET": read_reset,

@@ -7,8 +7,11 @@ from dataclasses import replace
 
 from tsdb.data_types import TypeRoot
 from tsdb.errors import ColumnNotFound, NotSupportedError, OptionError, ProgrammingError, nearest
+from tsdb.metadata.hive_hash import check_hive_type
 from tsdb.metadata.schema import TableSchema
 from tsdb.options import TableOptions, check_table_options
+from tsdb.table.bucket import is_cross_partition
+from tsdb.table.bucket_fill import BUCKETS_MAX
 from tsdb.table.schema_change import numbered
 from tsdb.table.table import check_writable
 
@@ -20,14 +23,15 @@ MOVED_OPTIONS = ("primary-key", "partition")
 def complete(draft: TableSchema, name: str) -> TableSchema:
     """The schema that is written: ids given, keys NOT NULL, the bucket number explicit. Raises if it cannot be one.
 
-    A primary-key table without 'bucket' gets one bucket; Paimon's own default, dynamic buckets, cannot be written yet.
+    A primary-key table without 'bucket' gets one bucket, of which any number of jobs may write; Paimon's own default,
+    dynamic buckets, lets only one. Where the primary key lacks a partition column, only that default can be.
     """
     draft = _with_keys_of_options(draft)
     for keys, what in ((draft.primary_keys, "PRIMARY KEY"), (draft.partition_keys, "PARTITIONED BY")):
         _check_listed(draft, keys, what, name)
     options = dict(draft.options)
     if draft.primary_keys:
-        options.setdefault("bucket", "1")
+        options.setdefault("bucket", "-1" if is_cross_partition(draft) else "1")
     fields, highest = numbered(
         [replace(f, type=f.type.with_nullable(False)) if f.name in draft.primary_keys else f for f in draft.fields]
     )
@@ -60,8 +64,6 @@ def _check(schema: TableSchema, name: str) -> None:
         raise NotSupportedError(
             f"writing 'file.format' = '{options.get('file.format')}' is not supported; use 'parquet'"
         )
-    if options.get("bucket-function.type") == "hive":
-        raise NotSupportedError("'bucket-function.type' = 'hive' is not supported; use 'default' or 'mod'")
     check_writable(schema, options)
 
 
@@ -116,18 +118,23 @@ def _check_buckets(schema: TableSchema, options: TableOptions, name: str) -> Non
     _check_listed(schema, keys, "'bucket-key'", name)
     if schema.primary_keys:
         missing = [key for key in schema.partition_keys if key not in schema.primary_keys]
-        if missing:
+        if missing and bucket != -1:
             raise OptionError(
                 f"partition column `{missing[0]}` of table `{name}` is not in its primary key "
-                f"({', '.join(schema.primary_keys)}); add it, so that a key stays in one partition"
+                f"({', '.join(schema.primary_keys)}); add it, so that a key stays in one partition, or set 'bucket' = "
+                f"'-1', so that an index finds the partition of each key"
             )
         outside = [key for key in keys if key not in schema.trimmed_primary_keys]
         if outside:
             raise OptionError(f"'bucket-key': `{outside[0]}` is not in the primary key of table `{name}`")
     elif bucket > 0 and not keys:
         raise OptionError(f"table `{name}` has no primary key: 'bucket' = '{bucket}' needs a 'bucket-key'")
-    elif bucket < 0 and keys:
+    elif bucket == -2:
+        raise OptionError(f"table `{name}` has no primary key; 'bucket' = '-2' (postponed) needs one")
+    if bucket < 0 and keys:
         raise OptionError(f"'bucket-key' of table `{name}` needs 'bucket' = 'n' with n > 0")
+    _check_bucket_function(schema, options, name)
+    _check_dynamic(schema, options, name)
 
 
 def _check_deletion_vectors(schema: TableSchema, options: TableOptions, name: str) -> None:
@@ -136,6 +143,31 @@ def _check_deletion_vectors(schema: TableSchema, options: TableOptions, name: st
     raise NotSupportedError(
         f"table `{name}`: writing tables with a primary key and 'deletion-vectors.enabled' is not supported yet"
     )
+
+
+def _check_bucket_function(schema: TableSchema, options: TableOptions, name: str) -> None:
+    function = options.get("bucket-function.type", "default")
+    types = [schema.field(key).type for key in schema.bucket_keys]
+    if function == "mod" and [kind.root for kind in types] not in ([TypeRoot.INT], [TypeRoot.BIGINT]):
+        raise OptionError(f"'bucket-function.type' = 'mod' of table `{name}` needs one bucket key, an INT or a BIGINT")
+    if function == "hive":
+        for kind in types:
+            check_hive_type(kind)
+
+
+def _check_dynamic(schema: TableSchema, options: TableOptions, name: str) -> None:
+    """Limits of dynamic buckets that could never work, and what a key that moves between partitions rules out."""
+    for key, least in (("dynamic-bucket.target-row-num", 1), ("dynamic-bucket.initial-buckets", 1)):
+        if options.integer(key, least) < least:
+            raise OptionError(f"'{key}' = '{options.get(key)}' of table `{name}`; use {least} or more")
+    most = options.integer("dynamic-bucket.max-buckets")
+    if most != -1 and not 1 <= most <= BUCKETS_MAX:
+        raise OptionError(f"'dynamic-bucket.max-buckets' = '{most}' of table `{name}`; use 1 to {BUCKETS_MAX}, or -1")
+    if is_cross_partition(schema) and options.sequence_field:
+        raise OptionError(
+            f"table `{name}`: 'sequence.field' cannot order the rows of a key in several partitions; put the partition "
+            f"columns ({', '.join(schema.partition_keys)}) into the primary key, or leave out 'sequence.field'"
+        )
 
 
 def _check_option_columns(schema: TableSchema, options: TableOptions, name: str) -> None:

@@ -30,11 +30,11 @@ from tsdb.metadata.paths import FileNames
 from tsdb.metadata.snapshot import BATCH_IDENTIFIER, Snapshot, SnapshotNotFound
 from tsdb.options import parse_duration_ms
 from tsdb.table.commit_message import CommitMessage
-from tsdb.table.conflict import check_conflicts
-from tsdb.table.expire import expire_if_due
+from tsdb.table.conflict import check_base, check_conflicts
 from tsdb.table.index_change import IndexChange, appended_index, compacted_index, index_after
+from tsdb.table.maintenance import after_commit
 from tsdb.table.manifest_merge import merge_manifests
-from tsdb.table.scan import in_partition, live_files, partition_values
+from tsdb.table.scan import POSTPONE_BUCKET, in_partition, live_files, partition_values
 from tsdb.table.table import Table
 
 Kind = Literal["APPEND", "COMPACT", "OVERWRITE"]
@@ -45,10 +45,10 @@ class Overwrite:
     """What an INSERT OVERWRITE replaces.
 
     partitions: 'dynamic': the partitions that get rows; or a static specification, column to value: all partitions
-    that agree with it ({}: the whole table).
+    that agree with it ({}: the whole table); or a function that says so of a serialized partition.
     """
 
-    partitions: Literal["dynamic"] | Mapping[str, Any]
+    partitions: Literal["dynamic"] | Mapping[str, Any] | Callable[[bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,13 @@ def commit(
     author = Author(user, identifier, properties, watermark, log_offsets)
     snapshot = _commit(table, messages, author, overwrite)
     if snapshot is not None:
-        expire_if_due(table, snapshot)
+        after_commit(table, snapshot, lambda gone: drop_partitions(table, gone, user=user))
     return snapshot
+
+
+def drop_partitions(table: Table, gone: Callable[[bytes], bool], *, user: str) -> Snapshot | None:
+    """Commit that partitions have no rows any more; None if they have none already."""
+    return _commit(table, [], Author(user, BATCH_IDENTIFIER), Overwrite(gone))
 
 
 def _commit(
@@ -108,11 +113,14 @@ def _commit(
     written: Snapshot | None = None
     changes = [_entry(DELETE, m, f) for m in messages for f in m.deleted_files]
     index = appended_index(messages)
-    kind: Kind = "OVERWRITE" if changes or index.has_deletions else "APPEND"
+    # files that waited for a bucket and are replaced by files in buckets are news, no rows that change
+    is_change = any(m.deleted_files and m.bucket != POSTPONE_BUCKET for m in messages) or index.has_deletions
+    kind: Kind = "OVERWRITE" if is_change else "APPEND"
+    based_on = min((m.based_on for m in messages if m.based_on is not None), default=None)
     changes += [_entry(ADD, m, f) for m in messages for f in m.new_files]
     changelog = [_entry(ADD, m, f) for m in messages for f in m.changelog_files]
     if changes or changelog or index or (not messages and author.has_news):
-        written = _publish(table, author, _Change(kind, lambda _: changes, changelog, index))
+        written = _publish(table, author, _Change(kind, lambda _: changes, changelog, index, based_on))
     compacted = [_entry(DELETE, m, f) for m in messages for f in m.compact_before]
     compacted += [_entry(ADD, m, f) for m in messages for f in m.compact_after]
     changelog = [_entry(ADD, m, f) for m in messages for f in m.compact_changelog]
@@ -136,12 +144,16 @@ def filter_committed(table: Table, user: str, identifiers: Iterable[int]) -> lis
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """entries(latest): the files added and deleted, given the latest snapshot. fixed: they do not depend on it."""
+    """entries(latest): the files added and deleted, given the latest snapshot. fixed: they do not depend on it.
+
+    based_on: the snapshot after which nobody else may have written rows.
+    """
 
     kind: Kind
     entries: Callable[[Snapshot | None], list[ManifestEntry]]
     changelog: list[ManifestEntry]
     index: IndexChange
+    based_on: int | None = None
     fixed: bool = True
 
 
@@ -166,12 +178,15 @@ def _overwriting(table: Table, messages: Sequence[CommitMessage], overwrite: Ove
         return [ManifestEntry(DELETE, e.partition, e.bucket, e.total_buckets, e.file) for e in old] + added
 
     index_files = (*appended_index(messages).added, *compacted_index(messages).added)
-    return _Change("OVERWRITE", entries, [], IndexChange(index_files, replaced=replaced), fixed=False)
+    based_on = min((m.based_on for m in messages if m.based_on is not None), default=None)
+    return _Change("OVERWRITE", entries, [], IndexChange(index_files, replaced=replaced), based_on, fixed=False)
 
 
 def _replaced_partitions(table: Table, added: Sequence[ManifestEntry], overwrite: Overwrite) -> Callable[[bytes], bool]:
     touched = {entry.partition for entry in added}
     spec = overwrite.partitions
+    if callable(spec):
+        return spec
     if spec == "dynamic" or not isinstance(spec, Mapping):
         return touched.__contains__ if table.schema.partition_keys else lambda _: bool(touched)
     keys = table.schema.partition_keys
@@ -207,6 +222,7 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
         if not entries and not change.changelog and not change.index and not author.has_news:
             return None
         try:
+            check_base(table, latest, author.user, change.based_on)
             check_conflicts(table, latest, entries, replaces=not change.fixed)
             index = index_after(table, latest, entries, change.index)
             snapshot = _prepare(table, author, change, entries, index, latest, attempt)

@@ -19,7 +19,8 @@ class CommitMessage:
     new_files and changelog_files (and deleted_files, of row-level deletes) become an APPEND snapshot;
     compact_before leaves and compact_after and compact_changelog enter with the COMPACT snapshot that follows it.
     Index files go with either. What replaces an index file also names the one that it was made from, as deleted: that
-    is how a commit notices that another writer has replaced it meanwhile.
+    is how a commit notices that another writer has replaced it meanwhile. based_on: the snapshot after which nobody
+    else may have written rows; None: it does not matter.
     """
 
     partition: bytes
@@ -35,6 +36,7 @@ class CommitMessage:
     deleted_index_files: tuple[IndexFileMeta, ...] = ()
     compact_new_index_files: tuple[IndexFileMeta, ...] = ()
     compact_deleted_index_files: tuple[IndexFileMeta, ...] = ()
+    based_on: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -47,6 +49,7 @@ class CommitMessage:
             "partition": base64.b64encode(self.partition).decode(),
             "bucket": self.bucket,
             "total_buckets": self.total_buckets,
+            "based_on": self.based_on,
         }
         return head | {name: [file.to_json() for file in getattr(self, name)] for name in (*_FILE_LISTS, *_INDEX_LISTS)}
 

@@ -13,7 +13,7 @@ from tsdb.errors import CommitConflict, ProgrammingError
 from tsdb.mergetree.sorted_run import Key, key_ranges
 from tsdb.metadata.manifest import ADD, DELETE, Identity, ManifestEntry
 from tsdb.metadata.snapshot import Snapshot
-from tsdb.table.scan import live_files
+from tsdb.table.scan import POSTPONE_BUCKET, live_files, partition_values
 from tsdb.table.table import Table
 
 
@@ -42,18 +42,42 @@ def check_conflicts(table: Table, latest: Snapshot | None, entries: Sequence[Man
         _check_runs(table, live, entries)
 
 
+def check_base(table: Table, latest: Snapshot | None, user: str, based_on: int | None) -> None:
+    """Raise CommitConflict if another user has written rows after the snapshot that a commit was made for."""
+    if based_on is not None and latest is not None and foreign_rows(table, user, based_on, latest.id):
+        raise CommitConflict(
+            f"another writer has committed to table `{table.identifier}` since this one looked which partition each "
+            f"key is in (at snapshot {based_on}); run the statement again, and let one job at a time write the table"
+        )
+
+
+def foreign_rows(table: Table, user: str, after_id: int, up_to_id: int) -> bool:
+    """Whether somebody else has changed rows in the snapshots after one and up to another; compactions do not."""
+    if up_to_id < after_id or table.snapshots.earliest_id() not in range(after_id + 2):
+        return up_to_id != after_id
+    snapshots = (table.snapshots.snapshot(i) for i in range(after_id + 1, up_to_id + 1))
+    return any(snapshot.commit_user != user and snapshot.commit_kind != "COMPACT" for snapshot in snapshots)
+
+
 def _check_buckets(
     table: Table, live: dict[Identity, ManifestEntry], entries: Sequence[ManifestEntry], replaces: bool
 ) -> None:
-    there = {entry.partition: entry.total_buckets for entry in live.values()}
+    there = {entry.partition: entry.total_buckets for entry in live.values() if entry.bucket != POSTPONE_BUCKET}
     for entry in entries:
         before = there.get(entry.partition, entry.total_buckets)
-        if entry.kind == ADD and before != entry.total_buckets:
-            raise ProgrammingError(
-                f"table `{table.identifier}` has files in {before} buckets where this commit writes "
-                f"{entry.total_buckets}; set 'bucket' back to '{before}'"
-                + ("" if replaces else ", or rewrite the partition with INSERT OVERWRITE first")
-            )
+        if entry.kind == ADD and entry.bucket != POSTPONE_BUCKET and before != entry.total_buckets:
+            raise ProgrammingError(another_number(table, entry.partition, before, entry.total_buckets, replaces))
+
+
+def another_number(table: Table, partition: bytes, before: int, wanted: int, replaces: bool = False) -> str:
+    """The message for files in another number of buckets than those of their partition. replaces: by an overwrite."""
+    values = dict(zip(table.schema.partition_keys, partition_values(table, partition), strict=True))
+    where = f"partition {values} of table" if values else "table"
+    return f"{where} `{table.identifier}` has files in {before} buckets where this commit writes {wanted}; " + (
+        f"set 'bucket' back to '{before}'"
+        if replaces
+        else f"rewrite it with CALL sys.rescale or INSERT OVERWRITE first, or set 'bucket' back to '{before}'"
+    )
 
 
 def _check_runs(table: Table, live: dict[Identity, ManifestEntry], entries: Sequence[ManifestEntry]) -> None:

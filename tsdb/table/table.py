@@ -61,7 +61,7 @@ class Table:
 
     @property
     def bucket_mode(self) -> BucketMode:
-        """How rows are distributed. Raises NotSupportedError for modes that cannot be written."""
+        """How rows are distributed."""
         return bucket_mode(self.schema, self.options)
 
     @property
@@ -72,8 +72,7 @@ class Table:
 
 
 def check_writable(schema: TableSchema, options: TableOptions) -> None:
-    """Raise NotSupportedError for buckets, merge engines and changelog producers that tsdb cannot write."""
-    bucket_mode(schema, options)
+    """Raise NotSupportedError for merge engines and changelog producers that tsdb cannot write."""
     if schema.primary_keys:
         merge_engine(options.merge_engine)
         changelog_producer(options.changelog_producer)

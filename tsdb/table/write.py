@@ -8,7 +8,8 @@ committed, or the writer aborted, before the next.
 Source: Paimon, `TableWriteImpl`, `MergeTreeWriter` and `AppendOnlyWriter`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -22,12 +23,15 @@ from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.manifest import ManifestEntry
 from tsdb.metadata.snapshot import SnapshotNotFound
-from tsdb.table.bucket import BucketMode, bucket_mode, place
+from tsdb.table.assigner import Assigner, Replaces, assigner_of
+from tsdb.table.bucket import BucketMode, bucket_mode
 from tsdb.table.bucket_writer import BucketWriter, bucket_directory, bucket_plan, data_writer
 from tsdb.table.commit_message import CommitMessage as CommitMessage
+from tsdb.table.conflict import another_number
 from tsdb.table.data_file_reader import column_reader
+from tsdb.table.postpone_bucket import PostponeWriter, postpone_writer
 from tsdb.table.row_check import conform
-from tsdb.table.scan import live_files
+from tsdb.table.scan import POSTPONE_BUCKET, live_files
 from tsdb.table.table import Table
 from tsdb.table.threads import in_threads
 
@@ -38,21 +42,35 @@ class TableWriter:
     """One writer of one table; to be used by one thread, and closed.
 
     user: the commit user, by which the writer recognises its own snapshots. overwrite: the rows replace what is
-    there (the commit is an INSERT OVERWRITE), so sequence numbers start anew and old files take part in nothing.
+    there (the commit is an INSERT OVERWRITE), so sequence numbers start anew and old files take part in nothing;
+    replaces: then, which partitions go (None: those that get rows). assigner: who places the rows (None: as the
+    table's options say).
     """
 
-    def __init__(self, table: Table, *, user: str, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        user: str,
+        overwrite: bool = False,
+        replaces: Replaces | None = None,
+        assigner: Assigner | None = None,
+    ) -> None:
         self._table = table
         self._user = user
         self._overwrite = overwrite
         self._mode = bucket_mode(table.schema, table.options)
         self._plan = bucket_plan(table)
+        if overwrite and replaces is None:
+            replaces = _those_with_rows
+        self._assigner = assigner or assigner_of(table, user=user, replaces=replaces if overwrite else None)
         self._buffer = WriteBuffer()
         self._numbers: dict[tuple[bytes, int], int] = {}
-        self._buckets: dict[tuple[bytes, int], BucketWriter] = {}
+        self._buckets: dict[tuple[bytes, int], BucketWriter | PostponeWriter] = {}
         self._live = _LiveFiles(table, user)
         self._rows_seen = 0
         self._started = False
+        self._assigning = False
 
     def __enter__(self) -> Self:
         return self
@@ -88,9 +106,9 @@ class TableWriter:
             compact_none, full = not compact, compact
         if not compact_none and not self._overwrite:
             in_threads(lambda bucket: bucket.compact(full=full), buckets)
-        messages = [message for bucket in buckets if not (message := bucket.take_message()).is_empty]
+        messages = self._with_index([bucket.take_message() for bucket in buckets])
         self._live.prepared(messages, buckets)
-        self._started = False
+        self._started = self._assigning = False
         return messages
 
     def abort(self) -> None:
@@ -102,6 +120,8 @@ class TableWriter:
             bucket.abort()
         self._buckets.clear()
         self._live.forget()
+        self._assigner.forget()
+        self._assigning = False
 
     def close(self) -> None:
         """Forget what is buffered."""
@@ -117,9 +137,15 @@ class TableWriter:
         rows, kinds = _without_ignored(rows, kinds, options.ignore_delete, options.ignore_update_before)
         if rows.num_rows == 0:
             return
-        placement = place(rows, schema, options)
+        if not self._assigning:
+            self._assigning = True
+            self._assigner.begin()
+        assigned = self._assigner.assign(rows, kinds)
+        if assigned.rows.num_rows == 0:
+            return
+        placement = assigned.placement
         numbers = [self._numbers.setdefault(bucket, len(self._numbers)) for bucket in placement.buckets]
-        self._buffer.add(rows, kinds, np.array(numbers, np.int32)[placement.codes])
+        self._buffer.add(assigned.rows, assigned.kinds, np.array(numbers, np.int32)[placement.codes])
         if self._buffer.size_bytes >= options.write_buffer_size_bytes:
             self._flush(keep_small=True)
             self._relieve()
@@ -133,7 +159,7 @@ class TableWriter:
         identities = list(self._numbers)
         jobs = [(self._bucket(*identities[rows.group]), rows) for rows in drained]
 
-        def flush(job: tuple[BucketWriter, BufferedRows]) -> None:
+        def flush(job: tuple[BucketWriter | PostponeWriter, BufferedRows]) -> None:
             job[0].flush(job[1])
 
         in_threads(flush, jobs)
@@ -146,18 +172,34 @@ class TableWriter:
         crowded = [bucket for bucket in self._buckets.values() if len(bucket.runs()) >= stop]
         in_threads(lambda bucket: bucket.compact(full=False), crowded)
 
-    def _bucket(self, partition: bytes, bucket: int) -> BucketWriter:
+    def _bucket(self, partition: bytes, bucket: int) -> BucketWriter | PostponeWriter:
         known = self._buckets.get((partition, bucket))
-        if known is not None:
-            return known
+        if known is None:
+            known = self._buckets[partition, bucket] = self._new_bucket(partition, bucket)
+        return known
+
+    def _new_bucket(self, partition: bytes, bucket: int) -> BucketWriter | PostponeWriter:
         table = self._table
+        if bucket == POSTPONE_BUCKET:
+            return postpone_writer(table, data_writer(table, partition, bucket), partition, self._user)
         starts_anew = self._overwrite or self._mode is BucketMode.UNAWARE
-        live, next_sequence = ([], 0) if starts_anew else self._live.of(partition, bucket)
+        plan = replace(self._plan, total_buckets=self._assigner.total_buckets(partition))
+        live, next_sequence = ([], 0) if starts_anew else self._live.of(partition, bucket, plan.total_buckets)
         writer = data_writer(table, partition, bucket)
         read = column_reader(table, writer.directory)
-        made = BucketWriter(partition, bucket, self._plan, writer, read, live, next_sequence)
-        self._buckets[partition, bucket] = made
-        return made
+        return BucketWriter(partition, bucket, plan, writer, read, live, next_sequence)
+
+    def _with_index(self, messages: Sequence[CommitMessage]) -> list[CommitMessage]:
+        """The messages that say anything, with the index files that the new rows lead to."""
+        updates = self._assigner.updates()
+        out = []
+        for message in messages:
+            update = updates.get((message.partition, message.bucket))
+            if update is not None:
+                message = replace(message, new_index_files=update.new, deleted_index_files=update.old)
+            if not message.is_empty:
+                out.append(replace(message, based_on=self._assigner.based_on))
+        return out
 
 
 class _LiveFiles:
@@ -172,16 +214,19 @@ class _LiveFiles:
         self._user = user
         self._seen_id: int | None = None
         self._entries: dict[tuple[bytes, int], list[ManifestEntry]] | None = None
+        self._totals: dict[bytes, int] = {}
         self._pending: dict[tuple[bytes, int], CommitMessage] = {}
         self._floors: dict[tuple[bytes, int], int] = {}
 
-    def of(self, partition: bytes, bucket: int) -> tuple[list[DataFileMeta], int]:
-        """The files of a bucket, and the next sequence number. Raises ProgrammingError if it has another number
-        of buckets.
+    def of(self, partition: bytes, bucket: int, total_buckets: int) -> tuple[list[DataFileMeta], int]:
+        """The files of a bucket, and the next sequence number. Raises ProgrammingError if its partition has
+        another number of buckets.
         """
         if self._entries is None:
             self._load()
         assert self._entries is not None
+        if self._totals.get(partition, total_buckets) != total_buckets:
+            raise ProgrammingError(another_number(self._table, partition, self._totals[partition], total_buckets))
         files = [entry.file for entry in self._entries.get((partition, bucket), ())]
         message = self._pending.get((partition, bucket))
         if message is not None:
@@ -189,7 +234,7 @@ class _LiveFiles:
         next_sequence = max((file.max_sequence_number for file in files), default=-1) + 1
         return files, max(next_sequence, self._floors.get((partition, bucket), 0))
 
-    def prepared(self, messages: Sequence[CommitMessage], buckets: Sequence[BucketWriter]) -> None:
+    def prepared(self, messages: Sequence[CommitMessage], buckets: Sequence[BucketWriter | PostponeWriter]) -> None:
         """Note what goes to the commit."""
         self._pending = {(message.partition, message.bucket): message for message in messages}
         self._floors.update(((bucket.partition, bucket.bucket), bucket.next_sequence) for bucket in buckets)
@@ -218,10 +263,11 @@ class _LiveFiles:
     def _load(self) -> None:
         snapshot = self._table.latest_snapshot()
         self._seen_id = None if snapshot is None else snapshot.id
-        self._entries = {}
+        self._entries, self._totals = {}, {}
         for entry in live_files(self._table, snapshot):
-            _check_total_buckets(entry, self._table)
             self._entries.setdefault((entry.partition, entry.bucket), []).append(entry)
+            if entry.bucket != POSTPONE_BUCKET:
+                self._totals[entry.partition] = entry.total_buckets
 
 
 def discard(table: Table, messages: Sequence[CommitMessage]) -> None:
@@ -246,12 +292,8 @@ def _applied(files: Sequence[DataFileMeta], message: CommitMessage) -> list[Data
     return list((present | {file.file_name: file for file in message.compact_after}).values())
 
 
-def _check_total_buckets(entry: ManifestEntry, table: Table) -> None:
-    if entry.total_buckets != table.options.bucket:
-        raise ProgrammingError(
-            f"table `{table.identifier}` has files in {entry.total_buckets} buckets, but 'bucket' is now "
-            f"'{table.options.bucket}'; set it back, or rewrite the table with INSERT OVERWRITE first"
-        )
+def _those_with_rows(partitions: set[bytes]) -> Callable[[bytes], bool]:
+    return partitions.__contains__
 
 
 def _row_kinds(

@@ -134,8 +134,12 @@ REFUSED = [
     (OptionError, r"unknown option 'buckt'\. Did you mean `bucket`", {}, (), (), {"buckt": "1"}),
     (OptionError, "'bucket' is a whole number", {}, (), (), {"bucket": "x"}),
     (OptionError, "'bucket' = '0' is no number of buckets", {}, ("k",), (), {"bucket": "0"}),
-    (NotSupportedError, "dynamic buckets", {}, ("k",), (), {"bucket": "-1"}),
-    (NotSupportedError, "postponed buckets", {}, ("k",), (), {"bucket": "-2"}),
+    (OptionError, "'bucket' = '-2' .postponed. needs one", {}, (), (), {"bucket": "-2"}),
+    (OptionError, "'bucket-key' .* needs 'bucket' = 'n'", {}, ("k",), (), {"bucket": "-1", "bucket-key": "k"}),
+    (OptionError, "'dynamic-bucket.max-buckets' = '0'", {}, ("k",), (), {"dynamic-bucket.max-buckets": "0"}),
+    (OptionError, "'dynamic-bucket.target-row-num' = '0'", {}, ("k",), (), {"dynamic-bucket.target-row-num": "0"}),
+    (OptionError, "'sequence.field' cannot order", {}, ("k",), ("v",), {"sequence.field": "k"}),
+    (OptionError, "needs one bucket key", {}, ("v",), (), {"bucket": "2", "bucket-function.type": "mod"}),
     (OptionError, "needs a 'bucket-key'", {}, (), (), {"bucket": "2"}),
     (OptionError, "'bucket-key': `v` is not in the primary key", {}, ("k",), (), {"bucket-key": "v"}),
     (
@@ -152,7 +156,7 @@ REFUSED = [
     (OptionError, "'merge-engine' is one of", {}, ("k",), (), {"merge-engine": "dedup"}),
     (ColumnNotFound, "PRIMARY KEY: table `default.t` has no column `kk`", {}, ("kk",), (), {}),
     (ColumnNotFound, "PARTITIONED BY: table `default.t` has no column `p`", {}, (), ("p",), {}),
-    (OptionError, "partition column `v` of table `default.t` is not in its primary key", {}, ("k",), ("v",), {}),
+    (OptionError, "partition column `v` .* is not in its primary key", {}, ("k",), ("v",), {"bucket": "2"}),
     (ProgrammingError, "needs a column that is no partition column", {}, ("k",), ("k",), {}),
     (ProgrammingError, "`a` is ARRAY<INT>", {"a": {"type": "ARRAY", "element": "INT"}}, ("a",), (), {}),
     (ProgrammingError, "`_KEY_k` cannot be the name of a column", {"_KEY_k": "INT"}, (), (), {}),
@@ -160,7 +164,8 @@ REFUSED = [
     (OptionError, "'rowkind.field' `k` is INT", {}, ("k",), (), {"rowkind.field": "k"}),
     (NotSupportedError, "deletion-vectors", {}, ("k",), (), {"deletion-vectors.enabled": "true"}),
     (NotSupportedError, "'file.format' = 'orc'", {}, (), (), {"file.format": "orc"}),
-    (NotSupportedError, "'hive'", {}, (), (), {"bucket": "2", "bucket-key": "k", "bucket-function.type": "hive"}),
+    (NotSupportedError, "'hive' with a bucket key of type DECIMAL", {"d": "DECIMAL(9, 2)"}, (), (),
+     {"bucket": "2", "bucket-key": "d", "bucket-function.type": "hive"}),
 ]
 
 

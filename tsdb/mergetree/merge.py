@@ -1,9 +1,13 @@
-"""Merging the sorted runs of a bucket by selecting rows: nothing but keys is compared, and no row is changed.
+"""Merging the sorted runs of a bucket.
 
 The merge goes through all runs together, in key order, in steps: a step takes from every run the rows up to a common
 key, so memory is a batch a run, however large the runs are. The rows of one step are ordered by (key, sequence) at
-once. Reads need only the answer "which rows of which file live" (`live_masks`), compaction needs the rows themselves
-(`merge_steps`).
+once. `merge_rows` gives the merged rows of any merge engine: compaction, and reads of an engine that folds. Where the
+engine selects, a read needs only the answer "which rows of which file live" (`live_masks`), so nothing but keys is
+compared. Rows at hand, such as those of a write buffer, are merged with `order_rows` and `fold_rows`.
+
+Laws: a row of `merge_rows` has the kind and the sequence number to be written to a file; rows of kind -U and -D are
+for the caller to drop. Merging consecutive runs first, and the result with the rest later, gives the same rows.
 
 Source: Paimon, `SortMergeReader`; the selection by masks is ours.
 """
@@ -21,8 +25,7 @@ import pyarrow as pa
 from tsdb.changes import RowKind
 from tsdb.errors import CorruptFile
 from tsdb.mergetree.key_order import Words, count_at_most, grouped_order, is_sorted, order_words
-from tsdb.mergetree.merge_engine import MergeEngine, merge_engine
-from tsdb.mergetree.merge_engine.deduplicate import Deduplicate
+from tsdb.mergetree.merge_engine import Deduplicate, Engine, FoldEngine, merge_engine
 from tsdb.mergetree.sorted_run import KeyRange, SortedRun, sections, sorted_runs
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.schema import TableSchema
@@ -30,6 +33,7 @@ from tsdb.options import TableOptions
 
 # rows of each run in a step: sorting stays inside the processor's caches, and the cost of a step is spread
 _STEP_ROWS = 1 << 16
+_SLICE_ROWS = 1 << 18
 SEQUENCE_NUMBER = "_SEQUENCE_NUMBER"
 VALUE_KIND = "_VALUE_KIND"
 
@@ -52,17 +56,32 @@ class MergeSpec:
     sequence_fields: tuple[str, ...] = ()
     sequence_descending: bool = False
     ignore_delete: bool = False
-    engine: MergeEngine = _DEDUPLICATE
+    engine: Engine = _DEDUPLICATE
+
+    @property
+    def folds(self) -> bool:
+        """Whether a merged row is put together from several; there are no masks then."""
+        return isinstance(self.engine, FoldEngine)
+
+    def columns_for(self, wanted: Iterable[str]) -> tuple[str, ...]:
+        """The table columns that merging needs to give the wanted ones; `_VALUE_KIND` and `_SEQUENCE_NUMBER` come on
+        top.
+        """
+        names = self.engine.columns_for(wanted) if isinstance(self.engine, FoldEngine) else tuple(wanted)
+        return tuple(dict.fromkeys((*names, *self.key, *self.sequence_fields)))
 
 
 def merge_spec(schema: TableSchema, options: TableOptions) -> MergeSpec:
-    """How the rows of this primary-key table merge. Raises NotSupportedError for a merge engine that is not there."""
+    """How the rows of this primary-key table merge.
+
+    Raises NotSupportedError for a merge engine that is not there, OptionError if its options do not fit the table.
+    """
     return MergeSpec(
         key=tuple(schema.trimmed_primary_keys),
         sequence_fields=options.sequence_field,
         sequence_descending=options.get("sequence.field.sort-order", "ascending") == "descending",
         ignore_delete=options.ignore_delete,
-        engine=merge_engine(options.merge_engine),
+        engine=merge_engine(schema, options),
     )
 
 
@@ -107,13 +126,83 @@ def merge_steps(
     by_sequence_number: bool,
     step_rows: int = 1 << 16,
 ) -> Iterator[MergeStep]:
-    """Merge runs, the oldest first.
+    """Merge runs, the oldest first, with an engine that selects.
 
     runs[i]: the rows of run i in key order, all of one schema: the columns of `spec.key` and `spec.sequence_fields`,
     `_VALUE_KIND` if `spec.ignore_delete`, `_SEQUENCE_NUMBER` if by_sequence_number (otherwise the rows of a later run
     are the newer ones), and any others. step_rows: about how many rows of each run are held.
     Raises CorruptFile if a run is not sorted.
     """
+    for rows, keys in _key_steps(runs, spec, step_rows):
+        yield MergeStep(rows, survivors(keys, rows, spec, by_sequence_number=by_sequence_number))
+
+
+def merge_rows(
+    runs: Sequence[Iterator[pa.RecordBatch]],
+    spec: MergeSpec,
+    *,
+    by_sequence_number: bool,
+    step_rows: int = 1 << 16,
+) -> Iterator[pa.Table]:
+    """The merged rows in key order, retractions included, with the columns of the runs.
+
+    runs, by_sequence_number, step_rows: as in `merge_steps`; the columns are complete as of `spec.columns_for`, with
+    `_VALUE_KIND`. Raises NotSupportedError for retractions that the engine cannot take.
+    """
+    for parts, keys in _key_steps(runs, spec, step_rows):
+        rows = pa.concat_tables(parts).combine_chunks()
+        order, starts = order_rows(keys, parts, spec, by_sequence_number=by_sequence_number)
+        if isinstance(spec.engine, FoldEngine):
+            if len(order):
+                yield fold_rows(rows, spec, order, starts)
+            continue
+        chosen = order[spec.engine.survivors(starts[:-1], starts[1:])]
+        for start in range(0, len(chosen), _SLICE_ROWS):
+            yield rows.take(pa.array(chosen[start : start + _SLICE_ROWS]))
+
+
+def fold_rows(rows: pa.Table, spec: MergeSpec, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> pa.Table:
+    """The merged rows of an engine that folds; see `FoldEngine.fold`."""
+    assert isinstance(spec.engine, FoldEngine)
+    if int(starts[-1]) == len(starts) - 1:
+        return rows.take(pa.array(order))
+    return spec.engine.fold(rows, order, starts)
+
+
+def survivors(
+    keys: Words, rows: Sequence[pa.Table], spec: MergeSpec, *, by_sequence_number: bool
+) -> npt.NDArray[np.int64]:
+    """The positions in the concatenation of `rows` that survive, in key order. keys: the words of its key columns."""
+    assert not isinstance(spec.engine, FoldEngine)
+    order, starts = order_rows(keys, rows, spec, by_sequence_number=by_sequence_number)
+    return order[spec.engine.survivors(starts[:-1], starts[1:])]
+
+
+def order_rows(
+    keys: Words, rows: Sequence[pa.Table], spec: MergeSpec, *, by_sequence_number: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The positions in the concatenation of `rows` in order of (key, sequence), and where in it each key starts, with
+    its length at the end. Retractions are left out if they are to be ignored.
+    """
+    then: Words = ()
+    if spec.sequence_fields:
+        fields = [_columns(part, spec.sequence_fields) for part in rows]
+        parts = order_words(fields, descending=spec.sequence_descending)
+        then = tuple(np.concatenate(word) for word in zip(*parts, strict=True))
+    if by_sequence_number:
+        then += (np.concatenate([np.asarray(part[SEQUENCE_NUMBER].to_numpy()) for part in rows]),)
+    if not spec.ignore_delete:
+        return grouped_order(keys, then)
+    eligible = np.flatnonzero(is_add(np.concatenate([kinds_of(part) for part in rows])))
+    keys, then = tuple(word[eligible] for word in keys), tuple(word[eligible] for word in then)
+    order, starts = grouped_order(keys, then)
+    return eligible[order], starts
+
+
+def _key_steps(
+    runs: Sequence[Iterator[pa.RecordBatch]], spec: MergeSpec, step_rows: int
+) -> Iterator[tuple[tuple[pa.Table, ...], Words]]:
+    """Some rows of every run, complete in their keys, and the words of these."""
     cursors = [_Cursor(run, step_rows) for run in runs]
     while True:
         for cursor in cursors:
@@ -132,27 +221,7 @@ def merge_steps(
             np.concatenate([part[:count] for part, count in zip(word, counts, strict=True)])
             for word in zip(*words, strict=True)
         )
-        yield MergeStep(rows, survivors(keys, rows, spec, by_sequence_number=by_sequence_number))
-
-
-def survivors(
-    keys: Words, rows: Sequence[pa.Table], spec: MergeSpec, *, by_sequence_number: bool
-) -> npt.NDArray[np.int64]:
-    """The positions in the concatenation of `rows` that survive, in key order. keys: the words of its key columns."""
-    then: Words = ()
-    if spec.sequence_fields:
-        fields = [_columns(part, spec.sequence_fields) for part in rows]
-        parts = order_words(fields, descending=spec.sequence_descending)
-        then = tuple(np.concatenate(word) for word in zip(*parts, strict=True))
-    if by_sequence_number:
-        then += (np.concatenate([np.asarray(part[SEQUENCE_NUMBER].to_numpy()) for part in rows]),)
-    eligible = None
-    if spec.ignore_delete:
-        eligible = np.flatnonzero(is_add(np.concatenate([kinds_of(part) for part in rows])))
-        keys, then = tuple(word[eligible] for word in keys), tuple(word[eligible] for word in then)
-    order, starts = grouped_order(keys, then)
-    chosen = order[spec.engine.survivors(starts[:-1], starts[1:])]
-    return chosen if eligible is None else eligible[chosen]
+        yield rows, keys
 
 
 def is_ordered_by_age(runs: Sequence[SortedRun]) -> bool:

@@ -17,12 +17,10 @@ from tsdb.mergetree.merge import (
     is_add,
     is_ordered_by_age,
     kinds_of,
-    merge_steps,
+    merge_rows,
 )
 from tsdb.mergetree.sorted_run import KeyRange, SortedRun
 from tsdb.metadata.data_file import DataFileMeta
-
-_SLICE_ROWS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +99,7 @@ def _several(
 ) -> Iterator[pa.Table]:
     oldest_first = list(reversed(section))
     runs = [_batches(run, columns, read) for run in oldest_first]
-    for step in merge_steps(runs, spec, by_sequence_number=not is_ordered_by_age(oldest_first)):
-        rows = pa.concat_tables(step.rows).combine_chunks()
-        for start in range(0, len(step.survivors), _SLICE_ROWS):
-            yield rows.take(pa.array(step.survivors[start : start + _SLICE_ROWS]))
+    return merge_rows(runs, spec, by_sequence_number=not is_ordered_by_age(oldest_first))
 
 
 def _batches(run: SortedRun, columns: Sequence[str], read: ReadColumns) -> Iterator[pa.RecordBatch]:

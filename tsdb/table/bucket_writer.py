@@ -19,7 +19,7 @@ from tsdb.mergetree.changelog_producer import ChangelogProducer, changelog_produ
 from tsdb.mergetree.compaction import CompactionOptions, pick, pick_full
 from tsdb.mergetree.data_writer import FILE_SOURCE_APPEND, DataWriter
 from tsdb.mergetree.key_order import Words, grouped_order, order_words
-from tsdb.mergetree.merge import MergeSpec, ReadColumns, merge_spec, survivors
+from tsdb.mergetree.merge import MergeSpec, ReadColumns, fold_rows, merge_spec, order_rows, survivors
 from tsdb.mergetree.rewrite import CompactResult, rewrite
 from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sorted_runs
 from tsdb.mergetree.write_buffer import BufferedRows
@@ -115,9 +115,8 @@ class BucketWriter:
                 rows_per_file=rows_per_file,
                 changelog=True,
             )
-        chosen = np.arange(count) if self.plan.merge is None else _last_of_key(buffered, self.plan.merge)
         files = self.writer.write(
-            self._slices(buffered, chosen), level=0, source=FILE_SOURCE_APPEND, rows_per_file=rows_per_file
+            self._merged(buffered), level=0, source=FILE_SOURCE_APPEND, rows_per_file=rows_per_file
         )
         self.next_sequence += count
         self.new_files += files
@@ -179,6 +178,26 @@ class BucketWriter:
                 self.writer.delete([file])
         self.compact_after = [f for f in self.compact_after if (f.file_name, f.level) not in gone] + list(result.after)
 
+    def _merged(self, buffered: BufferedRows) -> Iterator[pa.Table]:
+        """The rows of the group, in a keyed table merged to one row a key, in key order."""
+        merge = self.plan.merge
+        if merge is None:
+            yield from self._slices(buffered, np.arange(len(buffered.positions)))
+            return
+        # retractions to be ignored were left out before
+        spec = replace(merge, ignore_delete=False)
+        words, fields = _key_words(buffered, spec), _take(buffered, spec.sequence_fields)
+        if not spec.folds:
+            yield from self._slices(buffered, survivors(words, [fields], spec, by_sequence_number=False))
+            return
+        order, starts = order_rows(words, [fields], spec, by_sequence_number=False)
+        begin = 0
+        while begin < len(starts) - 1:
+            end = max(begin + 1, int(np.searchsorted(starts, starts[begin] + _SLICE_ROWS, side="right")) - 1)
+            rows = pa.concat_tables(self._slices(buffered, order[starts[begin] : starts[end]])).combine_chunks()
+            yield fold_rows(rows, spec, np.arange(rows.num_rows), starts[begin : end + 1] - starts[begin])
+            begin = end
+
     def _slices(self, buffered: BufferedRows, chosen: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
         """The chosen rows of the group, in that order, with the system columns. chosen: indices into
         `buffered.positions`.
@@ -200,15 +219,6 @@ class BucketWriter:
 
 def _key_words(buffered: BufferedRows, spec: MergeSpec) -> Words:
     return order_words([_take(buffered, spec.key).columns])[0]
-
-
-def _last_of_key(buffered: BufferedRows, spec: MergeSpec) -> npt.NDArray[np.int64]:
-    """The survivors of the group in key order, as indices into its positions; retractions to be ignored were left
-    out before.
-    """
-    fields = _take(buffered, spec.sequence_fields)
-    words = _key_words(buffered, spec)
-    return survivors(words, [fields], replace(spec, ignore_delete=False), by_sequence_number=False)
 
 
 def _take(buffered: BufferedRows, names: Sequence[str]) -> pa.Table:

@@ -1,8 +1,10 @@
 """Reading a plan: every split becomes a fragment, which streams the rows of its files that live.
 
-A primary-key bucket is merged by selection: the keys of overlapping runs decide which rows of which file live (these
-masks are kept for the next read), then the files are read like plain ones under their masks. So filters on any column
-may skip row groups, but only after the masks are known. Different fragments may be read by different threads.
+A primary-key bucket is merged by selection where the merge engine selects: the keys of overlapping runs decide which
+rows of which file live (these masks are kept for the next read), then the files are read like plain ones under their
+masks. So filters on any column may skip row groups, but only after the masks are known. Where the engine folds, the
+rows themselves are merged, and only filters on the key may skip row groups before that. Different fragments may be read
+by different threads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,19 +18,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsdb.errors import CorruptFile, NotSupportedError
-from tsdb.format.parquet import VALUE_KIND
+from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND
 from tsdb.mergetree.merge import (
     MergeSpec,
     is_add,
     is_ordered_by_age,
     kinds_of,
     live_masks,
+    merge_rows,
     merge_spec,
-    merge_steps,
 )
 from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sections, sorted_runs
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import And, Comparison, Predicate, to_arrow
+from tsdb.metadata.predicate import columns as columns_of
 from tsdb.table.data_file_reader import BATCH_ROWS, check_readable, read_file
 from tsdb.table.prune import Pruner
 from tsdb.table.scan import DataSplit, ScanPlan
@@ -80,10 +83,13 @@ class Fragment:
             yield batch if read == wanted else batch.select(wanted)
 
     def _live(self, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        key_predicate = None if self.split.raw else _point_lookup(self.table, self.predicate)
-        if key_predicate is not None:
-            yield from self._merged(columns, key_predicate)
-            return
+        if not self.split.raw and not self.table.hides_level_zero:
+            spec = merge_spec(self.table.schema, self.table.options)
+            lookup = _point_lookup(self.table, self.predicate)
+            if lookup is not None or spec.folds:
+                for rows in self._merged(columns, spec, lookup):
+                    yield from rows.to_batches(batch_rows)
+                return
         masks = self._masks()
         pruner = Pruner(self.table, self.predicate)
         for file in self.split.files:
@@ -124,41 +130,37 @@ class Fragment:
     ) -> Iterator[pa.RecordBatch]:
         return read_file(self.table, file, self.split.bucket_path, names, predicate=predicate)
 
-    def _merged(self, columns: Sequence[str], key_predicate: Predicate) -> Iterator[pa.RecordBatch]:
-        """The live rows of a few keys, merged here and now: cheaper than the masks of whole files."""
+    def _merged(self, columns: Sequence[str], spec: MergeSpec, lookup: Predicate | None) -> Iterator[pa.Table]:
+        """The merged rows. lookup: of a few keys only; then that is cheaper than masks of whole files."""
         table = self.table
-        spec = merge_spec(table.schema, table.options)
         key_range = key_ranges([table.schema.field(key).type for key in table.schema.trimmed_primary_keys])
-        keys_only = to_arrow(key_predicate, table.schema.arrow_schema)
-        names = list(dict.fromkeys([*columns, *spec.key, *spec.sequence_fields, VALUE_KIND]))
+        names = [*spec.columns_for(columns), VALUE_KIND]
+        # all rows of a key that can match must be there: of the others some may be missing, and do not match
+        skips = lookup or _on_key(table, self.predicate)
         for section in sections(sorted_runs(self.split.files, key_range), key_range):
-            for rows in self._merged_section(list(reversed(section)), names, spec, key_predicate, keys_only):
-                yield from rows.select(list(columns)).to_batches()
+            runs = list(reversed(section))
+            by_sequence_number = not is_ordered_by_age(runs)
+            read = [*names, SEQUENCE_NUMBER] if by_sequence_number else names
+            readers = [self._rows_of(run, read, spec, skips, lookup) for run in runs]
+            for rows in merge_rows(readers, spec, by_sequence_number=by_sequence_number):
+                adds = is_add(kinds_of(rows))
+                rows = rows.select(list(columns))
+                yield rows if adds.all() else rows.filter(pa.array(adds))
 
-    def _merged_section(
-        self,
-        runs: Sequence[SortedRun],
-        names: list[str],
-        spec: MergeSpec,
-        key_predicate: Predicate,
-        keys_only: pc.Expression,
-    ) -> Iterator[pa.Table]:
-        """runs: oldest first."""
-        by_sequence_number = not is_ordered_by_age(runs)
-        if by_sequence_number:
-            names = [*names, "_SEQUENCE_NUMBER"]
-
-        def rows_of(run: SortedRun) -> Iterator[pa.RecordBatch]:
+    def _rows_of(
+        self, run: SortedRun, names: Sequence[str], spec: MergeSpec, skips: Predicate | None, lookup: Predicate | None
+    ) -> Iterator[pa.RecordBatch]:
+        if lookup is None:
             for file in run.files:
-                # the keys alone are read first: most files do not have them, and one column costs little
-                keys = self._columns_of(key_predicate, file, spec.key)
-                if any(batch.filter(keys_only).num_rows for batch in keys):
-                    for batch in self._columns_of(key_predicate, file, names):
-                        yield batch.filter(keys_only)
-
-        for step in merge_steps([rows_of(run) for run in runs], spec, by_sequence_number=by_sequence_number):
-            rows = pa.concat_tables(step.rows).take(pa.array(step.survivors))
-            yield rows.filter(pa.array(is_add(kinds_of(rows))))
+                yield from self._columns_of(skips, file, names)
+            return
+        keys_only = to_arrow(lookup, self.table.schema.arrow_schema)
+        for file in run.files:
+            # the keys alone are read first: most files do not have them, and one column costs little
+            keys = self._columns_of(lookup, file, spec.key)
+            if any(batch.filter(keys_only).num_rows for batch in keys):
+                for batch in self._columns_of(lookup, file, names):
+                    yield batch.filter(keys_only)
 
 
 def fragments(table: Table, plan: ScanPlan) -> list[Fragment]:
@@ -229,6 +231,16 @@ def _check_row_ids(table: Table, plan: ScanPlan) -> None:
             f"table `{table.identifier}` has several files for the same rows ('data-evolution.enabled'), which cannot "
             f"be read yet"
         )
+
+
+def _on_key(table: Table, predicate: Predicate | None) -> Predicate | None:
+    """The part of the predicate that looks at the key only, if there is one."""
+    if predicate is None:
+        return None
+    children = predicate.children if isinstance(predicate, And) else (predicate,)
+    keys = set(table.schema.primary_keys)
+    on_key = tuple(child for child in children if columns_of(child) <= keys)
+    return And(on_key) if on_key else None
 
 
 def _point_lookup(table: Table, predicate: Predicate | None) -> Predicate | None:

@@ -188,13 +188,15 @@ def _bucket_splits(
         groups = [(members, True) for members in _packed(table, kept)]
     else:
         key_range = key_ranges([table.schema.field(key).type for key in table.schema.trimmed_primary_keys])
+        # a folded value may be in no file
+        folds = table.options.merge_engine in ("partial-update", "aggregation")
         raw: list[list[DataFileMeta]] = []
         merged: list[list[DataFileMeta]] = []
         for section in sections(sorted_runs(files, key_range), key_range):
             members = [file for run in section for file in run.files]
             if _needs_no_merge(section):
                 raw += [[file] for file in members if pruner.keeps_values(file)]
-            elif any(pruner.keeps_values(file) for file in members):
+            elif folds or any(pruner.keeps_values(file) for file in members):
                 merged.append(members)
         groups = [(m, True) for m in _packed(table, raw)] + [(m, False) for m in _packed(table, merged)]
     return [

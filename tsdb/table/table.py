@@ -74,7 +74,7 @@ class Table:
 def check_writable(schema: TableSchema, options: TableOptions) -> None:
     """Raise NotSupportedError for merge engines and changelog producers that tsdb cannot write."""
     if schema.primary_keys:
-        merge_engine(options.merge_engine)
+        merge_engine(schema, options)
         changelog_producer(options.changelog_producer)
 
 

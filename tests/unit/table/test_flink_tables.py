@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 
 from tsdb.catalog.filesystem import FileSystemCatalog
-from tsdb.errors import NotSupportedError
 from tsdb.fs.local import LocalFileIO
 from tsdb.table.read import read_table
 from tsdb.table.refs import resolve_snapshot
@@ -32,7 +31,6 @@ FEATURES = {
     "profile": "merge engine `partial-update`",
     "totals": "merge engine `aggregation`",
 }
-NOT_YET = {"profile": "partial-update", "totals": "aggregation"}
 
 
 def cases(mode):
@@ -41,7 +39,7 @@ def cases(mode):
         for expected in table["expected"]:
             if expected["mode"] == mode and "GROUP BY" not in expected["query"]:
                 name, file = table["table"], expected["file"]
-                marks = () if name in NOT_YET else pytest.mark.judged(FEATURES[name], "Flink", "is read")
+                marks = pytest.mark.judged(FEATURES[name], "Flink", "is read")
                 yield pytest.param(name, file, id=file.removesuffix(".json"), marks=marks)
 
 
@@ -111,10 +109,6 @@ def test_batch(name, file):
     options = options_of(expected["query"])
     snapshot = resolve_snapshot(table, options)
     plan = plan_scan(table, snapshot)
-    if name in NOT_YET and not all(split.raw for split in plan.splits):
-        with pytest.raises(NotSupportedError, match=NOT_YET[name]):
-            read_table(table, plan)
-        return
     columns = [column["name"] for column in expected["columns"]]
     rows = read_table(table, plan, columns)
     kinds = [field.type for field in rows.schema]

@@ -1,13 +1,25 @@
-"""What a merge engine is: a rule that makes one row out of all rows of a key."""
+"""What a merge engine is: a rule that makes one row out of all rows of a key.
 
-from typing import Protocol
+There are two kinds. One *selects* (`MergeEngine`): the merged row is one of the key's rows, unchanged, so a read needs
+to compare keys only and then reads each file under a mask. The other *folds* (`FoldEngine`): the merged row is put
+together from several, so a read has to bring the rows themselves side by side.
+
+`merge_rows` merges runs with an engine of either kind, and `fold_rows` folds rows at hand: who needs merged rows (the
+write buffer, compaction, reads, changelog producers) calls one of them and need not know more.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+Positions = npt.NDArray[np.int64]
 
 
 class MergeEngine(Protocol):
-    """A merge engine that *selects*: the merged row is one of the key's rows, unchanged.
+    """A merge engine that selects.
 
     Law: selecting from the whole is selecting from the selections of its parts, if the parts are consecutive in order.
     """
@@ -17,8 +29,35 @@ class MergeEngine(Protocol):
         """The value of the option 'merge-engine'."""
         ...
 
-    def survivors(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def survivors(self, starts: Positions, ends: Positions) -> Positions:
         """For the rows in order of (key, sequence), where key i holds the rows starts[i] to ends[i]-1: the row
         that survives for each key.
+        """
+        ...
+
+
+@runtime_checkable
+class FoldEngine(Protocol):
+    """A merge engine that folds. Hashable, and equal to one made from the same schema and options.
+
+    Law: a key with a single row keeps this row as it is, its kind included.
+    """
+
+    @property
+    def name(self) -> str:
+        """The value of the option 'merge-engine'."""
+        ...
+
+    def columns_for(self, wanted: Iterable[str]) -> tuple[str, ...]:
+        """The columns that `fold` needs to make the wanted ones, themselves included; system columns left out."""
+        ...
+
+    def fold(self, rows: pa.Table, order: Positions, starts: Positions) -> pa.Table:
+        """The merged rows, in the order of keys, with the columns of `rows`.
+
+        rows: `_VALUE_KIND`, maybe `_SEQUENCE_NUMBER`, and columns that are complete as of `columns_for`.
+        Key i has the rows order[starts[i]] to order[starts[i + 1] - 1], the oldest first; starts[-1] == len(order).
+        The merged row has the kind that the engine gives it, and the sequence number of the newest row.
+        Raises NotSupportedError for retractions that the engine or a column's function cannot take.
         """
         ...

@@ -27,11 +27,12 @@ from tsdb.fs.file_io import FileIO
 from tsdb.metadata.schema import SchemaManager, TableSchema
 from tsdb.options import check_table_options
 from tsdb.table.schema_change import SchemaChange, SetOptions, apply, change_schema, numbered
-from tsdb.table.table import Identifier, open_table
+from tsdb.table.table import MAIN_BRANCH, Identifier, Table, open_table
 
 DEFAULT_DATABASE = "default"
 _SUFFIX = ".db"
 _CONNECTOR = "_connector"
+_BRANCH = "$branch_"
 _BAD_NAME = re.compile(r"[/\\$\x00-\x1f]|^\s*$|^\.|^_connector$")
 
 
@@ -128,6 +129,8 @@ class FileSystemCatalog:
             if isinstance(table, ConnectorTable):
                 self.file_io.delete(self._connector_path(table.identifier))
             else:
+                if table.branch != MAIN_BRANCH:
+                    raise NotSupportedError(f"`{table.identifier}` is a branch; CALL sys.delete_branch deletes it")
                 # the schema goes first: what is left after a crash is no table
                 self.file_io.delete_dir(f"{table.path}/schema")
                 self.file_io.delete_dir(table.path)
@@ -135,6 +138,8 @@ class FileSystemCatalog:
     def rename_table(self, identifier: Identifier, new: Identifier) -> None:
         """Another name for the table, in the same or another database. Raises TableNotFound, AlreadyExists."""
         table = self.get_table(identifier)
+        if isinstance(table, Table) and table.branch != MAIN_BRANCH:
+            raise NotSupportedError(f"`{table.identifier}` is a branch; CALL sys.rename_branch renames it")
         _check_name(new.name, "table")
         new = Identifier(self._database(new.database), new.name)
         if self._find(new) is not None:
@@ -165,8 +170,12 @@ class FileSystemCatalog:
         return self.get_table(table.identifier)
 
     def _find(self, identifier: Identifier) -> AnyTable | None:
-        """The table of exactly that name."""
-        table = open_table(self.file_io, identifier, self._path(identifier))
+        """The table, or branch of a table, of exactly that name."""
+        base, _, branch = identifier.name.partition(_BRANCH)
+        path = self._path(Identifier(identifier.database, base))
+        if branch == MAIN_BRANCH:
+            identifier = Identifier(identifier.database, base)
+        table = open_table(self.file_io, identifier, path, branch or MAIN_BRANCH)
         if table is not None:
             if table.options.get("type", "table") not in ("table", None):
                 raise NotSupportedError(

@@ -59,6 +59,10 @@ class FileIO(Protocol):
         """Delete a directory and all that is in it; quiet if there is none."""
         ...
 
+    def delete_empty_dir(self, path: str) -> None:
+        """Delete a directory if nothing is in it; quiet if there is something, or no directory."""
+        ...
+
     def mkdirs(self, path: str) -> None:
         """Make a directory and its parents."""
         ...

@@ -1,5 +1,6 @@
 """Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if taken."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -84,6 +85,11 @@ class LocalFileIO:
         """Delete a directory; quiet if there is none."""
         if os.path.isdir(path):
             shutil.rmtree(path)
+
+    def delete_empty_dir(self, path: str) -> None:
+        """Delete a directory if nothing is in it."""
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
     def mkdirs(self, path: str) -> None:
         """Make a directory and its parents."""

@@ -8,13 +8,14 @@ import pyarrow as pa
 
 from tsdb.catalog.catalog import Catalog
 from tsdb.procedure.procedure import Argument, Procedure, result, table_argument
-from tsdb.table.expire import expire_snapshots, retention
+from tsdb.table.changelog import snapshot_retention
+from tsdb.table.expire import expire_snapshots
 from tsdb.table.refs import timestamp_option
 
 
 def _run(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
-    keep = retention(table.options)
+    keep = snapshot_retention(table.options)
     for name in ("retain_min", "retain_max", "max_deletes"):
         if name in arguments:
             keep = replace(keep, **{name: arguments[name]})

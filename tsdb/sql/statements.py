@@ -21,6 +21,10 @@ from tsdb.errors import Position
 _START = Position(1, 1)
 
 
+BRANCH_PREFIX = "branch_"
+"""What follows the `$` in the name of a branch."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableName:
     """A table's name as written: one to three parts, the last may carry a system suffix (`t$snapshots`)."""
@@ -46,14 +50,22 @@ class TableName:
 
     @property
     def table(self) -> str:
-        """The last part without a system suffix: `orders` for `orders$snapshots`."""
-        return self.name.partition("$")[0] or self.name
+        """The last part without a system suffix: `orders` for `orders$snapshots`; a branch, `t$branch_b`, stays."""
+        return self._split()[0]
 
     @property
     def system(self) -> str | None:
         """The system suffix, `snapshots` for `orders$snapshots`, or None."""
-        base, dollar, suffix = self.name.partition("$")
-        return suffix if base and dollar else None
+        return self._split()[1]
+
+    def _split(self) -> tuple[str, str | None]:
+        base, _, rest = self.name.partition("$")
+        if not base or not rest:
+            return self.name if not base else base, None
+        if not rest.startswith(BRANCH_PREFIX):
+            return base, rest
+        branch, _, suffix = rest.partition("$")
+        return f"{base}${branch}", suffix or None
 
     def __str__(self) -> str:
         return ".".join(self.parts)

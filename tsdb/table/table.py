@@ -16,10 +16,12 @@ from tsdb.metadata.snapshot import Snapshot, SnapshotManager
 from tsdb.options import TableOptions
 from tsdb.table.bucket import BucketMode, bucket_mode
 
+MAIN_BRANCH = "main"
+
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """The full name of a table."""
+    """The full name of a table; that of a branch is `t$branch_b`."""
 
     database: str
     name: str
@@ -31,7 +33,10 @@ class Identifier:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the warehouse. options: those of the schema, with dynamic ones over them."""
+    """A table of the warehouse, or a branch of one. options: those of the schema, with dynamic ones over them.
+
+    path: the table's directory, which holds manifests, indexes and data of all branches.
+    """
 
     identifier: Identifier
     path: str
@@ -41,6 +46,12 @@ class Table:
     snapshots: SnapshotManager
     schemas: SchemaManager
     paths: TablePaths
+    branch: str = MAIN_BRANCH
+
+    @property
+    def metadata_path(self) -> str:
+        """The directory of the branch's schemas, snapshots, tags and consumers."""
+        return branch_path(self.path, self.branch)
 
     def latest_snapshot(self) -> Snapshot | None:
         """The newest snapshot; None for a table that was never written."""
@@ -78,9 +89,15 @@ def check_writable(schema: TableSchema, options: TableOptions) -> None:
         changelog_producer(options.changelog_producer)
 
 
-def open_table(file_io: FileIO, identifier: Identifier, path: str) -> Table | None:
-    """The table at a path; None if there is none."""
-    schemas = SchemaManager(file_io, path)
+def branch_path(path: str, branch: str) -> str:
+    """Where the metadata of a branch lies, in the table at `path`."""
+    return path if branch == MAIN_BRANCH else f"{path}/branch/branch-{branch}"
+
+
+def open_table(file_io: FileIO, identifier: Identifier, path: str, branch: str = MAIN_BRANCH) -> Table | None:
+    """The table at a path, or a branch of it; None if there is none."""
+    metadata_path = branch_path(path, branch)
+    schemas = SchemaManager(file_io, metadata_path)
     schema = schemas.latest()
     if schema is None:
         return None
@@ -92,4 +109,5 @@ def open_table(file_io: FileIO, identifier: Identifier, path: str) -> Table | No
     default_partition = options.get("partition.default-name") or DEFAULT_PARTITION
     types = {key: schema.field(key).type for key in schema.partition_keys}
     paths = TablePaths(path, default_partition, options.flag("partition.legacy-name"), types)
-    return Table(identifier, path, file_io, schema, options, SnapshotManager(file_io, path), schemas, paths)
+    snapshots = SnapshotManager(file_io, metadata_path)
+    return Table(identifier, path, file_io, schema, options, snapshots, schemas, paths, branch)

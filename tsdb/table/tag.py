@@ -63,20 +63,61 @@ def get_tag(table: Table, name: str) -> Tag:
     return tag
 
 
-def create_tag(table: Table, name: str, snapshot: Snapshot, time_retained: dt.timedelta | None = None) -> Tag:
-    """A new tag. Raises AlreadyExists, or ProgrammingError for a name that cannot be one."""
+def create_tag(
+    table: Table,
+    name: str,
+    snapshot: Snapshot,
+    time_retained: dt.timedelta | None = None,
+    *,
+    replaces: bool = False,
+) -> Tag:
+    """A new tag. Raises AlreadyExists unless it may replace one, or ProgrammingError for a name that cannot be one.
+
+    The zone of its creation time is UTC.
+    """
     if not name.strip() or "/" in name:
         raise ProgrammingError(f"`{name}` cannot be the name of a tag; use a name that is not blank and has no `/`")
     spec = json.loads(snapshot.to_json())
     created = None
     if time_retained is not None:
-        created = _EPOCH + dt.timedelta(milliseconds=clock.current().now_ms())
+        created = now()
         spec["tagCreateTime"] = [created.year, created.month, created.day, created.hour, created.minute, created.second,
                                  created.microsecond * 1000]  # fmt: skip
         spec["tagTimeRetained"] = time_retained.total_seconds()
-    if not table.file_io.try_create(_path(table, name), json.dumps(spec, indent=2).encode()):
+    text = json.dumps(spec, indent=2).encode()
+    if replaces:
+        table.file_io.replace(_path(table, name), text)
+    elif not table.file_io.try_create(_path(table, name), text):
         raise AlreadyExists(f"table `{table.identifier}` already has a tag `{name}`; delete it first")
     return Tag(name, snapshot, created, time_retained)
+
+
+def rename_tag(table: Table, old: str, new: str) -> None:
+    """Another name for a tag. Raises AlreadyExists, ProgrammingError. A stop in the middle leaves both names."""
+    get_tag(table, old)
+    if not new.strip() or "/" in new:
+        raise ProgrammingError(f"`{new}` cannot be the name of a tag; use a name that is not blank and has no `/`")
+    if not table.file_io.try_create(_path(table, new), table.file_io.read_bytes(_path(table, old))):
+        raise AlreadyExists(f"table `{table.identifier}` already has a tag `{new}`; delete it first")
+    remove_tag_file(table, old)
+
+
+def copy_tag(table: Table, name: str, metadata_path: str) -> None:
+    """The same tag in another branch, whose metadata lies at `metadata_path`; it replaces one of that name."""
+    table.file_io.replace(f"{metadata_path}/tag/tag-{name}", table.file_io.read_bytes(_path(table, name)))
+
+
+def tag_modified(table: Table, name: str) -> dt.datetime | None:
+    """When the file of a tag was written, in UTC; None if there is none."""
+    for file in table.file_io.list_files(_directory(table)):
+        if file.name == f"tag-{name}":
+            return _EPOCH + dt.timedelta(milliseconds=file.mtime_ms)
+    return None
+
+
+def now() -> dt.datetime:
+    """The time in UTC, without a zone."""
+    return _EPOCH + dt.timedelta(milliseconds=clock.current().now_ms())
 
 
 def remove_tag_file(table: Table, name: str) -> None:
@@ -91,7 +132,7 @@ def _from_parts(parts: list[int]) -> dt.datetime:
 
 
 def _directory(table: Table) -> str:
-    return f"{table.path}/tag"
+    return f"{table.metadata_path}/tag"
 
 
 def _path(table: Table, name: str) -> str:

@@ -17,9 +17,10 @@ from tsdb.metadata.index_file import (
     read_index_manifest,
     write_index_manifest,
 )
+from tsdb.table.changelog import Retention
 from tsdb.table.commit import Overwrite, commit
 from tsdb.table.commit_message import CommitMessage
-from tsdb.table.expire import Retention, expire_snapshots
+from tsdb.table.expire import expire_snapshots
 from tsdb.table.index_change import index_entries
 from tsdb.table.scan import live_files
 from tsdb.table.write import discard

@@ -5,8 +5,9 @@ import pytest
 
 from tests.unit.table.tables import make_table
 from tsdb.fs.local import LocalFileIO
+from tsdb.table.changelog import Retention
 from tsdb.table.commit import Overwrite, commit
-from tsdb.table.expire import Retention, expire_snapshots
+from tsdb.table.expire import expire_snapshots
 from tsdb.table.read import read_table
 from tsdb.table.reference import live_data_files, metadata_files
 from tsdb.table.rollback import rollback_to
@@ -14,7 +15,7 @@ from tsdb.table.scan import plan_scan
 from tsdb.table.table import open_table
 from tsdb.table.write import TableWriter
 
-CHANGES = ("write_bytes", "try_create", "replace", "delete", "open_output")
+CHANGES = ("write_bytes", "try_create", "replace", "delete", "delete_dir", "rename_dir", "open_output")
 
 
 class Stopped(BaseException):

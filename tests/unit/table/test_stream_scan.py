@@ -8,10 +8,11 @@ import pytest
 
 from tests.unit.table.tables import make_table
 from tsdb.errors import NotSupportedError, OperationalError, OptionError
+from tsdb.table.changelog import Retention
 from tsdb.table.commit import Overwrite, commit
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.compact import compact
-from tsdb.table.expire import Retention, expire_snapshots
+from tsdb.table.expire import expire_snapshots
 from tsdb.table.read import read_table
 from tsdb.table.scan import live_files, plan_scan
 from tsdb.table.stream_scan import StreamScan, read_changes

@@ -1,4 +1,5 @@
-"""A decimal that meets a DOUBLE becomes a DOUBLE, as in Flink and in the SQL standard.
+"""A decimal that meets a DOUBLE becomes a DOUBLE, as in Flink and in the SQL standard; a constant that meets nothing
+but FLOATs becomes a FLOAT, so that `f = 0.1` finds the 0.1 that was stored.
 
 DataFusion casts the DOUBLE to DECIMAL(30, 15) instead: 1e20 does not fit, and 1e-20 becomes 0. So where a value that is
 surely a DOUBLE or FLOAT is compared, or shares a result, with a decimal constant or column, the decimal is cast here.
@@ -13,6 +14,7 @@ from sqlglot import exp
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
+_CASTS = {exp.DataType.Type.DOUBLE: "DOUBLE", exp.DataType.Type.FLOAT: "FLOAT"}
 _WRAPPERS = (exp.Alias, exp.Paren, exp.Neg, exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
 _ONE_TYPE = frozenset(["COALESCE", "NULLIF", "IFNULL", "NVL", "GREATEST", "LEAST", "IF", "LAG", "LEAD"])
 _LIKE_ARGUMENTS = _ONE_TYPE | frozenset(
@@ -52,9 +54,10 @@ def widen_decimals(query: exp.Expr) -> exp.Expr:
     """`query` with every decimal that meets a DOUBLE cast to DOUBLE, innermost first, in place."""
     for node in reversed(list(query.walk())):
         for together in _of_one_type(node):
-            if any(_is_float(item) for item in together):
+            widths = {width for item in together if (width := _float(item)) is not None}
+            if widths:
                 for item in together:
-                    _widen(item)
+                    _widen(item, "DOUBLE" if "DOUBLE" in widths else "FLOAT")
     return query
 
 
@@ -87,34 +90,43 @@ def _results(case: exp.Case) -> list[exp.Expr]:
     return [*(branch.args["true"] for branch in case.args["ifs"]), *([default] if default is not None else [])]
 
 
-def _is_float(node: exp.Expr) -> bool:
-    """Whether the value is surely a DOUBLE or FLOAT."""
+def _float(node: exp.Expr) -> str | None:
+    """DOUBLE or FLOAT, where the value is surely one."""
     if isinstance(node, exp.Column):
         kind = node.meta.get("type")
-        return kind is not None and pa.types.is_floating(kind)
+        if kind is None or not pa.types.is_floating(kind):
+            return None
+        return "FLOAT" if kind == pa.float32() else "DOUBLE"
     if isinstance(node, exp.Cast):
-        return node.to.this in (exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT)
+        return _CASTS.get(node.to.this)
     if isinstance(node, _WRAPPERS):
-        return _is_float(node.this)
+        return _float(node.this)
     if isinstance(node, _ARITHMETIC):
-        return _is_float(node.this) or _is_float(node.expression)
+        return _widest([node.this, node.expression])
     if isinstance(node, exp.Case):
-        return any(_is_float(item) for item in _results(node))
+        return _widest(_results(node))
     if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select) and len(node.this.expressions) == 1:
-        return _is_float(node.this.expressions[0])
+        return _float(node.this.expressions[0])
     name = _name(node)
-    return name in _FLOATS or (name in _LIKE_ARGUMENTS and any(_is_float(item) for item in node.expressions))
+    if name in _FLOATS:
+        return "DOUBLE"
+    return _widest(node.expressions) if name in _LIKE_ARGUMENTS else None
 
 
-def _widen(node: exp.Expr) -> None:
+def _widest(nodes: Iterable[exp.Expr]) -> str | None:
+    widths = {_float(node) for node in nodes}
+    return "DOUBLE" if "DOUBLE" in widths else "FLOAT" if "FLOAT" in widths else None
+
+
+def _widen(node: exp.Expr, width: str) -> None:
     if isinstance(node, exp.Alias | exp.Paren | exp.Neg):
-        _widen(node.this)
+        _widen(node.this, width)
         return
     kind = node.meta.get("type") if isinstance(node, exp.Column) else None
     is_number = isinstance(node, exp.Literal) and not node.is_string and "." in node.name
     if is_number or (kind is not None and pa.types.is_decimal(kind)):
         inner = exp.Literal.string(node.name) if is_number else node.copy()
-        cast = exp.Cast(this=inner, to=exp.DataType.build("DOUBLE"))
+        cast = exp.Cast(this=inner, to=exp.DataType.build(width if is_number else "DOUBLE"))
         named = isinstance(node, exp.Column) and isinstance(node.parent, exp.Select)
         node.replace(exp.alias_(cast, node.name, quoted=True) if named else cast)
 

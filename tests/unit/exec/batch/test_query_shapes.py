@@ -253,3 +253,12 @@ def test_set_operations_have_the_common_type(ask: Any) -> None:
 def test_a_decimal_that_meets_a_double_is_one(ask: Any, query: str, expected: list[tuple[Any, ...]]) -> None:
     ask.run("CREATE TABLE f (x DOUBLE, d DECIMAL(10, 2)); INSERT INTO f VALUES (1e20, 0.5), (1e-20, 0.5)")
     assert ask.bag(query) == sorted(expected, key=repr)
+
+
+@pytest.mark.parametrize(
+    "where", ["f = 0.1", "f >= 0.1", "f IN (0.1, 7)", "f BETWEEN 0.1 AND 0.1", "0.1 <= f", "-f = -0.1"]
+)
+def test_a_constant_that_meets_a_float_is_one(ask: Any, where: str) -> None:
+    ask.run("CREATE TABLE g (f FLOAT); INSERT INTO g VALUES (0.1)")
+    assert len(ask.rows(f"SELECT f FROM g WHERE {where}")) == 1
+    assert ask.rows("SELECT f FROM g WHERE f = CAST(0.1 AS DOUBLE)") == []

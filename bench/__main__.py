@@ -3,13 +3,14 @@
 import argparse
 import sys
 
-from bench import group_by_stream, ingest, merge_on_read, planning, startup
+from bench import group_by_stream, ingest, merge_on_read, planning, point_lookup, startup
 
 BENCHMARKS = {
     "ingest": ingest.main,
     "merge_on_read": merge_on_read.main,
     "group_by_stream": group_by_stream.main,
     "planning": planning.main,
+    "point_lookup": point_lookup.main,
     "startup": startup.main,
 }
 

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 
+import numpy as np
 import pyarrow as pa
 
 import tsdb
@@ -43,6 +44,29 @@ def queries(warehouse: str, sql: list[str], warm: int) -> dict[str, float]:
                 out[f"{phase}_{i}"] = best
                 out[f"rows_{i}"] = table.num_rows
     return out
+
+
+def compact(warehouse: str) -> dict[str, float]:
+    """Full compaction of the table."""
+    with tsdb.connect(warehouse) as con:
+        start = time.perf_counter()
+        con.execute("CALL sys.compact(`table` => 'default.t')")
+        return {"seconds": time.perf_counter() - start}
+
+
+def lookups(warehouse: str, keys: int, count: int) -> dict[str, float]:
+    """Seconds of the first look-up, and of the middle one and the 95th percentile of `count` more."""
+    chosen = np.random.default_rng(5).integers(0, keys, count + 1).tolist()
+    seconds = []
+    with tsdb.connect(warehouse) as con, con.cursor() as cursor:
+        for key in chosen:
+            start = time.perf_counter()
+            cursor.execute("SELECT * FROM t WHERE id = ?", (key,))
+            found = cursor.fetchall()
+            seconds.append(time.perf_counter() - start)
+            assert len(found) == 1 and found[0][0] == key
+    warm = sorted(seconds[1:])
+    return {"cold": seconds[0], "warm": warm[count // 2], "slow": warm[count * 95 // 100]}
 
 
 PREDICATES: dict[str, Predicate | None] = {

@@ -16,7 +16,7 @@ import pyarrow as pa
 from tsdb.catalog.filesystem import FileSystemCatalog
 from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError, nearest
 from tsdb.exec import create_text, definition, explain, show
-from tsdb.exec.batch import copy_from, copy_to, dml, merge_into, query, row_change
+from tsdb.exec.batch import copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.continuous import submit
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
@@ -134,6 +134,9 @@ class Session:
     def _select(self, statement: sql.Select) -> Result:
         if self.options.streaming:
             return open_changelog(self.plan(statement.query, statement))
+        found = point_lookup.look_up(statement, self.names, self.options.values)
+        if found is not None:
+            return found
         return query.run(self.plan(statement.query, statement))
 
     def _insert(self, statement: sql.Insert) -> Result:

@@ -30,9 +30,10 @@ from tsdb.mergetree.merge import (
 )
 from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sections, sorted_runs
 from tsdb.metadata.data_file import DataFileMeta
-from tsdb.metadata.predicate import And, Comparison, Predicate, to_arrow
+from tsdb.metadata.predicate import And, Predicate
 from tsdb.metadata.predicate import columns as columns_of
 from tsdb.table.data_file_reader import BATCH_ROWS, check_readable, read_file
+from tsdb.table.key_lookup import Keys, fixed_key, rows_with_key
 from tsdb.table.prune import Pruner
 from tsdb.table.scan import DataSplit, ScanPlan
 from tsdb.table.table import Table
@@ -83,13 +84,17 @@ class Fragment:
             yield batch if read == wanted else batch.select(wanted)
 
     def _live(self, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        keys = fixed_key(self.table, self.predicate)
         if not self.split.raw and not self.table.hides_level_zero:
             spec = merge_spec(self.table.schema, self.table.options)
-            lookup = _point_lookup(self.table, self.predicate)
-            if lookup is not None or spec.folds:
-                for rows in self._merged(columns, spec, lookup):
+            if keys is not None or spec.folds:
+                for rows in self._merged(columns, spec, keys):
                     yield from rows.to_batches(batch_rows)
                 return
+        elif keys is not None and self.split.raw and not self.split.deletions:
+            for file in self.split.files:
+                yield from rows_with_key(self.table, file, self.split.bucket_path, columns, keys)
+            return
         masks = self._masks()
         pruner = Pruner(self.table, self.predicate)
         for file in self.split.files:
@@ -130,37 +135,31 @@ class Fragment:
     ) -> Iterator[pa.RecordBatch]:
         return read_file(self.table, file, self.split.bucket_path, names, predicate=predicate)
 
-    def _merged(self, columns: Sequence[str], spec: MergeSpec, lookup: Predicate | None) -> Iterator[pa.Table]:
-        """The merged rows. lookup: of a few keys only; then that is cheaper than masks of whole files."""
+    def _merged(self, columns: Sequence[str], spec: MergeSpec, keys: Keys | None) -> Iterator[pa.Table]:
+        """The merged rows. keys: of a few keys only; then that is cheaper than masks of whole files."""
         table = self.table
         key_range = key_ranges([table.schema.field(key).type for key in table.schema.trimmed_primary_keys])
         names = [*spec.columns_for(columns), VALUE_KIND]
         # all rows of a key that can match must be there: of the others some may be missing, and do not match
-        skips = lookup or _on_key(table, self.predicate)
+        skips = None if keys is not None else _on_key(table, self.predicate)
         for section in sections(sorted_runs(self.split.files, key_range), key_range):
             runs = list(reversed(section))
             by_sequence_number = not is_ordered_by_age(runs)
             read = [*names, SEQUENCE_NUMBER] if by_sequence_number else names
-            readers = [self._rows_of(run, read, spec, skips, lookup) for run in runs]
+            readers = [self._rows_of(run, read, skips, keys) for run in runs]
             for rows in merge_rows(readers, spec, by_sequence_number=by_sequence_number):
                 adds = is_add(kinds_of(rows))
                 rows = rows.select(list(columns))
                 yield rows if adds.all() else rows.filter(pa.array(adds))
 
     def _rows_of(
-        self, run: SortedRun, names: Sequence[str], spec: MergeSpec, skips: Predicate | None, lookup: Predicate | None
+        self, run: SortedRun, names: Sequence[str], skips: Predicate | None, keys: Keys | None
     ) -> Iterator[pa.RecordBatch]:
-        if lookup is None:
-            for file in run.files:
-                yield from self._columns_of(skips, file, names)
-            return
-        keys_only = to_arrow(lookup, self.table.schema.arrow_schema)
         for file in run.files:
-            # the keys alone are read first: most files do not have them, and one column costs little
-            keys = self._columns_of(lookup, file, spec.key)
-            if any(batch.filter(keys_only).num_rows for batch in keys):
-                for batch in self._columns_of(lookup, file, names):
-                    yield batch.filter(keys_only)
+            if keys is None:
+                yield from self._columns_of(skips, file, names)
+            else:
+                yield from rows_with_key(self.table, file, self.split.bucket_path, names, keys)
 
 
 def fragments(table: Table, plan: ScanPlan) -> list[Fragment]:
@@ -241,13 +240,3 @@ def _on_key(table: Table, predicate: Predicate | None) -> Predicate | None:
     keys = set(table.schema.primary_keys)
     on_key = tuple(child for child in children if columns_of(child) <= keys)
     return And(on_key) if on_key else None
-
-
-def _point_lookup(table: Table, predicate: Predicate | None) -> Predicate | None:
-    """The part of the predicate that fixes every column of the key to some values, if there is one."""
-    children = predicate.children if isinstance(predicate, And) else (predicate,)
-    fixed = {c.column: c for c in children if isinstance(c, Comparison) and c.op in ("=", "in")}
-    keys = table.schema.trimmed_primary_keys
-    if not keys or any(key not in fixed for key in keys):
-        return None
-    return And(tuple(fixed[key] for key in keys))

@@ -60,7 +60,7 @@ class FirstValue:
         found = events.first()
         if events.seeds is not None:
             unseeded = events.first(~events.seeds)
-            found = np.where(unseeded < 0, found, unseeded)
+            found = np.where((unseeded < 0) | events.had_added(None), found, unseeded)
         if events.late is not None:
             late = events.last(events.late)
             found = np.where(late < 0, found, late)
@@ -71,7 +71,7 @@ class FirstValue:
 class FirstNonNullValue:
     """The first value that is not NULL.
 
-    A late row replaces what is there even by NULL, as in Paimon.
+    Once there is one, every late row replaces it, even by NULL, as in Paimon.
     """
 
     name: str = "first_non_null_value"
@@ -82,14 +82,21 @@ class FirstNonNullValue:
         known = valid(column, events.rows)
         if known is None:
             known = np.ones(len(events), np.bool_)
-        candidates = known if events.seeds is None else known & ~events.seeds
-        found = events.first(candidates & events.in_time)
-        if events.seeds is not None:
-            found = np.where(found < 0, events.first(known & events.seeds), found)
-        if events.late is not None:
-            late = events.last(events.late)
-            found = np.where(late > found, late, found)
-        return events.rows_at(found)
+        if events.late is None and events.seeds is None:
+            return events.rows_at(events.first(known))
+        none = len(events)
+        late = np.zeros(none, np.bool_) if events.late is None else events.late
+        seeds = np.zeros(none, np.bool_) if events.seeds is None else events.seeds
+        # what is there before the first value in time is not yet the first: a late value or a seed
+        before = events.first(known & (late | seeds))
+        second = events.first(late & (before >= 0)[events.keys] & (np.arange(none) > before[events.keys]))
+        first, second = (np.where(at < 0, none, at) for at in (events.first(known & ~late & ~seeds), second))
+        found = np.where(first < second, first, before)
+        had = events.had_added(column)
+        decided = np.where(had, -1, np.minimum(first, second))
+        found = np.where(had, events.first(seeds), found)
+        last_late = events.last(late)
+        return events.rows_at(np.where(last_late > decided, last_late, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,9 @@ class Extreme:
         if len(some) == 0:
             return np.full(events.key_count, -1, np.int64)
         words = order_words([[pa.chunked_array([column.take(pa.array(some.rows))])]], descending=self.largest)[0]
+        if len(words) == 1:
+            best = some.reduce(np.minimum, words[0], np.iinfo(np.int64).max)
+            return some.rows_at(some.first(words[0] == best[some.keys]))
         order, starts = grouped_order((some.keys,), words)
         found = np.full(events.key_count, -1, np.int64)
         found[some.keys[order[starts[:-1]]]] = some.rows[order[starts[:-1]]]

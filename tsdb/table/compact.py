@@ -17,11 +17,13 @@ from tsdb.mergetree.merge import ReadColumns
 from tsdb.mergetree.rewrite import rows_per_file
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.snapshot import Snapshot
+from tsdb.table.bucket import BucketMode
 from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_plan, data_writer
 from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.data_file_reader import column_reader
-from tsdb.table.scan import live_files
+from tsdb.table.redistribute import redistribute
+from tsdb.table.scan import POSTPONE_BUCKET, live_files
 from tsdb.table.table import Table
 from tsdb.table.threads import in_threads
 from tsdb.table.write import discard
@@ -35,13 +37,16 @@ def compact(
     partitions: which serialized partitions (None: all). full: merge every bucket into one run of the highest level,
     and join all small files; else only what the compaction options find worth it.
     """
+    waiting = None
+    if table.bucket_mode is BucketMode.POSTPONED:
+        waiting = redistribute(table, partitions=partitions, full=full, user=user)
     plan = bucket_plan(table)
     for option in ("deletion-vectors.enabled", "row-tracking.enabled"):
         if table.options.flag(option):
             raise NotSupportedError(f"compacting `{table.identifier}` is not supported yet: '{option}' is set")
     buckets: dict[tuple[bytes, int, int], list[DataFileMeta]] = {}
     for entry in live_files(table, table.latest_snapshot()):
-        if partitions is None or partitions(entry.partition):
+        if entry.bucket != POSTPONE_BUCKET and (partitions is None or partitions(entry.partition)):
             buckets.setdefault((entry.partition, entry.bucket, entry.total_buckets), []).append(entry.file)
     messages: list[CommitMessage] = []
 
@@ -57,7 +62,7 @@ def compact(
         discard(table, messages)
         raise
     messages = [message for message in messages if not message.is_empty]
-    return commit(table, messages, user=user) if messages else None
+    return commit(table, messages, user=user) if messages else waiting
 
 
 def _compact_bucket(

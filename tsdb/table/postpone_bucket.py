@@ -60,13 +60,16 @@ class PostponedAssigner:
 
 
 class NumberedAssigner:
-    """Rows of a table with postponed buckets go to real ones. numbers: how many each partition has."""
+    """Rows of a table with postponed buckets go to real ones. numbers: how many each partition has; default: the
+    others.
+    """
 
     based_on: int | None = None
 
-    def __init__(self, table: Table, numbers: Mapping[bytes, int]) -> None:
+    def __init__(self, table: Table, numbers: Mapping[bytes, int], default: int = 1) -> None:
         self._table = table
         self._numbers = numbers
+        self._default = default
 
     def begin(self) -> None:
         """Nothing to look at."""
@@ -75,7 +78,7 @@ class NumberedAssigner:
         """Each row in a bucket by the hash of its key."""
         schema, options = self._table.schema, self._table.options
         parted = partition_codes(rows, schema)
-        counts = np.array([self._numbers[partition] for partition in parted.partitions])[parted.codes]
+        counts = np.array([self.total_buckets(partition) for partition in parted.partitions])[parted.codes]
         buckets = np.empty(rows.num_rows, np.int32)
         for count in np.unique(counts).tolist():
             members = np.flatnonzero(counts == count)
@@ -84,7 +87,7 @@ class NumberedAssigner:
 
     def total_buckets(self, partition: bytes) -> int:
         """As many as the partition has."""
-        return self._numbers[partition]
+        return self._numbers.get(partition, self._default)
 
     def updates(self) -> Mapping[tuple[bytes, int], IndexUpdate]:
         """There is no index."""

@@ -250,6 +250,14 @@ def _check_not_key(schema: TableSchema, name: str, done: str, table_name: str) -
 
 
 def _check_mutable(key: str, schema: TableSchema, value: str | None) -> None:
+    if key == "bucket" and schema.options.get(key) != value:
+        before = schema.options.get(key, "-1")
+        if not (before.isdigit() and (value or "").isdigit() and int(value or "0") > 0):
+            raise OptionError(
+                f"'bucket' cannot be changed from '{before}' to '{value or '-1'}' once the table is there: only a "
+                f"number of buckets can become another; create another table and copy the rows with INSERT INTO"
+            )
+        return
     if key in IMMUTABLE_OPTIONS and schema.options.get(key) != value:
         raise OptionError(
             f"'{key}' cannot be changed once the table is there, because its files were written with it; "

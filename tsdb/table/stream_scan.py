@@ -27,6 +27,7 @@ from tsdb.mergetree.merge import is_add
 from tsdb.metadata.manifest import ADD, ManifestEntry
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import parse_bool
+from tsdb.table.bucket import BucketMode
 from tsdb.table.changed_keys import resolved_changes
 from tsdb.table.data_file_reader import read_file
 from tsdb.table.prune import Pruner
@@ -169,8 +170,9 @@ class StreamScan:
         entries = [entry for entry in entries if entry.kind == ADD and entry.bucket >= 0]
         if not entries:
             return None
-        splits = _in_order(table, entries)
-        if self.changelog_mode == "upsert" and table.options.sequence_field:
+        splits = in_order(table, entries)
+        is_moving = table.bucket_mode is BucketMode.CROSS_PARTITION
+        if self.changelog_mode == "upsert" and (table.options.sequence_field or is_moving):
             return StreamPlan(snapshot.id, False, touched=splits)
         if table.is_primary_key:
             return StreamPlan(snapshot.id, False, changed=splits)
@@ -208,10 +210,7 @@ def read_changes(
         for split in splits:
             for batch in Fragment(table, split).to_batches(names):
                 yield batch, np.full(batch.num_rows, kind, np.int8)
-    for split in plan.touched:
-        snapshot = table.snapshots.snapshot(plan.snapshot_id)
-        for batch, is_there in resolved_changes(table, snapshot, split, names):
-            yield batch, np.full(batch.num_rows, RowKind.INSERT if is_there else RowKind.DELETE, np.int8)
+    yield from _touched(table, plan, names)
     for split in plan.changed:
         for file in split.files:
             for batch in read_file(table, file, split.bucket_path, [*names, VALUE_KIND]):
@@ -223,8 +222,21 @@ def read_changes(
                 yield batch, kinds
 
 
-def _in_order(table: Table, entries: Sequence[ManifestEntry]) -> tuple[DataSplit, ...]:
-    """A split a bucket, its files in the order in which they were written."""
+def _touched(table: Table, plan: StreamPlan, names: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, Kinds]]:
+    """Of the touched keys those that are gone first: a key gone from one partition may be there in another."""
+    if not plan.touched:
+        return
+    snapshot = table.snapshots.snapshot(plan.snapshot_id)
+    moving = table.bucket_mode is BucketMode.CROSS_PARTITION
+    for wanted in (False, True) if moving else (None,):
+        for split in plan.touched:
+            for batch, is_there in resolved_changes(table, snapshot, split, names):
+                if wanted is None or is_there is wanted:
+                    yield batch, np.full(batch.num_rows, RowKind.INSERT if is_there else RowKind.DELETE, np.int8)
+
+
+def in_order(table: Table, entries: Sequence[ManifestEntry]) -> tuple[DataSplit, ...]:
+    """A split a bucket of some files, in the order in which they were written."""
     buckets: dict[tuple[bytes, int], list[ManifestEntry]] = {}
     for entry in entries:
         buckets.setdefault((entry.partition, entry.bucket), []).append(entry)

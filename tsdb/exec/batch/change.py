@@ -16,6 +16,7 @@ from tsdb.errors import DataError, NotSupportedError
 from tsdb.exec.batch.columns import whole_to_decimal
 from tsdb.exec.plan import QueryPlan
 from tsdb.sql.statements import TableName
+from tsdb.table.bucket import BucketMode
 from tsdb.table.table import Table
 
 
@@ -38,6 +39,12 @@ def changeable(target: Table | ConnectorTable, what: str) -> Table:
             f"{what} of table `{target.identifier}`: 'merge-engine' = 'first-row' keeps the first row of a key"
         )
     return target
+
+
+def moves_rows(table: Table) -> bool:
+    """Whether a change of a row's partition column takes the row to another partition."""
+    is_moved = table.bucket_mode is BucketMode.CROSS_PARTITION and table.options.merge_engine == "deduplicate"
+    return is_moved or not table.is_primary_key
 
 
 def cast_column(values: pa.Array, kind: pa.DataType, name: str, table: Table) -> pa.Array:

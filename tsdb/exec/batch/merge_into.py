@@ -19,7 +19,7 @@ from sqlglot import exp
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.changes import RowKind
 from tsdb.errors import BindError, DataError, NotSupportedError
-from tsdb.exec.batch.change import Planner, cast_column, changeable, named, old_and_new, reference
+from tsdb.exec.batch.change import Planner, cast_column, changeable, moves_rows, named, old_and_new, reference
 from tsdb.exec.batch.columns import check_castable, real_name
 from tsdb.exec.batch.copy_on_write import Matching, matching_files, replacements, whole_files
 from tsdb.exec.batch.query import open_rows
@@ -257,7 +257,7 @@ class _Merging:
         values = {real_name(name, schema, self.table.identifier): value for name, value in given.items()}
         if clause.action == "update" and self.table.is_primary_key:
             for name in values:
-                if name in schema.primary_keys or name in schema.partition_keys:
+                if name in schema.primary_keys or (name in schema.partition_keys and not moves_rows(self.table)):
                     raise NotSupportedError(
                         f"MERGE with UPDATE of column `{name}`: it is part of the key of table "
                         f"`{self.table.identifier}`; DELETE the row and INSERT it anew"

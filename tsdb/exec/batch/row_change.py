@@ -17,7 +17,7 @@ from sqlglot import exp
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.changes import RowKind
 from tsdb.errors import NotSupportedError
-from tsdb.exec.batch.change import Planner, cast_column, changeable, named, old_and_new, select
+from tsdb.exec.batch.change import Planner, cast_column, changeable, moves_rows, named, old_and_new, select
 from tsdb.exec.batch.columns import check_castable, real_name
 from tsdb.exec.batch.copy_on_write import Matching, matching_files, rewrite, whole_files
 from tsdb.exec.batch.query import open_rows
@@ -42,7 +42,7 @@ def update(statement: Update, target: Table | ConnectorTable, plan_of: Planner) 
         for name, value in statement.assignments.items()
     }
     for name in assignments:
-        if name in table.schema.primary_keys or (name in table.schema.partition_keys and table.is_primary_key):
+        if name in table.schema.primary_keys or (name in table.schema.partition_keys and not moves_rows(table)):
             kind = "the primary key" if name in table.schema.primary_keys else "the partition"
             raise NotSupportedError(
                 f"UPDATE of column `{name}`: it is part of {kind} of table `{table.identifier}`; "

@@ -7,6 +7,7 @@ commit leaves no file behind.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -15,8 +16,12 @@ import pyarrow as pa
 
 from tsdb import clock
 from tsdb.errors import CommitConflict
+from tsdb.table.assigner import Replaces
+from tsdb.table.bucket import BucketMode
 from tsdb.table.commit import Overwrite, commit
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.redistribute import batch_assigner
+from tsdb.table.scan import in_partition
 from tsdb.table.table import Table
 from tsdb.table.write import TableWriter, discard
 
@@ -37,7 +42,10 @@ def write(
     """
     user = clock.current().new_id()
     count = 0
-    with TableWriter(table, user=user, overwrite=overwrite is not None) as writer:
+    replaces = None if overwrite is None else _replaces(table, overwrite)
+    at_once = table.bucket_mode is BucketMode.POSTPONED and table.options.flag("postpone.batch-write-fixed-bucket")
+    assigner = batch_assigner(table) if at_once else None
+    with TableWriter(table, user=user, overwrite=overwrite is not None, replaces=replaces, assigner=assigner) as writer:
         for rows, kinds in batches:
             writer.write(rows, kinds)
             count += rows.num_rows
@@ -49,3 +57,12 @@ def write(
         discard(table, messages)
         raise
     return count
+
+
+def _replaces(table: Table, overwrite: Overwrite) -> Replaces | None:
+    """Which partitions an overwrite replaces; None: those that get rows."""
+    spec = overwrite.partitions
+    if isinstance(spec, str):
+        return None
+    is_replaced = spec if callable(spec) else partial(in_partition, table, spec=spec)
+    return lambda _: is_replaced

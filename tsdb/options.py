@@ -65,19 +65,29 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("ignore-update-before", "bool", "false", "Drop -U rows when writing."),
     _table("rowkind.field", "string", None, "A STRING column that holds the row kind."),
     _table("file.format", "parquet|orc|avro", "parquet", "Format of new data files."),
+    _table("file.format.per.level", "string", None, "Formats of new data files by level, such as `0:avro,5:parquet`."),
     _table("file.compression", "string", "zstd", "Compression of new data files."),
+    _table("file.compression.per.level", "string", None, "Compressions by level, such as `0:lz4,5:zstd`."),
     _table("file.compression.zstd-level", "int", "1", "Level of zstd compression."),
-    _table("file.block-size", "size", None, "Size of a row group."),
+    _table("file.block-size", "size", None, "Size of a row group or stripe."),
+    _table("file.suffix.include.compression", "bool", "false", "Name the compression in the names of data files."),
     _table("manifest.format", "avro", "avro", "Format of manifests."),
     _table("manifest.compression", "zstd", "zstd", "Compression of manifests."),
     _table("manifest.target-file-size", "size", "8 mb", "Size from which manifests are no longer merged."),
     _table("manifest.merge-min-count", "int", "30", "How many small manifests are merged into one."),
     _table("manifest.full-compaction-threshold-size", "size", "16 mb", "Size of changed manifests that are rewritten."),
-    _table("metadata.stats-mode", "string", "truncate(16)", "Which statistics of columns are kept."),
-    _table("metadata.stats-dense-store", "true", "true", "Leave out statistics of columns that have none."),
+    _table("metadata.stats-mode", "string", "truncate(16)",
+           "Which statistics of columns are kept: `none`, `counts`, `truncate(n)` or `full`; "
+           "`fields.<column>.stats-mode` for one column."),
+    _table("metadata.stats-mode.per.level", "string", None, "The same by level, such as `0:none`."),
+    _table("metadata.stats-keep-first-n-columns", "int", "-1", "Keep statistics of so many columns only; -1: of all."),
+    _table("metadata.stats-dense-store", "bool", "true", "Leave out statistics of columns that have none."),
     _table("data-file.prefix", "string", "data-", "How names of data files begin."),
     _table("data-file.thin-mode", "bool", "false", "Leave the key columns out of data files."),
     _table("changelog-file.prefix", "string", "changelog-", "How names of changelog files begin."),
+    _table("changelog-file.format", "parquet|orc|avro", None, "Format of new changelog files; that of data files."),
+    _table("changelog-file.compression", "string", None, "Compression of new changelog files; that of data files."),
+    _table("changelog-file.stats-mode", "string", None, "`metadata.stats-mode` of changelog files."),
     _table("target-file-size", "size", None, "Size of a data file; 128 MiB with a primary key, else 256 MiB."),
     _table("write-buffer-size", "size", "256 mb", "Memory a writer may use before it flushes."),
     _table("write-only", "bool", "false", "Write without compacting and expiring; another job does that."),
@@ -174,8 +184,8 @@ OPEN_PREFIXES = (
 
 # options of Paimon that change neither what a table holds nor what a query sees: kept for the engines that heed them
 KEPT_OPTIONS = frozenset([
-    "async-file-write", "bucket-append-ordered", "cache-page-size", "changelog-file.compression",
-    "changelog-file.stats-mode", "clustering.columns", "clustering.history-partition.idle-to-full-sort",
+    "async-file-write", "bucket-append-ordered", "cache-page-size",
+    "clustering.columns", "clustering.history-partition.idle-to-full-sort",
     "clustering.history-partition.limit", "clustering.incremental", "clustering.incremental.mode",
     "clustering.incremental.optimize-write", "clustering.strategy", "commit.discard-duplicate-files",
     "commit.force-create-snapshot", "commit.timeout", "commit.user-prefix", "compaction.delete-ratio-threshold",
@@ -185,14 +195,15 @@ KEPT_OPTIONS = frozenset([
     "compaction.small-file-ratio", "compaction.total-size-threshold",
     "continuous.discovery-interval", "cross-partition-upsert.bootstrap-parallelism",
     "dynamic-bucket.assigner-parallelism", "file-operation.thread-num", "file-reader-async-threshold",
-    "file.compression.per.level", "full-compaction.delta-commits", "local-kv-db.block-size",
+    "full-compaction.delta-commits", "local-kv-db.block-size",
     "local-merge-buffer-size", "local-sort.max-num-file-handles", "manifest-sort.enabled",
     "manifest-sort.max-rewrite-size", "manifest-sort.partition-field", "manifest.delete-file-drop-stats",
-    "manifest.merge-optimize.enabled", "metadata.stats-keep-first-n-columns", "metadata.stats-mode.per.level",
+    "manifest.merge-optimize.enabled",
     "overwrite-upgrade", "page-size",
     "postpone.batch-write-fixed-bucket.max-parallelism", "postpone.batch-write-fixed-bucket.rescale-load-factor",
     "read.batch-size", "scan.infer-parallelism", "scan.manifest.parallelism", "scan.max-splits-per-task",
-    "scan.parallelism", "scan.plan-sort-partition", "sink.parallelism", "snapshot.expire.execution-mode", "snapshot.ignore-empty-commit", "sort-engine",
+    "scan.parallelism", "scan.plan-sort-partition", "sink.parallelism", "snapshot.expire.execution-mode",
+    "snapshot.ignore-empty-commit", "sort-engine",
     "sort-compaction.local-sample.magnification", "sort-compaction.range-strategy", "sort-spill-buffer-size",
     "sort-spill-threshold", "spill-compression", "spill-compression.zstd-level", "target-file-row-num",
     "write-buffer-for-append", "write-buffer-spill.max-disk-size", "write-buffer-spillable",
@@ -202,8 +213,8 @@ KEPT_OPTIONS = frozenset([
 # options of Paimon that do, and that tsdb does not know how to follow; only the default may be given (None: nothing)
 REFUSED_OPTIONS: Mapping[str, str | None] = {
     **dict.fromkeys([
-        "changelog-file.format", "changelog-producer.row-deduplicate-ignore-fields", "commit.callbacks",
-        "consumer-id", "data-file.external-paths", "data-file.path-directory", "file.format.per.level",
+        "changelog-producer.row-deduplicate-ignore-fields", "commit.callbacks",
+        "consumer-id", "data-file.external-paths", "data-file.path-directory",
         "incremental-between", "incremental-between-timestamp",
         "incremental-to-auto-tag", "scan.bounded.watermark", "scan.bucket", "scan.creation-time-millis",
         "scan.fallback-branch", "scan.fallback-delta-branch", "scan.fallback-snapshot-branch",
@@ -216,7 +227,7 @@ REFUSED_OPTIONS: Mapping[str, str | None] = {
         "changelog-producer.row-deduplicate", "chain-table.enabled", "consumer.changelog-only",
         "consumer.ignore-progress", "data-evolution.enabled", "delete.force-produce-changelog",
         "deletion-vectors.merge-on-read", "disable-explicit-type-casting",
-        "file.suffix.include.compression", "force-lookup", "index-file-in-data-file-dir",
+        "force-lookup", "index-file-in-data-file-dir",
         "partial-update.remove-record-on-delete", "postpone.merge-on-read", "primary-key.nullable",
         "query-auth.enabled", "scan.ignore-corrupt-files", "scan.ignore-lost-files", "sequence.snapshot-ordering",
         "streaming-read-append-overwrite", "table-read.sequence-number.enabled", "visibility-callback.enabled",
@@ -444,3 +455,6 @@ class TableOptions:
     def size_ratio_percent(self) -> int:
         """See `compaction.size-ratio`."""
         return self.integer("compaction.size-ratio")
+
+
+NO_OPTIONS = TableOptions({})

@@ -15,6 +15,8 @@ import org.apache.paimon.catalog.Identifier;
 import org.apache.paimon.data.BinaryString;
 import org.apache.paimon.data.DataGetters;
 import org.apache.paimon.data.Decimal;
+import org.apache.paimon.data.GenericArray;
+import org.apache.paimon.data.GenericMap;
 import org.apache.paimon.data.GenericRow;
 import org.apache.paimon.data.InternalArray;
 import org.apache.paimon.data.InternalMap;
@@ -69,7 +71,9 @@ public class PaimonJudge {
                 }
             } catch (Throwable e) {
                 StringBuilder why = new StringBuilder();
-                for (Throwable t = e; t != null; t = t.getCause()) why.append(t).append(" | ");
+                for (Throwable t = e; t != null; t = t.getCause()) {
+                    why.append(t).append(" at ").append(t.getStackTrace().length > 0 ? t.getStackTrace()[0] : "").append(" | ");
+                }
                 answer.clear();
                 answer.put("error", why.toString());
             }
@@ -213,6 +217,16 @@ public class PaimonJudge {
         }
     }
 
+    /** A list of [key, value]; a value "NULL" is none, as `map` prints it. */
+    static Object parseMap(JsonNode v, DataType k, DataType t) {
+        Map<Object, Object> out = new java.util.LinkedHashMap<>();
+        for (JsonNode e : v) {
+            boolean none = e.get(1).isTextual() && e.get(1).asText().equals("NULL");
+            out.put(parse(e.get(0), k), none ? null : parse(e.get(1), t));
+        }
+        return new GenericMap(out);
+    }
+
     static Object parse(JsonNode v, DataType t) {
         if (v.isNull()) return null;
         switch (t.getTypeRoot()) {
@@ -226,8 +240,24 @@ public class PaimonJudge {
             case CHAR: case VARCHAR: return BinaryString.fromString(v.asText());
             case BINARY: case VARBINARY: return Base64.getDecoder().decode(v.asText());
             case DECIMAL: return Decimal.fromBigDecimal(new BigDecimal(v.asText()), ((DecimalType) t).getPrecision(), ((DecimalType) t).getScale());
-            case TIMESTAMP_WITHOUT_TIME_ZONE: case TIMESTAMP_WITH_LOCAL_TIME_ZONE:
+            case TIMESTAMP_WITHOUT_TIME_ZONE: case TIMESTAMP_WITH_LOCAL_TIME_ZONE: {
+                // as `value` prints them (epoch milliseconds:nanoseconds of the millisecond), or as a date and time
+                String[] parts = v.asText().split(":");
+                if (parts.length == 2) return Timestamp.fromEpochMillis(Long.parseLong(parts[0]), Integer.parseInt(parts[1]));
                 return Timestamp.fromLocalDateTime(LocalDateTime.parse(v.asText()));
+            }
+            case ARRAY: {
+                Object[] out = new Object[v.size()];
+                for (int i = 0; i < out.length; i++) out[i] = parse(v.get(i), ((ArrayType) t).getElementType());
+                return new GenericArray(out);
+            }
+            case MAP: return parseMap(v, ((MapType) t).getKeyType(), ((MapType) t).getValueType());
+            case MULTISET: return parseMap(v, ((MultisetType) t).getElementType(), new org.apache.paimon.types.IntType());
+            case ROW: {
+                GenericRow g = new GenericRow(v.size());
+                for (int i = 0; i < v.size(); i++) g.setField(i, parse(v.get(i), ((RowType) t).getTypeAt(i)));
+                return g;
+            }
             default: throw new IllegalArgumentException("cannot write type " + t);
         }
     }

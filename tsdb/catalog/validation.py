@@ -12,6 +12,7 @@ from tsdb.metadata.schema import TableSchema
 from tsdb.options import TableOptions, check_table_options
 from tsdb.table.bucket import is_cross_partition
 from tsdb.table.bucket_fill import BUCKETS_MAX
+from tsdb.table.file_choice import file_defaults
 from tsdb.table.schema_change import numbered
 from tsdb.table.table import check_writable
 
@@ -32,6 +33,7 @@ def complete(draft: TableSchema, name: str) -> TableSchema:
     options = dict(draft.options)
     if draft.primary_keys:
         options.setdefault("bucket", "-1" if is_cross_partition(draft) else "1")
+    options = {**file_defaults(TableOptions(options)), **options}
     fields, highest = numbered(
         [replace(f, type=f.type.with_nullable(False)) if f.name in draft.primary_keys else f for f in draft.fields]
     )
@@ -60,10 +62,7 @@ def _check(schema: TableSchema, name: str) -> None:
     if options.flag("row-tracking.enabled"):
         raise NotSupportedError("writing tables with 'row-tracking.enabled' is not supported yet; leave it out")
     _check_deletion_vectors(schema, options, name)
-    if options.get("file.format") != "parquet":
-        raise NotSupportedError(
-            f"writing 'file.format' = '{options.get('file.format')}' is not supported; use 'parquet'"
-        )
+    _check_partition_types(schema, options, name)
     check_writable(schema, options)
 
 
@@ -101,6 +100,22 @@ def _check_columns(schema: TableSchema, name: str) -> None:
             )
     if schema.primary_keys and set(schema.primary_keys) == set(schema.partition_keys):
         raise ProgrammingError(f"the primary key of table `{name}` needs a column that is no partition column")
+
+
+def _check_partition_types(schema: TableSchema, options: TableOptions, name: str) -> None:
+    """Types whose values have no name of a directory of their own."""
+    for key in schema.partition_keys:
+        kind = schema.field(key).type
+        if kind.root in (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ) and kind.precision > 6:
+            raise NotSupportedError(
+                f"partition column `{key}` of table `{name}` is {kind.sql()}; a timestamp of more than six digits "
+                f"cannot be one, use TIMESTAMP(6) or less"
+            )
+        if kind.root in (TypeRoot.BINARY, TypeRoot.VARBINARY) and options.flag("partition.legacy-name"):
+            raise NotSupportedError(
+                f"partition column `{key}` of table `{name}` is {kind.sql()}, for which Paimon has no stable name of a "
+                f"directory with 'partition.legacy-name' = 'true'; set that to 'false', or use STRING"
+            )
 
 
 def _check_listed(schema: TableSchema, names: tuple[str, ...], what: str, table_name: str) -> None:

@@ -1,4 +1,4 @@
-"""Avro data files, as compaction-free buckets (postponed ones) and some tables have them. tsdb writes none.
+"""Avro data files are read, as compaction-free buckets (postponed ones) and some tables have them.
 
 Avro lies row by row, so rows pass through Python objects here: fit for small files, an order of magnitude slower than
 Parquet. Paimon marks TIMESTAMP as `timestamp-…` and TIMESTAMP_LTZ as `local-timestamp-…`, the reverse of what Avro
@@ -16,11 +16,14 @@ import pyarrow as pa
 from tsdb.data_types import DataField, DataType, TypeRoot, arrow_schema
 from tsdb.errors import CorruptFile
 from tsdb.fs.file_io import FileIO
+from tsdb.options import NO_OPTIONS, TableOptions
 
 BATCH_ROWS = 1 << 14
 
 
-def read_avro(file_io: FileIO, path: str, fields: Sequence[DataField]) -> Iterator[pa.RecordBatch]:
+def read_avro(
+    file_io: FileIO, path: str, fields: Sequence[DataField], options: TableOptions = NO_OPTIONS
+) -> Iterator[pa.RecordBatch]:
     """The rows in order, with the columns named by `fields`; NULL for what the file lacks. Raises CorruptFile."""
     schema = arrow_schema([DataField(f.id, f.name, f.type.with_nullable(True)) for f in fields])
     converters = [_converter(f.type) for f in fields]

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tsdb.data_types import DataField, DataType, TypeRoot, arrow_schema, to_arrow
-from tsdb.errors import CorruptFile, DataError
+from tsdb.errors import CorruptFile
+from tsdb.format.time_range import check_nanoseconds
 from tsdb.fs.file_io import FileIO
-from tsdb.options import TableOptions, parse_size
+from tsdb.options import NO_OPTIONS, TableOptions, parse_size
 
 KEY_PREFIX = "_KEY_"
 SEQUENCE_NUMBER, VALUE_KIND = "_SEQUENCE_NUMBER", "_VALUE_KIND"
@@ -27,6 +27,9 @@ _FIELD_ID = b"PARQUET:field_id"
 ROW_GROUP_ROWS = 1 << 17
 BATCH_ROWS = 1 << 16
 _DICTIONARY_SAMPLE = 1 << 16
+CODECS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
+# INT96 takes any time, but it is read as nanoseconds
+_INT96 = "which a table that also has a TIMESTAMP of more than six digits cannot hold; declare that one as TIMESTAMP(6)"
 _DICTIONARY_RATIO = 0.25  # a column whose first rows have more distinct values than this share is written plain
 
 
@@ -90,7 +93,7 @@ def write_parquet(
         try:
             for group, rows_max in _row_groups(batches, options):
                 if has_nanos:
-                    _check_int96(group)
+                    check_nanoseconds(group, _INT96)
                 if writer is None:
                     writer = pq.ParquetWriter(sink, schema, **_settings(schema, options, group))
                 writer.write_table(group.cast(schema) if group.schema != schema else group, rows_max)
@@ -152,22 +155,6 @@ def _has_nanos(kind: pa.Schema | pa.DataType) -> bool:
     return pa.types.is_struct(kind) and any(_has_nanos(field.type) for field in kind)
 
 
-def _check_int96(rows: pa.Table) -> None:
-    """INT96 takes any time, but it is read as nanoseconds, which end in 1677 and 2262. Raises DataError."""
-    for field in rows.schema:
-        if not pa.types.is_timestamp(field.type) or field.type.unit == "ns":
-            continue
-        try:
-            rows[field.name].cast(pa.timestamp("ns", field.type.tz))
-        except pa.ArrowInvalid as err:
-            low, high = (value.cast(pa.int64()).as_py() for value in pc.min_max(rows[field.name]).values())
-            raise DataError(
-                f"column `{field.name}` has a time outside the years 1678 to 2261 ({low} to {high} {field.type.unit} "
-                f"since 1970), which a table that also has a TIMESTAMP of more than six digits cannot hold; "
-                f"declare that one as TIMESTAMP(6)"
-            ) from err
-
-
 def _dictionary_columns(schema: pa.Schema, sample: pa.Table) -> list[str]:
     """Columns that repeat themselves: a dictionary of distinct values would be built only to be thrown away."""
     kept = []
@@ -191,7 +178,9 @@ def open_parquet(file_io: FileIO, path: str) -> pq.ParquetFile:
         raise CorruptFile(f"data file {path} cannot be read: {err}") from err
 
 
-def read_parquet(file_io: FileIO, path: str, fields: Sequence[DataField]) -> Iterator[pa.RecordBatch]:
+def read_parquet(
+    file_io: FileIO, path: str, fields: Sequence[DataField], options: TableOptions = NO_OPTIONS
+) -> Iterator[pa.RecordBatch]:
     """The rows in order, with the columns named by `fields` and typed as they say; NULL for what the file lacks.
 
     Raises CorruptFile naming the file.

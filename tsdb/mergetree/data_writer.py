@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsdb import clock
-from tsdb.format.parquet import KEY_PREFIX, SEQUENCE_NUMBER, physical_schema, write_parquet
+from tsdb.format.choice import FileChoice, choose
+from tsdb.format.parquet import KEY_PREFIX, SEQUENCE_NUMBER, physical_schema
 from tsdb.fs.file_io import FileIO
 from tsdb.mergetree.merge import is_add, kinds_of
 from tsdb.metadata.binary_row import encode_rows
 from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, SimpleStats
 from tsdb.metadata.paths import FileNames
 from tsdb.metadata.schema import TableSchema
-from tsdb.metadata.stats import DEFAULT_MODE, compute_stats
+from tsdb.metadata.stats import KEY_MODE, compute_stats, stats_modes
 from tsdb.options import TableOptions
 
 FILE_SOURCE_APPEND, FILE_SOURCE_COMPACT = 0, 1
@@ -66,11 +67,13 @@ class DataWriter:
 
     def _write_file(self, tables: Iterator[pa.Table], level: int, source: int, changelog: bool) -> DataFileMeta:
         """One file with all of the rows, which are not empty."""
-        name = self.names.new_changelog_file() if changelog else self.names.new_data_file()
+        choice = choose(self.options, level, changelog)
+        new_name = self.names.new_changelog_file if changelog else self.names.new_data_file
+        name = new_name(choice.extension)
         path = f"{self.directory}/{name}"
         key = self.schema.trimmed_primary_keys if self.schema.primary_keys else ()
         physical = physical_schema(self.schema.fields, key, thin=self.options.flag("data-file.thin-mode"))
-        seen = _Seen(self.schema, self.options.get("metadata.stats-mode") or DEFAULT_MODE)
+        seen = _Seen(self.schema, choice)
 
         def batches() -> Iterator[pa.RecordBatch]:
             for table in tables:
@@ -78,7 +81,7 @@ class DataWriter:
                 yield from _physical(table, physical).to_batches()
 
         try:
-            size = write_parquet(self.file_io, path, batches(), physical, self.options)
+            size = choice.format.write(self.file_io, path, batches(), physical, choice.options)
         except BaseException:
             self.file_io.delete(path)
             raise
@@ -94,8 +97,8 @@ def _physical(table: pa.Table, physical: pa.Schema) -> pa.Table:
 class _Seen:
     """What the metadata of a file says about its rows, gathered while they pass."""
 
-    def __init__(self, schema: TableSchema, stats_mode: str) -> None:
-        self._stats_mode = stats_mode
+    def __init__(self, schema: TableSchema, choice: FileChoice) -> None:
+        self._options = choice.options
         self._schema = schema
         self._keyed = bool(schema.primary_keys)
         self._key_names = list(schema.trimmed_primary_keys)
@@ -124,14 +127,19 @@ class _Seen:
     def meta(self, name: str, size_bytes: int, level: int, source: int) -> DataFileMeta:
         """The metadata of the file that has all rows seen."""
         extremes = pa.concat_tables(self._extremes)
-        value_stats, value_stats_columns = compute_stats(extremes, self._schema.fields, mode=self._stats_mode)
+        value_stats, value_stats_columns = compute_stats(
+            extremes,
+            self._schema.fields,
+            modes=stats_modes(self._options, self._schema.names),
+            dense=self._options.flag("metadata.stats-dense-store"),
+        )
         by_name = dict(zip(self._schema.names, self._nulls.tolist(), strict=True))
         counted = self._schema.names if value_stats_columns is None else value_stats_columns
         value_stats = _with_nulls(value_stats, by_name, counted)
         key_stats, min_key, max_key = EMPTY_STATS, EMPTY_ROW, EMPTY_ROW
         if self._first_key is not None and self._last_key is not None:
             key_fields = [self._schema.field(k) for k in self._key_names]
-            key_stats = compute_stats(extremes.select(self._key_names), key_fields)[0]
+            key_stats = compute_stats(extremes.select(self._key_names), key_fields, mode=KEY_MODE)[0]
             key_stats = _with_nulls(key_stats, by_name, self._key_names)
             types = [field.type for field in key_fields]
             min_key, max_key = (encode_rows(k.columns, types)[0] for k in (self._first_key, self._last_key))
@@ -159,7 +167,10 @@ def _extremes(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _with_nulls(stats: SimpleStats, nulls: dict[str, int], names: Sequence[str]) -> SimpleStats:
-    return stats if stats.null_counts is None else replace(stats, null_counts=tuple(nulls[name] for name in names))
+    if stats.null_counts is None:
+        return stats
+    known = zip(stats.null_counts, names, strict=True)
+    return replace(stats, null_counts=tuple(None if count is None else nulls[name] for count, name in known))
 
 
 def _cut(tables: Iterator[pa.Table], rows_per_file: int | None) -> Iterator[Iterator[pa.Table]]:

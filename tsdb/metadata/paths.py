@@ -21,6 +21,10 @@ from tsdb.errors import NotSupportedError
 
 DEFAULT_PARTITION = "__DEFAULT_PARTITION__"
 POSTPONE_BUCKET = -2
+# what Java's isWhitespace holds for blank, of which a no-break space is none
+_BLANKS = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \u1680\u2028\u2029\u205f\u3000" + "".join(
+    chr(code) for code in range(0x2000, 0x200B) if code != 0x2007
+)
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]")
 
 
@@ -50,9 +54,7 @@ class TablePaths:
 
     def partition(self, values: Mapping[str, Any]) -> str:
         """The directory of a partition (the table's own if none). values: Python values by name, in key order."""
-        parts = [
-            f"{_escape(key)}={_escape(self._text(key, value))}" for key, value in values.items()
-        ]
+        parts = [f"{_escape(key)}={_escape(self._text(key, value))}" for key, value in values.items()]
         return "/".join([self.table_path, *parts])
 
     def _text(self, key: str, value: Any) -> str:
@@ -67,22 +69,20 @@ class TablePaths:
 class FileNames:
     """Names for the new files of one writer: one random id, and a counter for each kind. Thread-safe."""
 
-    def __init__(
-        self, data_prefix: str = "data-", changelog_prefix: str = "changelog-", extension: str = "parquet"
-    ) -> None:
+    def __init__(self, data_prefix: str = "data-", changelog_prefix: str = "changelog-") -> None:
         self._id = clock.current().new_id()
-        self._data_prefix, self._changelog_prefix, self._extension = data_prefix, changelog_prefix, extension
+        self._data_prefix, self._changelog_prefix = data_prefix, changelog_prefix
         self._files, self._manifests = itertools.count(), itertools.count()
         self._lists, self._indexes = itertools.count(), itertools.count()
         self._index_files = itertools.count()
 
-    def new_data_file(self) -> str:
+    def new_data_file(self, extension: str = "parquet") -> str:
         """`data-<id>-<n>.parquet`; the counter is shared with changelog files."""
-        return f"{self._data_prefix}{self._id}-{next(self._files)}.{self._extension}"
+        return f"{self._data_prefix}{self._id}-{next(self._files)}.{extension}"
 
-    def new_changelog_file(self) -> str:
+    def new_changelog_file(self, extension: str = "parquet") -> str:
         """`changelog-<id>-<n>.parquet`."""
-        return f"{self._changelog_prefix}{self._id}-{next(self._files)}.{self._extension}"
+        return f"{self._changelog_prefix}{self._id}-{next(self._files)}.{extension}"
 
     def new_manifest(self) -> str:
         """`manifest-<id>-<n>`."""
@@ -113,7 +113,9 @@ def _text(value: Any, kind: DataType | None, default: str, legacy: bool) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return value if value.strip() else default
+            return value if value.strip(_BLANKS) else default
+        case bytes():
+            return _text(value.decode("utf-8", "replace"), None, default, legacy)
         case float():
             is_float = kind is not None and kind.root is TypeRoot.FLOAT
             return _java_number(value, str(np.float32(value)) if is_float else repr(value))
@@ -161,4 +163,6 @@ def _java_number(value: float, text: str) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return text
     mantissa, exponent = f"{decimal.Decimal(text).normalize():E}".split("E")
+    if "." not in mantissa:
+        mantissa, exponent = f"{value:.1e}".split("e")  # never fewer than two digits, so the nearest two: 4.9E-324
     return f"{mantissa if '.' in mantissa else mantissa + '.0'}E{int(exponent)}"

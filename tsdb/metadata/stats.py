@@ -17,8 +17,10 @@ from tsdb.errors import OptionError
 from tsdb.metadata.binary_row import decode_row, encode_rows
 from tsdb.metadata.data_file import EMPTY_STATS, DataFileMeta, SimpleStats
 from tsdb.metadata.schema import TableSchema
+from tsdb.options import TableOptions
 
 DEFAULT_MODE = "truncate(16)"
+KEY_MODE = "truncate(128)"  # of the statistics of primary keys, whatever the table's mode is
 Range = tuple[Any, Any, int | None]  # smallest, largest (None: unknown or all NULL), number of NULLs (None: unknown)
 
 _NESTED = (TypeRoot.ARRAY, TypeRoot.MAP, TypeRoot.MULTISET, TypeRoot.ROW, TypeRoot.VARIANT, TypeRoot.BLOB)
@@ -27,27 +29,48 @@ _MAX_CHAR = 0x10FFFF
 
 
 def compute_stats(
-    rows: pa.Table | pa.RecordBatch, fields: Sequence[DataField], *, mode: str = DEFAULT_MODE
+    rows: pa.Table | pa.RecordBatch,
+    fields: Sequence[DataField],
+    *,
+    mode: str = DEFAULT_MODE,
+    modes: Mapping[str, str] | None = None,
+    dense: bool = True,
 ) -> tuple[SimpleStats, tuple[str, ...] | None]:
     """The statistics of the columns, and the names they are of (None: of all fields in order).
 
     mode: a value of 'metadata.stats-mode': `none`, `counts` (of NULLs only), `truncate(n)` or `full`; else OptionError.
+    modes: other ones for columns by name. dense: leave out columns that have none, else they have empty ones.
     """
-    length = _length(mode)
-    kept = [f for f in fields if f.type.root not in _NESTED and length != 0]
+    lengths = {f.name: 0 if f.type.root in _NESTED else _length((modes or {}).get(f.name, mode)) for f in fields}
+    kept = [f for f in fields if lengths[f.name] != 0 or not dense]
     if not kept:
         return EMPTY_STATS, () if fields else None
     low, high, nulls = [], [], []
     for field in kept:
-        column = rows.column(field.name)
-        smallest, largest = (None, None) if length is None else _extremes(column, field, length)
+        column, length = rows.column(field.name), lengths[field.name]
+        smallest, largest = _extremes(column, field, length) if length else (None, None)
         kind = to_arrow(field.type)
         low.append(pa.array([smallest], kind))
         high.append(pa.array([largest], kind))
-        nulls.append(column.null_count)
+        nulls.append(None if length == 0 else column.null_count)
     types = [f.type for f in kept]
     stats = SimpleStats(encode_rows(low, types)[0], encode_rows(high, types)[0], tuple(nulls))
     return stats, None if len(kept) == len(fields) else tuple(f.name for f in kept)
+
+
+def stats_modes(options: TableOptions, names: Sequence[str]) -> dict[str, str]:
+    """The mode of each column: its own, none after the first n if only those are kept, else that of the table."""
+    first, mode = options.integer("metadata.stats-keep-first-n-columns"), options.get("metadata.stats-mode") or ""
+    return {
+        name: options.get(f"fields.{name}.stats-mode") or ("none" if 0 <= first <= i else mode or DEFAULT_MODE)
+        for i, name in enumerate(names)
+    }
+
+
+def check_stats_modes(options: TableOptions, names: Sequence[str]) -> None:
+    """Raise OptionError for a mode that is none."""
+    for mode in stats_modes(options, names).values():
+        _length(mode)
 
 
 def _length(mode: str) -> int | None:

@@ -48,8 +48,6 @@ def bucket_plan(table: Table) -> BucketPlan:
     check_writable(table.schema, table.options)
     options = table.options
     keyed = table.is_primary_key
-    if (file_format := options.get("file.format")) != "parquet":
-        raise NotSupportedError(f"'file.format' = '{file_format}' can be read but not written; set it to 'parquet'")
     if keyed and options.deletion_vectors_enabled:
         raise NotSupportedError(f"writing to `{table.identifier}` with 'deletion-vectors.enabled' is not supported yet")
     target = options.target_file_size_bytes(keyed)

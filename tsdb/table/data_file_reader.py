@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 
 from tsdb.data_types import DataField, DataType, parse_type, to_arrow
 from tsdb.errors import CorruptFile, NotSupportedError
-from tsdb.format import READERS, read_columns
+from tsdb.format import FORMATS, read_columns
 from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND, open_parquet
-from tsdb.fs.file_io import FileIO
 from tsdb.mergetree.merge import ReadColumns
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import Predicate, columns, may_match
@@ -54,7 +53,7 @@ def read_file(
         raise CorruptFile(f"data file {path} has {file.row_count} rows, but its deletions are of {len(mask)}")
     members = _members(table.schema, table.schemas.schema(file.schema_id), wanted)
     if not path.endswith(".parquet"):
-        yield from _read_other(table.file_io, path, members, mask)
+        yield from _read_other(table, path, members, mask)
         return
     with open_parquet(table.file_io, path) as parquet:
         present = set(parquet.schema_arrow.names)
@@ -77,10 +76,10 @@ def read_file(
 
 def check_readable(table: Table, file: DataFileMeta) -> None:
     """Raise NotSupportedError for a file that `read_file` cannot read."""
-    if file.file_name.rsplit(".", 1)[-1] not in READERS:
+    if file.file_name.rsplit(".", 1)[-1] not in FORMATS:
         raise NotSupportedError(
             f"data file {file.file_name} of table `{table.identifier}` has a format that cannot be read; "
-            f"those that can are {', '.join(READERS)}"
+            f"those that can are {', '.join(FORMATS)}"
         )
     if file.write_cols is not None:
         raise NotSupportedError(
@@ -169,10 +168,10 @@ def _group_may_match(
     return may_match(predicate, ranges)
 
 
-def _read_other(file_io: FileIO, path: str, members: Sequence[Member], mask: Mask | None) -> Iterator[pa.RecordBatch]:
+def _read_other(table: Table, path: str, members: Sequence[Member], mask: Mask | None) -> Iterator[pa.RecordBatch]:
     """A file that is not Parquet: nothing in it can be skipped."""
     fields = {member.old.name: member.old for member in members if member.old is not None}
-    for batch in _masked(read_columns(file_io, path, list(fields.values())), mask):
+    for batch in _masked(read_columns(table.file_io, path, list(fields.values()), table.options), mask):
         if fields:
             yield from _of_today(iter([batch]), members)
         else:

@@ -15,6 +15,7 @@ from tsdb.metadata.schema import SchemaManager, TableSchema
 from tsdb.metadata.snapshot import Snapshot, SnapshotManager
 from tsdb.options import TableOptions
 from tsdb.table.bucket import BucketMode, bucket_mode
+from tsdb.table.file_choice import check_files
 
 MAIN_BRANCH = "main"
 
@@ -83,7 +84,8 @@ class Table:
 
 
 def check_writable(schema: TableSchema, options: TableOptions) -> None:
-    """Raise NotSupportedError for merge engines and changelog producers that tsdb cannot write."""
+    """Raise NotSupportedError for files, merge engines and changelog producers that tsdb cannot write."""
+    check_files(schema, options)
     if schema.primary_keys:
         merge_engine(schema, options)
         changelog_producer(options.changelog_producer)

@@ -250,7 +250,11 @@ REFUSED = [
     (ColumnNotFound, "'sequence.field'", {}, ("k",), (), {"sequence.field": "ts"}),
     (OptionError, "'rowkind.field' `k` is INT", {}, ("k",), (), {"rowkind.field": "k"}),
     (NotSupportedError, "deletion-vectors", {}, ("k",), (), {"deletion-vectors.enabled": "true"}),
-    (NotSupportedError, "'file.format' = 'orc'", {}, (), (), {"file.format": "orc"}),
+    (NotSupportedError, "cannot be compressed with 'lz5'", {}, (), (), {"file.compression": "lz5"}),
+    (NotSupportedError, "format 'csv' cannot be written", {}, (), (), {"file.format.per.level": "0:csv"}),
+    (OptionError, "list such as '0:avro", {}, (), (), {"file.format.per.level": "avro"}),
+    (NotSupportedError, "six digits", {"k": "TIMESTAMP(9)"}, (), (), {"file.format": "avro"}),
+    (OptionError, "'truncate", {}, (), (), {"fields.k.stats-mode": "some"}),
     (
         NotSupportedError,
         "'hive' with a bucket key of type DECIMAL",

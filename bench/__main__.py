@@ -7,7 +7,9 @@ from bench import group_by_stream, ingest, merge_on_read, planning, point_lookup
 
 BENCHMARKS = {
     "ingest": ingest.main,
-    "merge_on_read": merge_on_read.main,
+    "merge_on_read": merge_on_read.bench("deduplicate"),
+    "partial_update": merge_on_read.bench("partial-update"),
+    "aggregation": merge_on_read.bench("aggregation"),
     "group_by_stream": group_by_stream.main,
     "planning": planning.main,
     "point_lookup": point_lookup.main,
@@ -19,7 +21,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     arguments.add_argument("name", choices=[*BENCHMARKS, "all"])
     arguments.add_argument("--rows", type=int, default=10_000_000)
-    arguments.add_argument("--repeat", type=int, default=3, help="runs of each side; the median counts")
+    arguments.add_argument("--repeat", type=int, default=5, help="runs of each side; the median counts")
     chosen = arguments.parse_args()
     for name in BENCHMARKS if chosen.name == "all" else [chosen.name]:
         BENCHMARKS[name](chosen.rows, chosen.repeat)

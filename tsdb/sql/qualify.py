@@ -267,6 +267,7 @@ class _Resolver:
             return
         node.meta["shown"] = node.name if node.name == found.shown else found.shown
         node.meta["type"] = found.type
+        node.meta["source"] = level.holder(found)
         if node.name != found.name:
             _rename(node.this, found.name)
         if outer:
@@ -301,6 +302,7 @@ class _Resolver:
             self.fail(f"column `{node.name}` is in `{source.alias}` more than once; give the columns other names", node)
         node.meta["shown"] = found.shown
         node.meta["type"] = found.type
+        node.meta["source"] = source.qualifier
         if source.qualifier and source.qualifier != node.table:
             _rename(node.args["table"], source.qualifier)
         node.set("db", None)

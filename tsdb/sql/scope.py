@@ -84,6 +84,13 @@ class Scope:
                 return Failure.AMBIGUOUS
         return Failure.UNKNOWN if unknown else Failure.MISSING
 
+    def holder(self, column: Output) -> str | None:
+        """What to write before a column that `column` found; None if it has no source of its own."""
+        for source in self.sources:
+            if any(known is column for known in source.columns or ()):
+                return source.qualifier
+        return None
+
     def source(self, alias: str, database: str | None = None) -> Source | Failure:
         """A source by its alias, in this scope only."""
         named = [source for source in self.sources if source.alias is not None]

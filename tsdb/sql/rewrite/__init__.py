@@ -13,10 +13,12 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from tsdb.sql.functions import translate_functions
+from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
 from tsdb.sql.rewrite.float_operands import widen_decimals
 from tsdb.sql.rewrite.ordering import order_nulls
 from tsdb.sql.rewrite.scalar_subquery import join_scalar_subqueries
 from tsdb.sql.rewrite.set_operation import number_duplicates
+from tsdb.sql.rewrite.subquery_value import subqueries_as_values
 from tsdb.sql.rewrite.window_tvf import expand_window_functions
 
 Rule = Callable[[exp.Expr], exp.Expr]
@@ -27,8 +29,11 @@ SUGAR: tuple[Rule, ...] = (expand_window_functions,)
 RULES: tuple[Rule, ...] = (widen_decimals, number_duplicates, translate_functions, order_nulls)
 """Rules after names are resolved, in order, for both modes."""
 
+SUBQUERY_RULES: tuple[Rule, ...] = (subqueries_as_values, join_correlated_subqueries)
+"""Rules after names are resolved that come before all others, for both modes."""
+
 STREAMING_RULES: tuple[Rule, ...] = (join_scalar_subqueries,)
-"""Rules that only a streaming query needs; they run before `RULES`."""
+"""Rules that only a streaming query needs; they run after `SUBQUERY_RULES`, before `RULES`."""
 
 
 def desugar(query: exp.Query) -> exp.Query:
@@ -38,7 +43,7 @@ def desugar(query: exp.Query) -> exp.Query:
 
 def rewrite(query: exp.Query, *, streaming: bool = False) -> exp.Query:
     """A copy of `query`, resolved before, after the rules of its mode."""
-    return _apply(query.copy(), (*STREAMING_RULES, *RULES) if streaming else RULES)
+    return _apply(query.copy(), (*SUBQUERY_RULES, *(STREAMING_RULES if streaming else ()), *RULES))
 
 
 def _apply(query: exp.Expr, rules: tuple[Rule, ...]) -> exp.Query:

@@ -45,27 +45,28 @@ def join_scalar_subqueries(query: exp.Expr) -> exp.Expr:
     number = 0
     for node in list(query.find_all(exp.Subquery)):
         select = node.parent_select
-        row = _single_row(node) if _is_scalar(node) and not _is_correlated(node) else None
+        row = _single_row(node) if is_scalar(node) and not _is_correlated(node) else None
         if row is None or not isinstance(select, exp.Select):
             continue
         if _is_beside_aggregates(select, node) and _can_nest(select):
             _nest_aggregates(select)
-        if not _can_join(select, node):
+        if not can_join(select, node):
             continue
         number += 1
         alias = f"$scalar{number}"
         column = exp.column("value", table=alias, quoted=True)
-        if select.args.get("group") is not None and not _inside(node, select, "where"):
+        if select.args.get("group") is not None and not inside(node, select, "where"):
             select.args["group"].append("expressions", column.copy())
         if isinstance(node.parent, exp.Select):
             node.replace(exp.alias_(column, str(node.sql()), quoted=True))
         else:
             node.replace(column)
-        _join(select, row, alias)
+        join_row(select, row, alias)
     return query
 
 
-def _is_scalar(node: exp.Subquery) -> bool:
+def is_scalar(node: exp.Subquery) -> bool:
+    """The subquery stands for one value."""
     parent = node.parent
     if isinstance(
         parent, exp.From | exp.Join | exp.Lateral | exp.In | exp.Exists | exp.SetOperation | exp.CTE | exp.Any
@@ -84,7 +85,7 @@ def _single_row(node: exp.Subquery) -> exp.Select | None:
     if not isinstance(body, exp.Select) or len(body.expressions) != 1:
         return None
     projection = body.expressions[0].unalias()
-    aggregated = _is_aggregate(projection)
+    aggregated = is_aggregate(projection)
     if aggregated and not any(
         body.args.get(key) for key in ("group", "having", "limit", "offset", "qualify", "distinct")
     ):
@@ -103,7 +104,7 @@ def _single_row(node: exp.Subquery) -> exp.Select | None:
     return None
 
 
-def _is_aggregate(node: exp.Expr) -> bool:
+def is_aggregate(node: exp.Expr) -> bool:
     """The value is made of aggregates: one of them is in it, outside of any window or subquery."""
     pending = [node]
     while pending:
@@ -115,23 +116,23 @@ def _is_aggregate(node: exp.Expr) -> bool:
     return False
 
 
-def _can_join(select: exp.Select, node: exp.Subquery) -> bool:
+def can_join(select: exp.Select, node: exp.Subquery) -> bool:
     """Joining one row to FROM does not change `select`: it reads columns by name, and is no aggregate of everything."""
     if any(isinstance(item, exp.Star) for item in select.expressions) and not _star_sources(select):
         return False
-    if _inside(node, select, "joins") or _inside(node, select, "from_"):
+    if inside(node, select, "joins") or inside(node, select, "from_"):
         return False
     return not _is_beside_aggregates(select, node)
 
 
 def _is_beside_aggregates(select: exp.Select, node: exp.Subquery) -> bool:
     """`select` aggregates all rows to one, and `node` is a part of that row, not of what is aggregated."""
-    if select.args.get("group") is not None or _inside(node, select, "where"):
+    if select.args.get("group") is not None or inside(node, select, "where"):
         return False
-    if not any(_is_aggregate(item) for item in (*select.expressions, select.args.get("having")) if item is not None):
+    if not any(is_aggregate(item) for item in (*select.expressions, select.args.get("having")) if item is not None):
         return False
     parent = node.parent
-    while parent is not None and parent is not select and not _is_call_of_aggregate(parent):
+    while parent is not None and parent is not select and not is_call_of_aggregate(parent):
         parent = parent.parent
     return parent is select
 
@@ -169,20 +170,22 @@ def _quoted_alias(name: str) -> exp.TableAlias:
 
 def _aggregate_calls(node: exp.Expr) -> list[exp.Expr]:
     """The outermost calls of aggregates in an expression, with their FILTER and the like."""
-    if _is_call_of_aggregate(node):
+    if is_call_of_aggregate(node):
         return [node]
     if isinstance(node, exp.Query):
         return []
     return [call for child in node.iter_expressions() for call in _aggregate_calls(child)]
 
 
-def _is_call_of_aggregate(node: exp.Expr) -> bool:
+def is_call_of_aggregate(node: exp.Expr) -> bool:
+    """The node is the call of an aggregate, with its FILTER and the like."""
     if isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
-        return _is_call_of_aggregate(node.this)
+        return is_call_of_aggregate(node.this)
     return isinstance(node, exp.Anonymous) and str(node.this).upper() in _AGGREGATES
 
 
-def _inside(node: exp.Expr, select: exp.Select, key: str) -> bool:
+def inside(node: exp.Expr, select: exp.Select, key: str) -> bool:
+    """The node stands in that clause of `select`."""
     child: exp.Expr = node
     while child.parent is not None and child.parent is not select:
         child = child.parent
@@ -197,7 +200,8 @@ def _star_sources(select: exp.Select) -> list[str]:
     return names if all(names) and not any(relation.args.get("joins") for relation in relations) else []
 
 
-def _join(select: exp.Select, row: exp.Select, alias: str) -> None:
+def join_row(select: exp.Select, row: exp.Select, alias: str, condition: exp.Expr | None = None) -> None:
+    """Add the rows of a query to FROM: CROSS JOIN, or LEFT JOIN on a condition."""
     sources = _star_sources(select)
     items: list[exp.Expr] = []
     for item in select.expressions:
@@ -210,4 +214,5 @@ def _join(select: exp.Select, row: exp.Select, alias: str) -> None:
     if select.args.get("from_") is None:
         select.set("from_", exp.From(this=relation))
     else:
-        select.append("joins", exp.Join(this=relation, kind="CROSS"))
+        how = {"kind": "CROSS"} if condition is None else {"side": "LEFT", "on": condition}
+        select.append("joins", exp.Join(this=relation, **how))

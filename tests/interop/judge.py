@@ -75,12 +75,20 @@ class PaimonJava(_LineServer):
         opens = "--add-opens=java.base/java.nio=ALL-UNNAMED"
         super().__init__(["java", "-Xmx1g", opens, "-cp", jars, str(Path(__file__).with_name("PaimonJudge.java"))])
 
-    def read(self, warehouse: Path, table: str, **options: str) -> list[list[Any]]:
+    def read(
+        self, warehouse: Path, table: str, where: tuple[str, Any] | None = None, **options: str
+    ) -> list[list[Any]]:
+        """where: a column and a value; files that cannot have it are left out, their other rows are not."""
         database, name = table.split(".")
-        request = {"warehouse": str(warehouse), "database": database, "table": name, "options": options}
+        request: dict[str, Any] = {"warehouse": str(warehouse), "database": database, "table": name, "options": options}
+        if where is not None:
+            request["where"] = list(where)
         return self.ask(do="read", **request)["rows"]
 
-    def write(self, warehouse: Path, table: str, rows: list[list[Any]], identifier: int, user: str = "judge") -> None:
+    def write(
+        self, warehouse: Path, table: str, rows: list[list[Any]], identifier: int, user: str = "judge", **more: Any
+    ) -> None:
+        """bucket: where all rows go, in a table whose buckets are not a function of the key."""
         database, name = table.split(".")
         self.ask(
             do="write",
@@ -90,6 +98,7 @@ class PaimonJava(_LineServer):
             rows=rows,
             identifier=identifier,
             user=user,
+            **more,
         )
 
     def compact(self, warehouse: Path, table: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tsdb.data_types import TypeRoot
 from tsdb.errors import ColumnNotFound, NotSupportedError, OptionError, ProgrammingError, nearest
+from tsdb.metadata.file_index import wanted_indexes
 from tsdb.metadata.hive_hash import check_hive_type
 from tsdb.metadata.schema import TableSchema
 from tsdb.options import TableOptions, check_table_options
@@ -62,6 +63,7 @@ def _check(schema: TableSchema, name: str) -> None:
     if options.flag("row-tracking.enabled"):
         raise NotSupportedError("writing tables with 'row-tracking.enabled' is not supported yet; leave it out")
     _check_deletion_vectors(schema, options, name)
+    wanted_indexes(schema.options, schema.fields)
     _check_partition_types(schema, options, name)
     check_writable(schema, options)
 

@@ -18,10 +18,11 @@ from tsdb.fs.file_io import FileIO
 from tsdb.mergetree.merge import is_add, kinds_of
 from tsdb.metadata.binary_row import encode_rows
 from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, SimpleStats
+from tsdb.metadata.file_index import FileIndexWriter, wanted_indexes
 from tsdb.metadata.paths import FileNames
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.stats import KEY_MODE, compute_stats, stats_modes
-from tsdb.options import TableOptions
+from tsdb.options import TableOptions, parse_size
 
 FILE_SOURCE_APPEND, FILE_SOURCE_COMPACT = 0, 1
 
@@ -63,7 +64,8 @@ class DataWriter:
     def delete(self, files: Iterable[DataFileMeta]) -> None:
         """Delete files of this bucket."""
         for file in files:
-            self.file_io.delete(f"{self.directory}/{file.file_name}")
+            for name in (file.file_name, *file.extra_files):
+                self.file_io.delete(f"{self.directory}/{name}")
 
     def _write_file(self, tables: Iterator[pa.Table], level: int, source: int, changelog: bool) -> DataFileMeta:
         """One file with all of the rows, which are not empty."""
@@ -75,17 +77,32 @@ class DataWriter:
         physical = physical_schema(self.schema.fields, key, thin=self.options.flag("data-file.thin-mode"))
         seen = _Seen(self.schema, choice)
 
+        wanted = [] if changelog else wanted_indexes(self.options.values, self.schema.fields)
+        index = FileIndexWriter(wanted, self.schema.fields)
+
         def batches() -> Iterator[pa.RecordBatch]:
             for table in tables:
                 seen.add(table)
+                index.add(table)
                 yield from _physical(table, physical).to_batches()
 
         try:
             size = choice.format.write(self.file_io, path, batches(), physical, choice.options)
+            meta = seen.meta(name, size, level, source)
+            return self._with_index(meta, index.finish())
         except BaseException:
             self.file_io.delete(path)
             raise
-        return seen.meta(name, size, level, source)
+
+    def _with_index(self, meta: DataFileMeta, index: bytes | None) -> DataFileMeta:
+        """The file with its index: a small one in the manifest, another beside it."""
+        if index is None:
+            return meta
+        if len(index) <= parse_size(self.options.get("file-index.in-manifest-threshold") or ""):
+            return replace(meta, embedded_file_index=index)
+        name = f"{meta.file_name}.index"
+        self.file_io.write_bytes(f"{self.directory}/{name}", index)
+        return replace(meta, extra_files=(name,))
 
 
 def _physical(table: pa.Table, physical: pa.Schema) -> pa.Table:

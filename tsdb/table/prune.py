@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from tsdb.data_types import DataType, TypeRoot, to_arrow
+from tsdb.errors import CorruptFile
 from tsdb.metadata.binary_row import bucket_of, decode_field, decode_row, hash_rows
 from tsdb.metadata.data_file import DataFileMeta, SimpleStats
+from tsdb.metadata.file_index import FileIndex
 from tsdb.metadata.manifest import ManifestEntry, ManifestFileMeta
 from tsdb.metadata.predicate import Predicate, columns, equalities, may_match
 from tsdb.metadata.stats import is_wide_timestamp
@@ -38,6 +40,8 @@ class Pruner:
         self._partitions: dict[bytes, bool] = {}
         self._buckets: dict[int, set[int] | None] = {}
         self._places: dict[_Form, dict[str, _Place]] = {}
+        self._names: dict[int, dict[str, str]] = {}
+        self._reads_indexes = table.options.flag("file-index.read.enabled")
 
     def keeps_manifest(self, meta: ManifestFileMeta) -> bool:
         """Whether some partition of the manifest may have rows."""
@@ -67,12 +71,30 @@ class Pruner:
             return True
         return self._may_match(self._row_ranges(file.key_stats, keys, exact=True))
 
-    def keeps_values(self, file: DataFileMeta) -> bool:
-        """Whether the file may have a row that matches, if every row of it is a row of the table."""
+    def keeps_values(self, file: DataFileMeta, directory: str | None = None) -> bool:
+        """Whether the file may have a row that matches, if every row of it is a row of the table.
+
+        directory: of the file, if an index beside it is to be asked, too.
+        """
         if self._predicate is None:
             return True
+        if not may_match(self._predicate, partial(self._value_range, file)):
+            return False
+        return not self._reads_indexes or self._index_keeps(file, directory)
+
+    def _index_keeps(self, file: DataFileMeta, directory: str | None) -> bool:
         assert self._predicate is not None
-        return may_match(self._predicate, partial(self._value_range, file))
+        found = file_index(self._table, file, directory)
+        if found is None:
+            return True
+        if file.schema_id not in self._names:
+            old = {field.id: field for field in self._table.schemas.schema(file.schema_id).fields}
+            self._names[file.schema_id] = {
+                now.name: old[now.id].name
+                for now in self._table.schema.fields
+                if now.id in old and old[now.id].type.with_nullable(True) == now.type.with_nullable(True)
+            }
+        return found.may_match(self._predicate, self._names[file.schema_id])
 
     def _value_range(self, file: DataFileMeta, column: str) -> Range | None:
         """What is known of a column of a file, by its name of today; a column that the file lacks is all NULL."""
@@ -184,6 +206,22 @@ def _keeps_order(old: DataType, new: DataType) -> bool:
     if old.root in _INTEGERS and new.root in _INTEGERS:
         return _INTEGERS.index(old.root) <= _INTEGERS.index(new.root)
     return old.root is new.root is TypeRoot.VARCHAR and old.length <= new.length
+
+
+def file_index(table: Table, file: DataFileMeta, directory: str | None) -> FileIndex | None:
+    """The indexes of a data file. directory: where those beside it are looked for; None: nowhere."""
+    name = next((name for name in file.extra_files if name.endswith(".index")), None)
+    if file.embedded_file_index is None and (name is None or directory is None):
+        return None
+    fields = {field.name: field for field in table.schemas.schema(file.schema_id).fields}
+    if file.embedded_file_index is not None:
+        return FileIndex(file.embedded_file_index, fields, f"the manifest entry of {file.file_name}")
+    path = f"{directory}/{name}"
+    try:
+        data = table.file_io.read_bytes(path)
+    except FileNotFoundError as err:
+        raise CorruptFile(f"file index {path} is missing") from err
+    return FileIndex(data, fields, path)
 
 
 def _by_hash(arrays: list[pa.Array], types: list[DataType], total_buckets: int) -> set[int]:

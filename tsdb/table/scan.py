@@ -11,6 +11,7 @@ Source: Paimon, `AbstractFileStoreScan`, `KeyValueFileStoreScan`, `MergeTreeSpli
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sections, sorted_runs
@@ -132,11 +133,15 @@ def make_split(
     deletions: Mapping[str, DeletionFile] | None = None,
 ) -> DataSplit:
     """A split of some files in the bucket of the entry."""
-    values = partition_values(table, entry.partition)
-    path = table.paths.bucket(dict(zip(table.schema.partition_keys, values, strict=True)), entry.bucket)
+    values, path = partition_values(table, entry.partition), _bucket_path(table, entry)
     return DataSplit(
         entry.partition, values, entry.bucket, entry.total_buckets, tuple(files), path, raw, deletions or {}
     )
+
+
+def _bucket_path(table: Table, entry: ManifestEntry) -> str:
+    values = partition_values(table, entry.partition)
+    return table.paths.bucket(dict(zip(table.schema.partition_keys, values, strict=True)), entry.bucket)
 
 
 def partition_values(table: Table, partition: bytes) -> tuple[Any, ...]:
@@ -180,11 +185,14 @@ def _bucket_splits(
     table: Table, entries: Sequence[ManifestEntry], pruner: Pruner, deletions: Mapping[str, DeletionFile]
 ) -> list[DataSplit]:
     files = [entry.file for entry in entries]
+    # where indexes lie beside files, if any do
+    directory = _bucket_path(table, entries[0]) if any(file.extra_files for file in files) else None
+    keeps = partial(pruner.keeps_values, directory=directory)
     if not table.is_primary_key:
-        kept = [[file] for file in sorted(files, key=_append_order) if pruner.keeps_values(file)]
+        kept = [[file] for file in sorted(files, key=_append_order) if keeps(file)]
         groups = [(members, True) for members in _packed(table, kept)]
     elif _is_raw(table, files):
-        kept = [[file] for file in files if pruner.keeps_values(file)]
+        kept = [[file] for file in files if keeps(file)]
         groups = [(members, True) for members in _packed(table, kept)]
     else:
         key_range = key_ranges([table.schema.field(key).type for key in table.schema.trimmed_primary_keys])
@@ -195,8 +203,8 @@ def _bucket_splits(
         for section in sections(sorted_runs(files, key_range), key_range):
             members = [file for run in section for file in run.files]
             if _needs_no_merge(section):
-                raw += [[file] for file in members if pruner.keeps_values(file)]
-            elif folds or any(pruner.keeps_values(file) for file in members):
+                raw += [[file] for file in members if keeps(file)]
+            elif folds or any(keeps(file) for file in members):
                 merged.append(members)
         groups = [(m, True) for m in _packed(table, raw)] + [(m, False) for m in _packed(table, merged)]
     return [

@@ -5,6 +5,7 @@ What is not supported is refused here, not at the first INSERT.
 
 from dataclasses import replace
 
+from tsdb.catalog.field_options import check_field_options
 from tsdb.data_types import TypeRoot
 from tsdb.errors import ColumnNotFound, NotSupportedError, OptionError, ProgrammingError, nearest
 from tsdb.metadata.file_index import wanted_indexes
@@ -191,6 +192,12 @@ def _check_option_columns(schema: TableSchema, options: TableOptions, name: str)
     _check_listed(schema, options.sequence_field, "'sequence.field'", name)
     if options.sequence_field and options.merge_engine == "first-row":
         raise OptionError("'sequence.field' has no meaning with 'merge-engine' = 'first-row'; leave it out")
+    if options.merge_engine == "first-row" and options.changelog_producer not in ("none", "lookup"):
+        raise OptionError(
+            f"'merge-engine' = 'first-row' of table `{name}` goes with 'changelog-producer' = 'none' or 'lookup', not "
+            f"'{options.changelog_producer}'"
+        )
+    check_field_options(schema, options)
     kind = options.get("rowkind.field")
     if kind is not None:
         _check_listed(schema, (kind,), "'rowkind.field'", name)

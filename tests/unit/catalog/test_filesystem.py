@@ -169,7 +169,7 @@ REFUSED = [
     (
         OptionError,
         "STRING, which 'sum' does not take",
-        {"s": "STRING"},
+        {"k": "INT", "s": "STRING"},
         ("k",),
         (),
         {"merge-engine": "aggregation", "fields.s.aggregate-function": "sum"},
@@ -212,7 +212,7 @@ REFUSED = [
         {},
         ("k",),
         (),
-        {"merge-engine": "partial-update", "fields.v.aggregate-function": "sum"},
+        {"merge-engine": "partial-update", "fields.v.aggregate-function": "max"},
     ),
     (
         OptionError,
@@ -224,8 +224,8 @@ REFUSED = [
     ),
     (
         OptionError,
-        "is in 'fields.v.sequence-group' already",
-        {"g": "INT"},
+        "is in 'fields.g.sequence-group' already",
+        {"k": "INT", "v": "INT", "g": "INT"},
         ("k",),
         (),
         {"merge-engine": "partial-update", "fields.g.sequence-group": "v", "fields.v.sequence-group": ""},

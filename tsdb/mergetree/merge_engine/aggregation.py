@@ -45,31 +45,11 @@ class Aggregation:
             if self.remove_on_delete:
                 deletes = kinds == RowKind.DELETE
                 merged_kinds[deletes[starts[1:] - 1]] = RowKind.DELETE
-                events = after_deletes(events, events.last(deletes))
+                events = events.from_seeds(events.last(deletes))
         if singles is not None:
             merged_kinds = np.where(singles < 0, merged_kinds, kinds[starts[:-1]])
         rules = {rule.column: rule for rule in self.rules}
         return folded_rows(rows, order[starts[1:] - 1], merged_kinds, rules, events, singles)
-
-
-def after_deletes(events: Events, deletes: I64) -> Events:
-    """The events from the last deletion of each key on, which counts as the state to go on from.
-
-    deletes: for each key the event that deletes it, -1: none.
-    """
-    found = deletes[deletes >= 0]
-    if not len(found):
-        return events
-    added_before = np.concatenate(([0], np.cumsum(events.adds)))
-    fresh = added_before[found] == added_before[events.starts[:-1][deletes >= 0]]
-    seeds = np.zeros(len(events), np.bool_)
-    seeds[found[fresh]] = True
-    retracts = None
-    if events.retracts is not None:
-        retracts = events.retracts.copy()
-        retracts[found] = False
-    seeded = Events(events.rows, events.starts, retracts, events.late, seeds)
-    return seeded.kept(np.arange(len(events)) >= deletes[events.keys])
 
 
 def folded_rows(

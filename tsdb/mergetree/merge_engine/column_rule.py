@@ -39,7 +39,8 @@ class ColumnRule:
         found = self.function.fold(column, events)
         if isinstance(found, np.ndarray):
             return take(column, found if single_rows is None else np.where(single_rows < 0, found, single_rows))
-        if single_rows is None or (not had_retractions and isinstance(self.function, _KEEPS_ONE)):
+        keeps_one = isinstance(self.function, _KEEPS_ONE) and not had_retractions and not events.has_empty
+        if single_rows is None or keeps_one:
             return found
         computed = np.where(single_rows < 0, len(column) + np.arange(len(single_rows)), single_rows)
         return pa.concat_arrays([column, found.cast(column.type)]).take(pa.array(computed))

@@ -20,7 +20,7 @@ class Events:
 
     retracts: which events take a row back (None: none). late: which of them came with an older sequence than what was
     there, so that they count as if they had come first. seeds: which are what a deletion left behind as the state to go
-    on from, with nothing added before it.
+    on from; earlier: what came before these.
     """
 
     rows: I64
@@ -28,6 +28,7 @@ class Events:
     retracts: Mask | None = None
     late: Mask | None = None
     seeds: Mask | None = None
+    earlier: "tuple[Events, ...]" = ()
 
     @property
     def key_count(self) -> int:
@@ -68,11 +69,13 @@ class Events:
         if mask.all():
             return self
         before = np.concatenate(([0], np.cumsum(mask)))
-        return Events(
-            self.rows[mask],
-            before[self.starts],
-            *(None if part is None else part[mask] for part in (self.retracts, self.late, self.seeds)),
-        )
+        return self._selected(mask, before[self.starts])
+
+    def _selected(self, chosen: Mask | I64, starts: I64) -> "Events":
+        def of(part: Mask | None) -> Mask | None:
+            return None if part is None else part[chosen]
+
+        return Events(self.rows[chosen], starts, of(self.retracts), of(self.late), of(self.seeds), self.earlier)
 
     def in_effect(self) -> "Events":
         """The same events in the order in which they count: late ones before the others, the latest first."""
@@ -80,8 +83,18 @@ class Events:
             return replace(self, late=None)
         at = np.arange(len(self))
         order = np.lexsort((np.where(self.late, -1 - at, at), self.keys))
-        parts = (None if part is None else part[order] for part in (self.retracts, None, self.seeds))
-        return Events(self.rows[order], self.starts, *parts)
+        return replace(self._selected(order, self.starts), late=None)
+
+    def from_seeds(self, seeds: I64) -> "Events":
+        """The events of each key from the given one on, as the state to go on from; -1: all of the key's events."""
+        found = seeds[seeds >= 0]
+        if not len(found):
+            return self
+        marks = np.zeros(len(self), np.bool_) if self.seeds is None else self.seeds.copy()
+        marks[found] = True
+        retracts = None if self.retracts is None else self.retracts & ~marks
+        kept = np.arange(len(self)) >= seeds[self.keys]
+        return Events(self.rows, self.starts, retracts, self.late, marks, (*self.earlier, self.kept(~kept))).kept(kept)
 
     def reduce(self, function: np.ufunc, values: np.ndarray, empty: object) -> np.ndarray:
         """The function over the values of the events of each key; `empty` for a key without any."""
@@ -91,6 +104,15 @@ class Events:
         reduced = np.asarray(function.reduceat(filled, self.starts[:-1]))
         reduced[self.counts == 0] = empty
         return reduced
+
+    def had_added(self, column: pa.Array | None) -> Mask:
+        """For each key, whether anything was added before its seed: a value of the column that is not NULL."""
+        added = np.zeros(self.key_count, np.bool_)
+        for part in self.earlier:
+            mask = part.adds if part.seeds is None else part.adds & ~part.seeds
+            known = None if column is None else valid(column, part.rows)
+            added |= part.any(mask if known is None else mask & known)
+        return added
 
     def any(self, mask: Mask) -> Mask:
         """For each key, whether the mask is true for one of its events."""

@@ -11,7 +11,7 @@ back. With 'partial-update.remove-record-on-delete', or if it wins in a group of
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -22,7 +22,7 @@ from tsdb.changes import RowKind
 from tsdb.errors import NotSupportedError
 from tsdb.format.parquet import VALUE_KIND
 from tsdb.mergetree.key_order import grouped_order, order_words
-from tsdb.mergetree.merge_engine.aggregation import after_deletes, folded_rows
+from tsdb.mergetree.merge_engine.aggregation import folded_rows
 from tsdb.mergetree.merge_engine.choice import KeyValue, LastNonNullValue
 from tsdb.mergetree.merge_engine.column_rule import ColumnRule, one_array, single_rows_of
 from tsdb.mergetree.merge_engine.events import Events, take
@@ -108,7 +108,7 @@ class PartialUpdate:
         merged[~events.any(events.adds) | deletes[events.starts[1:] - 1]] = RowKind.DELETE
         first = events.starts[:-1]
         removed = np.where((removed < 0) & events.retracts[first], first, removed)
-        events = after_deletes(events, removed)
+        events = events.from_seeds(removed)
         return events.kept(events.adds), merged
 
 
@@ -196,12 +196,7 @@ def _removals(events: Events, rows: pa.Table, removing: list[_Ranks]) -> tuple[E
         if (found < 0).all():
             return events, ends_removed
         ends_removed = np.where(found < 0, ends_removed, found == events.starts[1:] - 1)
-        began = events.seeds if events.seeds is not None else np.zeros(len(events), np.bool_)
-        seeds = began.copy()
-        seeds[found[found >= 0]] = True
-        retracts = events.retracts & ~seeds
-        kept = np.arange(len(events)) >= found[events.keys]
-        events = Events(events.rows, events.starts, retracts, None, seeds).kept(kept)
+        events = events.from_seeds(found)
 
 
 def _group_columns(
@@ -224,6 +219,7 @@ def _group_columns(
             columns[name] = take(one_array(rows[name]), plain)
             continue
         late = ~wins
-        aggregated = Events(events.rows, events.starts, events.retracts, late if late.any() else None, events.seeds)
+        earlier = tuple(part.kept(~ranks.empty[part.rows]) for part in events.earlier)
+        aggregated = replace(events, late=late if late.any() else None, earlier=earlier)
         columns[name] = rule.fold(one_array(rows[name]), aggregated.kept(used), singles)
     return columns

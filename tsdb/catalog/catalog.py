@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from tsdb.connector.kafka.metadata import is_virtual
 from tsdb.metadata.schema import TableSchema
 from tsdb.table.schema_change import SchemaChange
 from tsdb.table.table import Identifier, Table
@@ -30,12 +31,23 @@ class ConnectorTable:
         schema = replace(self.schema, options={**self.schema.options, **dynamic})
         return replace(self, schema=schema) if dynamic else self
 
+    def for_writing(self) -> "ConnectorTable":
+        """The same table without the columns that can only be read."""
+        fields = tuple(field for field in self.schema.fields if not is_virtual(self, field.name))
+        schema = replace(self.schema, fields=fields)
+        return self if len(fields) == len(self.schema.fields) else replace(self, schema=schema)
+
 
 AnyTable = Table | ConnectorTable
 
 
 class Catalog(Protocol):
     """Databases and tables. Names are exact first, then unique without case. Changes are atomic for each table."""
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Where the warehouse is, and how it is kept."""
+        ...
 
     def list_databases(self) -> list[str]:
         """The names, sorted; `default` is always there."""

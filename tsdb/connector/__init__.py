@@ -6,13 +6,21 @@ from tsdb.connector.connector import Connector, ConnectorTable
 from tsdb.connector.console import BlackholeConnector, PrintConnector
 from tsdb.connector.datagen import DatagenConnector
 from tsdb.connector.filesystem import FilesystemConnector
+from tsdb.connector.kafka import KafkaConnector
 from tsdb.errors import NotSupportedError, OptionError, nearest
 
-_ALL: tuple[Connector, ...] = (FilesystemConnector(), DatagenConnector(), PrintConnector(), BlackholeConnector())
+_ALL: tuple[Connector, ...] = (
+    FilesystemConnector(),
+    KafkaConnector("kafka", upsert=False),
+    KafkaConnector("upsert-kafka", upsert=True),
+    DatagenConnector(),
+    PrintConnector(),
+    BlackholeConnector(),
+)
 
 CONNECTORS: Mapping[str, Connector] = {connector.name: connector for connector in _ALL}
 
-_PLANNED = ("kafka", "upsert-kafka", "postgres-cdc", "mysql-cdc", "jdbc")
+_PLANNED = ("postgres-cdc", "mysql-cdc", "jdbc")
 
 
 def connector_of(table: ConnectorTable) -> Connector:

@@ -14,7 +14,7 @@ _OWN_PREFIXES = ("tsdb.",)
 
 def check(table: ConnectorTable, specs: Iterable[OptionSpec], open_prefixes: tuple[str, ...] = ()) -> Mapping[str, str]:
     """The table's options. Raises OptionError for an unknown key or a value that does not fit."""
-    known = {s.key: s for s in (*_EVERYWHERE, *specs, *(o for o in OPTIONS if o.scope == SCAN))}
+    known = {s.key: s for s in (*_EVERYWHERE, *(o for o in OPTIONS if o.scope == SCAN), *specs)}
     options = dict(table.options)
     for key, value in options.items():
         if key in known:

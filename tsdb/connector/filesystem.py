@@ -11,7 +11,7 @@ from tsdb.connector.connector import ConnectorTable
 from tsdb.connector.connector_options import check, require
 from tsdb.connector.file_sink import FileSink
 from tsdb.connector.file_source import FileSource
-from tsdb.connector.fold import fold_all, fold_by_key
+from tsdb.connector.fold import state_of
 from tsdb.connector.serde import SERDES
 from tsdb.connector.serde.serde import Serde
 from tsdb.errors import NotSupportedError, OptionError, nearest
@@ -52,17 +52,8 @@ class FilesystemConnector:
     def read_batch(self, table: ConnectorTable) -> Iterator[pa.RecordBatch]:
         """An append log as it is read; the state that a change log leads to, in memory."""
         source = self.source(table, bounded=True)
-        deltas = iter(lambda: source.poll(_ROWS), None)
-        if source.mode == "append":
-            for delta in deltas:
-                for change in delta.changes:
-                    yield from change.rows.to_batches()
-            return
-        changes = [change for delta in deltas for change in delta.changes]
-        if source.upsert_key:
-            yield from fold_by_key(changes, source.upsert_key, source.schema).to_batches()
-        else:
-            yield from fold_all(changes, source.schema, f"table `{table.identifier}`").to_batches()
+        changes = (change for delta in iter(lambda: source.poll(_ROWS), None) for change in delta.changes)
+        yield from state_of(changes, source, f"table `{table.identifier}`")
 
     def write_batch(self, table: ConnectorTable, reader: pa.RecordBatchReader) -> int:
         """Append all rows, or none if reading them fails."""

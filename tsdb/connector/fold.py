@@ -1,12 +1,24 @@
 """The state that changes lead to: what a batch query sees of a change log."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, consolidate, plus
+from tsdb.connector.connector import Source
 from tsdb.errors import DataError
+
+
+def state_of(changes: Iterable[ChangeBatch], source: Source, name: str) -> Iterator[pa.RecordBatch]:
+    """What all changes of a bounded source lead to: an append log as it is read; else the state, in memory."""
+    if source.mode == "append":
+        for change in changes:
+            yield from change.rows.to_batches()
+    elif source.upsert_key:
+        yield from fold_by_key(list(changes), source.upsert_key, source.schema).to_batches()
+    else:
+        yield from fold_all(list(changes), source.schema, name).to_batches()
 
 
 def fold_by_key(changes: Sequence[ChangeBatch], key: Sequence[str], schema: pa.Schema) -> pa.Table:

@@ -36,6 +36,8 @@ def submit(
             "SET 'execution.mode' = 'batch', or use INSERT INTO",
             position=statement.position,
         )
+    if isinstance(target, ConnectorTable):
+        target = target.for_writing()
     constants = {real_name(k, target.schema, target.identifier): v for k, v in (statement.partition or {}).items()}
     fixed = {name: value for name, value in constants.items() if value is not None}
     plan = plan_of(_with_constants(statement.source, fixed), statement)

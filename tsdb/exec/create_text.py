@@ -8,10 +8,12 @@ from tsdb.catalog.catalog import ConnectorTable
 from tsdb.data_types import DataField
 from tsdb.errors import NotSupportedError
 from tsdb.exec.relation import Registered, Source, View
+from tsdb.secrets import shown
 from tsdb.sql.parameters import literal
 from tsdb.table.table import Table
 
 _NOT_SHOWN = ("path", "type")
+_METADATA, _VIRTUAL = "tsdb.metadata.", "tsdb.virtual."
 
 
 def create_text(found: Source | View) -> str:
@@ -29,7 +31,7 @@ def create_text(found: Source | View) -> str:
 
 def _create_table(table: Table | ConnectorTable) -> str:
     schema = table.schema
-    lines = [_column(field) for field in schema.fields]
+    lines = [_column(field, schema.options) for field in schema.fields]
     if schema.primary_keys:
         lines.append(f"PRIMARY KEY ({_names(schema.primary_keys)}) NOT ENFORCED")
     body = ",\n  ".join(lines)
@@ -38,12 +40,19 @@ def _create_table(table: Table | ConnectorTable) -> str:
         text += f" COMMENT {string_text(schema.comment)}"
     if schema.partition_keys:
         text += f" PARTITIONED BY ({_names(schema.partition_keys)})"
-    options = {key: value for key, value in schema.options.items() if key not in _NOT_SHOWN}
+    options = {
+        key: shown(key, value)
+        for key, value in schema.options.items()
+        if key not in _NOT_SHOWN and not key.startswith((_METADATA, _VIRTUAL))
+    }
     return f"{text} WITH (\n  {_options(options)}\n)" if options else text
 
 
-def _column(field: DataField) -> str:
+def _column(field: DataField, options: Mapping[str, str]) -> str:
     text = f"{name_text(field.name)} {field.type.sql()}"
+    if _METADATA + field.name in options:
+        text += f" METADATA FROM {string_text(options[_METADATA + field.name])}"
+        text += " VIRTUAL" if _VIRTUAL + field.name in options else ""
     if field.default_value is not None:
         text += f" DEFAULT {string_text(field.default_value)}"
     return text + (f" COMMENT {string_text(field.description)}" if field.description else "")

@@ -22,6 +22,9 @@ from tsdb.table.table import Identifier, Table
 Planner = Callable[[exp.Query], QueryPlan]
 
 COMPUTED_PREFIX = "tsdb.computed."
+METADATA_PREFIX = "tsdb.metadata."
+VIRTUAL_PREFIX = "tsdb.virtual."
+METADATA_CONNECTORS = ("kafka", "upsert-kafka")
 WATERMARK_PREFIX = "tsdb.watermark."
 
 
@@ -133,6 +136,7 @@ def _draft(statement: sql.CreateTable, names: Names, plan_of: Planner) -> TableS
         )
     if statement.watermark is not None:
         options[WATERMARK_PREFIX + statement.watermark.column] = statement.watermark.expression.sql()
+    options |= _metadata_options(statement)
     fields = _fields_of_query(statement, plan_of) if statement.as_select is not None else _fields(statement.columns)
     return TableSchema(
         id=0,
@@ -144,12 +148,28 @@ def _draft(statement: sql.CreateTable, names: Names, plan_of: Planner) -> TableS
     )
 
 
+def _metadata_options(statement: sql.CreateTable) -> dict[str, str]:
+    """METADATA columns as options of the table, where the connector finds them."""
+    options = {}
+    for column in statement.columns:
+        if column.metadata_key is None:
+            continue
+        if statement.options.get("connector") not in METADATA_CONNECTORS:
+            known = " and ".join(f"'{name}'" for name in METADATA_CONNECTORS)
+            raise NotSupportedError(f"column `{column.name}`: only the connectors {known} have METADATA columns")
+        options[METADATA_PREFIX + column.name] = column.metadata_key
+        if column.virtual:
+            options[VIRTUAL_PREFIX + column.name] = "true"
+    return options
+
+
 def _fields(columns: tuple[sql.ColumnDef, ...]) -> tuple[DataField, ...]:
     fields = []
     for i, column in enumerate(columns):
-        if column.computed is not None or column.metadata_key is not None:
-            what = "computed columns" if column.computed is not None else "METADATA columns"
-            raise NotSupportedError(f"column `{column.name}`: {what} are not supported; put the expression into a view")
+        if column.computed is not None:
+            raise NotSupportedError(
+                f"column `{column.name}`: computed columns are not supported; put the expression into a view"
+            )
         if column.type is None:
             raise ProgrammingError(f"column `{column.name}` has no type")
         fields.append(DataField(i, column.name, column.type, column.comment, column.default))
@@ -200,6 +220,8 @@ def _change(change: sql.Change) -> schema_change.SchemaChange:
         case sql.SetComment(comment):
             return schema_change.SetComment(comment)
         case sql.AddColumn(column, first, after, if_not_exists):
+            if column.metadata_key is not None:
+                raise NotSupportedError(f"column `{column.name}`: METADATA columns come with CREATE TABLE only")
             field = _fields((column,))[0]
             return schema_change.AddColumn(
                 field.name, field.type, field.description, field.default_value, first, after, if_not_exists

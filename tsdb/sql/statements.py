@@ -81,6 +81,7 @@ class ColumnDef:
     computed: exp.Expr | None = None
     metadata_key: str | None = None
     default: str | None = None
+    virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,7 +306,7 @@ def test_json_takes_no_rows_back(tmp_path: Path) -> None:
 
 WRONG = [
     ({"connector": "filesistem", "path": "x", "format": "json"}, OptionError, "Did you mean `filesystem`"),
-    ({"connector": "kafka"}, NotSupportedError, "not there yet"),
+    ({"connector": "jdbc"}, NotSupportedError, "not there yet"),
     ({"connector": "filesystem", "path": "x"}, OptionError, "needs the option 'format'"),
     ({"connector": "filesystem", "format": "json"}, OptionError, "needs the option 'path'"),
     ({"connector": "filesystem", "path": "x", "format": "jsn"}, OptionError, "Did you mean `json`"),

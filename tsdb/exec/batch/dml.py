@@ -27,6 +27,8 @@ Planner = Callable[[exp.Query], QueryPlan]
 def insert(statement: Insert, target: Table | ConnectorTable, plan_of: Planner) -> int:
     """INSERT INTO and INSERT OVERWRITE; how many rows were inserted."""
     plan = plan_of(statement.source)
+    if isinstance(target, ConnectorTable):
+        target = target.for_writing()
     partition = _partition(statement, target)
     arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition)
     if isinstance(target, ConnectorTable):

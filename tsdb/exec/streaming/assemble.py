@@ -167,7 +167,8 @@ def _is_bounded(relation: Relation) -> bool:
     if not isinstance(source, Table | ConnectorTable):
         return True
     mode = relation.options.get("scan.bounded.mode", source.options.get("scan.bounded.mode"))
-    return mode == "latest" or (isinstance(source, ConnectorTable) and "number-of-rows" in source.options)
+    ends = mode is not None and mode.lower() != "unbounded"
+    return ends or (isinstance(source, ConnectorTable) and "number-of-rows" in source.options)
 
 
 def _prudent(source: Source) -> InputSpec:

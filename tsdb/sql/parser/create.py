@@ -242,7 +242,7 @@ def _column_parts(cursor: Cursor, name: str) -> tuple[dict[str, Any], bool]:
             parts["comment"] = cursor.string("the comment")
         elif cursor.accept("METADATA"):
             parts["metadata_key"] = cursor.string("the metadata's key") if cursor.accept("FROM") else name
-            cursor.accept("VIRTUAL")
+            parts["virtual"] = cursor.accept("VIRTUAL")
         elif cursor.accept("DEFAULT"):
             parts["default"] = _default(cursor)
         elif cursor.accept("GENERATED", "ALWAYS", "AS") or cursor.accept("AS"):

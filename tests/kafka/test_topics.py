@@ -1,0 +1,255 @@
+"""Topics as tables, on a real broker: what is sent is what is read, once, and what is written is what others read."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kafka_topics import Topics
+
+import tsdb
+
+
+@pytest.fixture
+def con() -> Iterator[tsdb.Connection]:
+    with tsdb.connect() as connection:
+        yield connection
+
+
+def create(con: tsdb.Connection, name: str, columns: str, topics: Topics, topic: str, **options: str) -> None:
+    given = {"connector": "kafka", "topic": topic, "properties.bootstrap.servers": topics.bootstrap}
+    given |= {key.replace("__", "-").replace("_", "."): value for key, value in options.items()}
+    listed = ", ".join(f"'{key}' = '{value}'" for key, value in given.items())
+    con.execute(f"CREATE TABLE {name} ({columns}) WITH ({listed})")
+
+
+def rows(con: tsdb.Connection, sql: str) -> list[Any]:
+    return con.execute(sql).fetchall()
+
+
+def stream(con: tsdb.Connection) -> None:
+    con.execute("SET 'execution.mode' = 'streaming'")
+
+
+def batch(con: tsdb.Connection) -> None:
+    con.execute("RESET 'execution.mode'")
+
+
+@pytest.mark.parametrize(
+    ("form", "columns", "values"),
+    [
+        ("json", "id INT, v STRING, d DECIMAL(10, 2), b BYTES", [(1, "ann\n", None, b"\x00\xff"), (2, None, 5, None)]),
+        ("csv", "id INT, v STRING, f DOUBLE", [(1, "a,b", 0.5), (2, 'say "x"', None)]),
+        ("raw", "v STRING", [("line\nbreak\r\n",), ("",)]),
+        ("avro", "id INT NOT NULL, v STRING, a ARRAY<INT>, t TIMESTAMP(3)",
+         [(1, "x", [1, None], dt.datetime(2024, 1, 2, 3, 4, 5)), (2, None, None, None)]),
+        ("debezium-json", "id INT, v STRING", [(1, "a"), (2, None)]),
+    ],
+)  # fmt: skip
+def test_a_format_reads_what_it_writes(
+    con: tsdb.Connection, topics: Topics, form: str, columns: str, values: list[tuple[Any, ...]]
+) -> None:
+    create(con, "t", columns, topics, topics.create(), format=form)
+    marks = ", ".join("?" * len(values[0]))
+    con.execute(f"INSERT INTO t VALUES {', '.join([f'({marks})'] * len(values))}", [v for row in values for v in row])
+    assert sorted(rows(con, "SELECT * FROM t"), key=repr) == sorted(values, key=repr)
+
+
+def test_key_value_and_metadata_stand_side_by_side(con: tsdb.Connection, topics: Topics) -> None:
+    topic = topics.create()
+    columns = (
+        "k_id INT, v STRING, topic STRING METADATA VIRTUAL, part INT METADATA FROM 'partition', "
+        "off BIGINT METADATA FROM 'offset' VIRTUAL, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp', "
+        "headers MAP<STRING, BYTES> METADATA, kind STRING METADATA FROM 'timestamp-type' VIRTUAL, "
+        "epoch INT METADATA FROM 'leader-epoch' VIRTUAL"
+    )
+    options = {"key_format": "json", "key_fields": "k_id", "key_fields__prefix": "k_", "value_format": "json"}
+    create(con, "t", columns, topics, topic, value_fields__include="EXCEPT_KEY", **options)
+    con.execute(
+        "INSERT INTO t VALUES (7, 'x', CAST('2024-05-06 07:08:09' AS TIMESTAMP(3)), MAP['h', CAST('1' AS BYTES)])"
+    )
+    assert topics.read(topic) == [(b'{"id":7}', b'{"v":"x"}')]
+    (row,) = rows(con, "SELECT * FROM t")
+    moment = dt.datetime(2024, 5, 6, 7, 8, 9, tzinfo=dt.UTC)
+    assert row[:6] == (7, "x", topic, 0, 0, moment) and row[7:] == ("CreateTime", 0)
+    assert dict(row[6]) == {"h": b"1"}
+    text = rows(con, "SHOW CREATE TABLE t")[0][0]
+    con.execute("DROP TABLE t")
+    con.execute(text)
+    assert rows(con, "SELECT off, part FROM t") == [(0, 0)]
+
+
+def test_upsert_kafka_is_a_table_by_key(con: tsdb.Connection, topics: Topics) -> None:
+    topic = topics.create(partitions=2)
+    options = {"connector": "upsert-kafka", "key_format": "json", "value_format": "json"}
+    create(con, "t", "id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED", topics, topic, **options)
+    con.execute("INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    con.execute("INSERT INTO t VALUES (1, 'A')")
+    topics.send(topic, None, key=b'{"id":2}', partition=_partition_of(topics, topic, b'{"id":2}'))
+    assert rows(con, "SELECT * FROM t") == [(1, "A")]
+    stream(con)
+    with con.execute("SELECT count(*), max(v) FROM t /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */") as cursor:
+        assert cursor.fetchall()[-1][1:] == (1, "A")
+    batch(con)
+    assert rows(con, "SELECT count(*) FROM t") == [(1,)]
+
+
+def _partition_of(topics: Topics, topic: str, key: bytes) -> int:
+    """Where the key's earlier messages are, so that a later one is behind them."""
+    found = topics.partitioned(topic)
+    return next(number for number, pairs in found.items() if any(k == key for k, _ in pairs))
+
+
+def test_where_reading_begins_and_ends(con: tsdb.Connection, topics: Topics) -> None:
+    topic = topics.create()
+    create(con, "t", "id INT", topics, topic, format="json")
+    topics.send(topic, *(f'{{"id":{i}}}' for i in range(10)))
+
+    def ids(**options: str) -> list[int]:
+        hint = ", ".join(f"'scan.{key.replace('__', '-').replace('_', '.')}' = '{v}'" for key, v in options.items())
+        return [i for (i,) in rows(con, f"SELECT id FROM t /*+ OPTIONS({hint}) */")]
+
+    assert ids(startup_mode="earliest-offset") == list(range(10))
+    assert ids(startup_mode="latest-offset") == []
+    assert ids(startup_mode="timestamp", startup_timestamp__millis="0") == list(range(10))
+    assert ids(startup_mode="timestamp", startup_timestamp__millis="99999999999999") == []
+    where = {"startup_mode": "specific-offsets", "startup_specific__offsets": "partition:0,offset:7"}
+    assert ids(**where) == [7, 8, 9]
+    end = {"bounded_mode": "specific-offsets", "bounded_specific__offsets": "partition:0,offset:9"}
+    assert ids(**where, **end) == [7, 8]
+    assert ids(bounded_mode="timestamp", bounded_timestamp__millis="0") == []
+
+
+def test_several_topics_by_list_and_by_pattern(con: tsdb.Connection, topics: Topics) -> None:
+    one, two = topics.create("one"), topics.create("two")
+    topics.send(one, '{"id":1}')
+    topics.send(two, '{"id":2}')
+    create(con, "t", "id INT", topics, f"{one};{two}", format="json")
+    assert rows(con, "SELECT id FROM t ORDER BY id") == [(1,), (2,)]
+    with pytest.raises(tsdb.ProgrammingError, match="has to name one topic"):
+        con.execute("INSERT INTO t VALUES (3)")
+
+
+def test_partitions_that_come_later_are_read_from_their_beginning(con: tsdb.Connection, topics: Topics) -> None:
+    topic = topics.create()
+    create(con, "t", "id INT", topics, topic, format="json", scan_topic__partition__discovery_interval="100 ms")
+    stream(con)
+    with con.execute("SELECT id FROM t") as cursor:
+        topics.send(topic, '{"id":1}')
+        assert cursor.fetchone() == ("+I", 1)
+        topics.grow(topic, 2)
+        topics.send(topic, '{"id":2}', partition=1)
+        assert cursor.fetchone() == ("+I", 2)
+
+
+def test_a_message_that_cannot_be_read_is_named_and_dealt_with(con: tsdb.Connection, topics: Topics) -> None:
+    topic, dead = topics.create(), topics.create("dead")
+    good = [f'{{"id":{i}}}' for i in range(200)]
+    topics.send(topic, *good[:150], "no json", *good[150:], '{"id":"x"}', "")
+    create(con, "t", "id INT", topics, topic, format="json")
+    with pytest.raises(tsdb.DataError) as caught:
+        rows(con, "SELECT * FROM t")
+    for part in (topic, "partition 0", "offset 150", "not JSON", "no json"):
+        assert part in str(caught.value)
+    skip = "/*+ OPTIONS('scan.malformed-record' = 'skip') */"
+    assert [i for (i,) in rows(con, f"SELECT id FROM t {skip}")] == list(range(200))
+    letters = f"/*+ OPTIONS('scan.malformed-record' = 'dead-letter', 'scan.dead-letter.topic' = '{dead}') */"
+    assert len(rows(con, f"SELECT id FROM t {letters}")) == 200
+    assert [value for _, value in topics.read(dead)] == [b"no json", b'{"id":"x"}', b""]
+    create(con, "letters", "v STRING, headers MAP<STRING, BYTES> METADATA", topics, dead, format="raw")
+    facts = [dict(h) for _, h in rows(con, "SELECT v, headers FROM letters")]
+    assert [f["tsdb.offset"] for f in facts] == [b"150", b"201", b"202"] and facts[2][
+        "tsdb.reason"
+    ] == b"the message is empty"
+
+
+@pytest.mark.parametrize("form", ["canal-json", "maxwell-json", "ogg-json", "debezium-json"])
+def test_change_logs_lead_to_the_state(con: tsdb.Connection, topics: Topics, form: str) -> None:
+    one, new = {"id": 1, "v": "a"}, {"id": 1, "v": "b"}
+    messages: dict[str, list[dict[str, Any]]] = {
+        "canal-json": [
+            {"type": "INSERT", "data": [{"id": "1", "v": "a"}, {"id": "2", "v": "x"}], "old": None},
+            {"type": "UPDATE", "data": [{"id": "1", "v": "b"}], "old": [{"v": "a"}]},
+            {"type": "DELETE", "data": [{"id": "2", "v": "x"}], "old": None},
+        ],
+        "maxwell-json": [
+            {"type": "insert", "data": one},
+            {"type": "update", "data": new, "old": {"v": "a"}},
+            {"type": "insert", "data": {"id": 2, "v": "x"}},
+            {"type": "delete", "data": {"id": 2, "v": "x"}},
+        ],
+        "ogg-json": [
+            {"op_type": "I", "after": one},
+            {"op_type": "U", "before": one, "after": new},
+            {"op_type": "I", "after": {"id": 2, "v": "x"}},
+            {"op_type": "D", "before": {"id": 2, "v": "x"}},
+        ],
+        "debezium-json": [
+            {"op": "c", "before": None, "after": one},
+            {"op": "u", "before": one, "after": new},
+            {"op": "c", "before": None, "after": {"id": 2, "v": "x"}},
+            {"op": "d", "before": {"id": 2, "v": "x"}, "after": None},
+        ],
+    }
+    topic = topics.create()
+    topics.send(topic, *map(json.dumps, messages[form]))
+    topics.send(topic, None, key=b"1")
+    create(con, "t", "id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED", topics, topic, format=form)
+    assert rows(con, "SELECT * FROM t") == [(1, "b")]
+    stream(con)
+    cursor = con.execute("SELECT count(*), max(v) FROM t /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */")
+    assert cursor.fetchall()[-1][1:] == (1, "b")
+
+
+def test_only_committed_messages_are_read(con: tsdb.Connection, topics: Topics) -> None:
+    topic = topics.create()
+    topics.transaction(topic, b'{"id":1}', commit=True)
+    topics.transaction(topic, b'{"id":2}', commit=False)
+    topics.transaction(topic, b'{"id":3}', commit=True)
+    create(con, "t", "id INT", topics, topic, format="json")
+    assert rows(con, "SELECT id FROM t") == [(1,), (3,)]
+    dirty = "/*+ OPTIONS('properties.isolation.level' = 'read_uncommitted') */"
+    assert rows(con, f"SELECT id FROM t {dirty}") == [(1,), (2,), (3,)]
+
+
+def test_the_group_of_the_options_is_told_and_asked(con: tsdb.Connection, topics: Topics) -> None:
+    topic = topics.create()
+    topics.send(topic, *(f'{{"id":{i}}}' for i in range(5)))
+    create(con, "t", "id INT", topics, topic, format="json", properties_group_id=f"g-{topic}")
+    con.execute("CREATE TABLE out (id INT, PRIMARY KEY (id) NOT ENFORCED)")
+    stream(con)
+    con.execute("INSERT INTO out SELECT id FROM t")
+    (job,) = con.jobs()
+    job.checkpoint()
+    job.stop()
+    batch(con)
+    assert rows(con, "SELECT count(*) FROM out") == [(5,)]
+    topics.send(topic, '{"id":5}')
+    assert rows(con, "SELECT id FROM t") == [(5,)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ("id INT", {"format": "json", "properties_bootstrap_servrs": "x"}, "bootstrap.servers"),
+        ("id INT", {"format": "jsn"}, "Did you mean `json`"),
+        ("id INT", {}, "'format' or 'value.format'"),
+        ("id INT, PRIMARY KEY (id) NOT ENFORCED", {"format": "json"}, "upsert-kafka"),
+        ("id INT", {"connector": "upsert-kafka", "value_format": "json"}, "PRIMARY KEY"),
+        ("id INT, o INT METADATA FROM 'offset'", {"format": "json"}, "'offset' is BIGINT"),
+        ("id INT, o INT METADATA FROM 'ofset'", {"format": "json"}, "Did you mean `offset`"),
+        ("id INT", {"format": "json", "scan_startup_mode": "timestamp"}, "needs 'scan.startup.timestamp-millis'"),
+        ("id INT", {"format": "json", "scan_startup_mode": "group-offsets"}, "properties.group.id"),
+        ("id INT", {"format": "json", "scan_malformed__record": "dead-letter"}, "scan.dead-letter.topic"),
+        ("id INT", {"format": "json", "key_fields": "id"}, "go together"),
+        ("id INT", {"format": "json", "topic__pattern": "a.*"}, "either 'topic' or"),
+        ("id INT, o BIGINT METADATA FROM 'offset'", {"format": "debezium-json"}, "may be several rows"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_the_table_is_made(
+    con: tsdb.Connection, topics: Topics, columns: str, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(tsdb.Error, match=message.replace("(", r"\(")):
+        create(con, "t", columns, topics, "t", **options)
+    assert rows(con, "SHOW TABLES") == []

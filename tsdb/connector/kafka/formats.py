@@ -1,0 +1,182 @@
+"""The bodies of messages: the formats of lines, one line a message, and those that are no lines, `raw` and `avro`.
+
+A reader gives for the bodies of several messages either one row each, or changes; it is always strict, so that what
+becomes of a bad message is decided in one place.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsdb.changes import ChangeBatch, inserts
+from tsdb.connector.connector import ChangelogMode
+from tsdb.connector.kafka.avro import AvroReader, AvroWriter
+from tsdb.connector.serde import SERDES
+from tsdb.connector.serde.serde import BadLine, Change, Decoder, Encoder, Lines
+from tsdb.errors import NotSupportedError, OptionError, nearest
+
+BINARY_FORMATS = ("raw", "avro")
+
+
+class Reader(Protocol):
+    """Bodies to rows or changes."""
+
+    @property
+    def mode(self) -> ChangelogMode:
+        """append: one row a body."""
+        ...
+
+    def read(self, bodies: Sequence[bytes | None]) -> list[Change]:
+        """The changes, in order; only `raw` takes a body that is None. Raises BadLine with the index of a bad body."""
+        ...
+
+
+class Writer(Protocol):
+    """Changes to bodies."""
+
+    @property
+    def mode(self) -> ChangelogMode:
+        """append: only new rows can be written."""
+        ...
+
+    def write(self, changes: ChangeBatch) -> list[bytes | None]:
+        """One body for each change. Weights are 1 or -1; 1 when the mode is `append`."""
+        ...
+
+
+def reader(word: str, schema: pa.Schema, key: Sequence[str], options: Mapping[str, str]) -> Reader:
+    """The reader of a format. Raises OptionError if there is none, NotSupportedError for columns that it has not."""
+    if word == "raw":
+        return _RawReader(schema)
+    if word == "avro":
+        return AvroReader(schema)
+    strict = {k: v for k, v in options.items() if not k.endswith("ignore-parse-errors")}
+    return _LineReader(_serde(word).decoder(schema, key, strict))
+
+
+def writer(word: str, schema: pa.Schema, options: Mapping[str, str]) -> Writer:
+    """The writer of a format; raises as `reader`, and NotSupportedError for a format that is only read."""
+    if word == "raw":
+        return _RawWriter(schema)
+    if word == "avro":
+        return AvroWriter(schema)
+    return _LineWriter(_serde(word).encoder(schema, options))
+
+
+def side_options(values: Mapping[str, str], side: str) -> dict[str, str]:
+    """The options of formats for one side: `json.x`, and over it `key.json.x` or `value.json.x`."""
+    own = {k.removeprefix(f"{side}."): v for k, v in values.items() if k.startswith(f"{side}.")}
+    return {**values, **own}
+
+
+def _serde(word: str) -> "SerdeOfLines":
+    serde = SERDES.get(word)
+    if serde is None:
+        known = sorted({*SERDES, *BINARY_FORMATS})
+        raise OptionError(f"there is no format '{word}'.{nearest(word, known)} Formats: {', '.join(known)}")
+    return serde
+
+
+class SerdeOfLines(Protocol):
+    """The part of a serde that is used here."""
+
+    def decoder(self, schema: pa.Schema, key: Sequence[str], options: Mapping[str, str]) -> Decoder:
+        """See `Serde`."""
+        ...
+
+    def encoder(self, schema: pa.Schema, options: Mapping[str, str]) -> Encoder:
+        """See `Serde`."""
+        ...
+
+
+class _LineReader:
+    """Bodies as lines; a body may be written over several lines, as white space between its parts."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self.mode: ChangelogMode = decoder.mode
+
+    def read(self, bodies: Sequence[bytes | None]) -> list[Change]:
+        """See `Reader`."""
+        there = [body for body in bodies if body is not None]
+        assert len(there) == len(bodies), "bodies of lines are never absent"
+        lengths = np.fromiter(map(len, there), np.int64, len(there))
+        data = b"\n".join([*there, b""])
+        if data.count(b"\n") != len(there):
+            data = b"\n".join([*(body.replace(b"\n", b" ") for body in there), b""])
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths + 1)])
+        lines = Lines(data, starts)
+        changes = self._decoder.decode(lines).changes
+        if self.mode == "append":
+            self._check_blank(lines, there)
+        return changes
+
+    def _check_blank(self, lines: Lines, bodies: Sequence[bytes]) -> None:
+        blank = lines.first_bytes() == 0
+        if blank.any():
+            index = int(np.flatnonzero(blank)[0])
+            raise BadLine(index, "the message is empty", bodies[index])
+
+
+class _LineWriter:
+    """A line is a body."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.mode: ChangelogMode = encoder.mode
+
+    def write(self, changes: ChangeBatch) -> list[bytes | None]:
+        """See `Writer`."""
+        bodies: list[bytes | None] = [*self._encoder.encode(changes).split(b"\n")[:-1]]
+        return bodies
+
+
+class _RawReader:
+    """The body is the value of the only column, as it is."""
+
+    mode: ChangelogMode = "append"
+
+    def __init__(self, schema: pa.Schema) -> None:
+        _check_raw(schema)
+        self._schema = schema
+
+    def read(self, bodies: Sequence[bytes | None]) -> list[Change]:
+        """See `Reader`."""
+        values = pa.array(bodies, pa.binary())
+        try:
+            return [inserts(pa.table([values.cast(self._schema.field(0).type)], schema=self._schema))]
+        except pa.ArrowInvalid:
+            raise _bad_text(bodies) from None
+
+
+def _bad_text(bodies: Sequence[bytes | None]) -> BadLine:
+    """The first body that is not UTF-8."""
+    for index, body in enumerate(bodies):
+        try:
+            (body or b"").decode("utf-8")
+        except UnicodeDecodeError as err:
+            return BadLine(index, f"not UTF-8 at byte {err.start + 1}; declare the column as BYTES", body or b"")
+    raise AssertionError("a body that is not UTF-8 was expected")
+
+
+class _RawWriter:
+    """NULL is a message without a body."""
+
+    mode: ChangelogMode = "append"
+
+    def __init__(self, schema: pa.Schema) -> None:
+        _check_raw(schema)
+
+    def write(self, changes: ChangeBatch) -> list[bytes | None]:
+        """See `Writer`."""
+        bodies: list[bytes | None] = pc.cast(changes.rows.column(0), pa.binary()).to_pylist()
+        return bodies
+
+
+def _check_raw(schema: pa.Schema) -> None:
+    kinds = schema.types
+    if len(kinds) != 1 or not (pa.types.is_string(kinds[0]) or pa.types.is_binary(kinds[0])):
+        raise NotSupportedError("the format raw is for one column, of type STRING or BYTES")

@@ -1,0 +1,371 @@
+"""The interface of `client` over kafka-python.
+
+The library has a thread of its own for the network, so a consumer fetches ahead between two polls. Its errors become
+OperationalError here, or Unreachable where trying again may help.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.admin import NewTopic
+
+from tsdb.errors import OperationalError, OptionError
+from tsdb.kafka.client import Fetched, Outgoing, Partition, Unreachable
+from tsdb.kafka.properties import arguments
+
+_BOOTSTRAP_MS = 8_000
+_ANSWER_MS = 3_000
+_CLOSE_S = 1.0
+_DELIVERY_MS = 30_000
+_TRANSACTION_S = 30.0
+_CONSUMER = {
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",
+    "isolation_level": "read_committed",
+    "max_partition_fetch_bytes": 8 << 20,
+    "metrics_enabled": False,
+    "allow_auto_create_topics": False,
+}
+_PRODUCER = {
+    "batch_size": 256 << 10,
+    "linger_ms": 5,
+    "metrics_enabled": False,
+    "allow_auto_create_topics": False,
+    "delivery_timeout_ms": _DELIVERY_MS,
+    "request_timeout_ms": 10_000,
+    "max_block_ms": 10_000,
+}
+_RETRIED = (kafka_errors.KafkaTimeoutError, kafka_errors.KafkaConnectionError, kafka_errors.RetriableError)
+
+# without a handler of the user's, its warnings would go to the terminal
+logging.getLogger("kafka").addHandler(logging.NullHandler())
+
+
+class PythonClient:
+    """See `tsdb.kafka.client.Client`."""
+
+    def __init__(self, properties: Mapping[str, str]) -> None:
+        defaults = {**KafkaAdminClient.DEFAULT_CONFIG, **KafkaProducer.DEFAULT_CONFIG, **KafkaConsumer.DEFAULT_CONFIG}
+        self._arguments = {"bootstrap_timeout_ms": _BOOTSTRAP_MS, **arguments(properties, defaults)}
+        if not self._arguments.get("bootstrap_servers"):
+            raise OptionError("a Kafka table needs the option 'properties.bootstrap.servers'")
+        self.servers = ", ".join(self._arguments["bootstrap_servers"])
+
+    def consumer(self, group: str | None = None) -> "PythonConsumer":
+        """See `Client`."""
+        return PythonConsumer(self._open(KafkaConsumer, {**_CONSUMER, "group_id": group}), self.servers)
+
+    def producer(self, transactional_id: str | None = None) -> "PythonProducer":
+        """See `Client`."""
+        more = {"transactional_id": transactional_id} if transactional_id else {}
+        inner = self._open(KafkaProducer, {**_PRODUCER, **more})
+        if transactional_id:
+            try:
+                with _wrapped(f"Kafka at {self.servers}: the transaction '{transactional_id}' cannot be begun"):
+                    inner.init_transactions()
+            except BaseException:
+                inner.close(timeout=0)
+                raise
+        return PythonProducer(inner, self.servers)
+
+    def create_topic(self, topic: str, partitions: int, configs: Mapping[str, str]) -> None:
+        """See `Client`."""
+        with self._admin() as admin, _wrapped(f"topic '{topic}' cannot be created at {self.servers}"):
+            try:
+                admin.create_topics([NewTopic(topic, partitions, -1, topic_configs=dict(configs))])
+            except kafka_errors.TopicAlreadyExistsError:
+                return
+
+    def delete_topic(self, topic: str) -> None:
+        """See `Client`."""
+        with self._admin() as admin, _wrapped(f"topic '{topic}' cannot be deleted at {self.servers}"):
+            try:
+                admin.delete_topics([topic])
+            except kafka_errors.UnknownTopicOrPartitionError:
+                return
+
+    def topic_id(self, topic: str) -> str | None:
+        """See `Client`."""
+        with self._admin() as admin, _wrapped(f"topic '{topic}' cannot be looked up at {self.servers}"):
+            (found,) = admin.describe_topics([topic])
+        return None if found["error_code"] else str(found["topic_id"])
+
+    @contextmanager
+    def _admin(self) -> Iterator[Any]:
+        admin = self._open(KafkaAdminClient, {})
+        try:
+            yield admin
+        finally:
+            admin.close()
+
+    def _open(self, kind: Any, own: Mapping[str, Any]) -> Any:
+        """A client of the library. own: our defaults, which the user's properties overrule; only what it knows."""
+        chosen = {key: value for key, value in {**own, **self._arguments}.items() if key in kind.DEFAULT_CONFIG}
+        try:
+            return kind(**chosen)
+        except kafka_errors.KafkaTimeoutError as err:
+            raise OperationalError(self._why_away()) from err
+        except (kafka_errors.KafkaError, ValueError, AssertionError, OSError) as err:
+            raise OperationalError(f"Kafka at {self.servers}: {_text(err)}") from err
+
+    def _why_away(self) -> str:
+        """Nobody is there, or somebody who does not let us in: the library does not tell the one from the other."""
+        seconds = self._arguments["bootstrap_timeout_ms"] / 1000
+        for server in self._arguments["bootstrap_servers"]:
+            host, _, port = server.rpartition(":")
+            with suppress(OSError, ValueError), socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+                return (
+                    f"Kafka at {server} takes connections but gave no answer within {seconds:g} s: check "
+                    "'properties.security.protocol', the user and the password, and the certificates"
+                )
+        return f"no Kafka broker at {self.servers} within {seconds:g} s: start it, or correct the addresses"
+
+
+class PythonConsumer:
+    """See `tsdb.kafka.client.Consumer`."""
+
+    def __init__(self, inner: Any, servers: str) -> None:
+        self._inner = inner
+        self._servers = servers
+        self._assigned: list[Any] = []
+
+    def partitions(self, topics: Iterable[str]) -> list[Partition]:
+        """See `Consumer`."""
+        with self._answer():
+            self._inner.topics()  # asks the broker; else what was known before is given
+            found = {topic: self._inner.partitions_for_topic(topic) or () for topic in topics}
+        return sorted((topic, number) for topic, numbers in found.items() for number in numbers)
+
+    def topics(self) -> list[str]:
+        """See `Consumer`."""
+        with self._answer():
+            return sorted(self._inner.topics())
+
+    def assign(self, positions: Mapping[Partition, int]) -> None:
+        """See `Consumer`."""
+        self._assigned = [TopicPartition(*partition) for partition in positions]
+        self._inner.assign(self._assigned)
+        for partition, offset in positions.items():
+            self._inner.seek(TopicPartition(*partition), offset)
+
+    def poll(self, rows_max: int, timeout_ms: int) -> list[Fetched]:
+        """See `Consumer`."""
+        try:
+            with self._answer():
+                found = self._inner.poll(timeout_ms=timeout_ms, max_records=rows_max)
+        except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError) as err:
+            raise OperationalError(self._gone()) from err
+        return [_columns(partition, records) for partition, records in found.items() if records]
+
+    def positions(self) -> dict[Partition, int]:
+        """See `Consumer`."""
+        with self._answer():
+            return {(p.topic, p.partition): self._inner.position(p) for p in self._assigned}
+
+    def beginnings(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """See `Consumer`."""
+        with self._answer():
+            return _plain(self._inner.beginning_offsets(_theirs(partitions), timeout_ms=_ANSWER_MS))
+
+    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """See `Consumer`."""
+        with self._answer():
+            return _plain(self._inner.end_offsets(_theirs(partitions), timeout_ms=_ANSWER_MS))
+
+    def at_time(self, partitions: Iterable[Partition], time_ms: int) -> dict[Partition, int | None]:
+        """See `Consumer`."""
+        wanted = dict.fromkeys(_theirs(partitions), time_ms)
+        with self._answer():
+            found = self._inner.offsets_for_times(wanted, timeout_ms=_ANSWER_MS)
+        return {(p.topic, p.partition): None if o is None else o.offset for p, o in found.items()}
+
+    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int | None]:
+        """See `Consumer`."""
+        with self._answer():
+            return {
+                (p.topic, p.partition): self._inner.committed(p, timeout_ms=_ANSWER_MS) for p in _theirs(partitions)
+            }
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """See `Consumer`."""
+        offsets = {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in positions.items()}
+        with suppress(kafka_errors.KafkaError):
+            self._inner.commit(offsets, timeout_ms=_ANSWER_MS)
+
+    def close(self) -> None:
+        """See `Consumer`."""
+        with suppress(kafka_errors.KafkaError):
+            self._inner.close(autocommit=False, timeout_ms=int(_CLOSE_S * 1000))
+
+    @contextmanager
+    def _answer(self) -> Iterator[None]:
+        try:
+            yield
+        except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError):
+            raise
+        except _RETRIED as err:
+            raise Unreachable(f"Kafka at {self._servers}: {_text(err)}") from err
+        except kafka_errors.KafkaError as err:
+            raise OperationalError(f"Kafka at {self._servers}: {_text(err)}") from err
+
+    def _gone(self) -> str:
+        """Which partition stands where there are no records any more (or not yet, in a topic that was made anew)."""
+        wanted = self.positions()
+        first, last = self.beginnings(wanted), self.ends(wanted)
+        for partition, offset in wanted.items():
+            if not first[partition] <= offset <= last[partition]:
+                topic, number = partition
+                return (
+                    f"topic '{topic}', partition {number}: offset {offset} is not there any more; it has offsets "
+                    f"{first[partition]} to {last[partition]}. The broker's retention removed it, or the topic was "
+                    "made anew; start the query anew to read from the beginning"
+                )
+        return f"Kafka at {self._servers}: an offset is not there any more"
+
+
+class PythonProducer:
+    """See `tsdb.kafka.client.Producer`."""
+
+    def __init__(self, inner: Any, servers: str) -> None:
+        self._inner = inner
+        self._servers = servers
+        self._pending: list[Any] = []
+        self._in_transaction = False
+
+    def send(self, messages: Outgoing) -> None:
+        """See `Producer`."""
+        with self._delivered(messages.topic):
+            count = len(messages.values)
+            nothing: list[Any] = [None] * count
+            numbers = messages.partitions or nothing
+            times = messages.timestamps_ms or nothing
+            headers = messages.headers or nothing
+            send, topic = self._inner.send, messages.topic
+            self._pending += [
+                send(topic, value, key=key, headers=head, partition=number, timestamp_ms=at)
+                for key, value, number, at, head in zip(
+                    messages.keys, messages.values, numbers, times, headers, strict=True
+                )
+            ]
+
+    def flush(self) -> None:
+        """See `Producer`."""
+        pending, self._pending = self._pending, []
+        with self._delivered("?"):
+            self._inner.flush(timeout=_DELIVERY_MS / 1000)
+        failed = [future for future in pending if future.failed()]
+        if failed:
+            raise OperationalError(_undelivered(self._servers, failed))
+        if not all(future.is_done for future in pending):
+            raise OperationalError(f"Kafka at {self._servers}: messages were not acknowledged in time")
+
+    def begin(self) -> None:
+        """See `Producer`."""
+        with _wrapped(f"Kafka at {self._servers}: the transaction cannot be begun"):
+            self._inner.begin_transaction()
+        self._in_transaction = True
+
+    def commit(self, marks: Mapping[Partition, int], group: str) -> None:
+        """See `Producer`."""
+        offsets = {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in marks.items()}
+        with _wrapped(f"Kafka at {self._servers}: the transaction cannot be committed"):
+            if offsets:
+                _within(_TRANSACTION_S, lambda: self._inner.send_offsets_to_transaction(offsets, group))
+            _within(_TRANSACTION_S, self._inner.commit_transaction)
+        self._in_transaction = False
+
+    def abort(self) -> None:
+        """See `Producer`."""
+        self._pending = []
+        if self._in_transaction:
+            self._in_transaction = False
+            with suppress(kafka_errors.KafkaError, AssertionError):
+                _within(_CLOSE_S, self._inner.abort_transaction)
+
+    def close(self) -> None:
+        """See `Producer`."""
+        self.abort()
+        with suppress(kafka_errors.KafkaError):
+            self._inner.close(timeout=_CLOSE_S)
+
+    @contextmanager
+    def _delivered(self, topic: str) -> Iterator[None]:
+        try:
+            yield
+        except kafka_errors.MessageSizeTooLargeError as err:
+            raise OperationalError(_too_large(topic, err)) from err
+        except kafka_errors.KafkaError as err:
+            raise OperationalError(f"Kafka at {self._servers}, topic '{topic}': {_text(err)}") from err
+
+
+def _columns(partition: Any, records: list[Any]) -> Fetched:
+    return Fetched(
+        (partition.topic, partition.partition),
+        [r.offset for r in records],
+        [r.key for r in records],
+        [r.value for r in records],
+        [r.timestamp for r in records],
+        [r.timestamp_type for r in records],
+        [r.leader_epoch for r in records],
+        [r.headers for r in records],
+    )
+
+
+def _theirs(partitions: Iterable[Partition]) -> list[Any]:
+    return [TopicPartition(*partition) for partition in partitions]
+
+
+def _plain(offsets: Mapping[Any, int]) -> dict[Partition, int]:
+    return {(p.topic, p.partition): offset for p, offset in offsets.items()}
+
+
+def _undelivered(servers: str, failed: list[Any]) -> str:
+    err = failed[0].exception
+    if isinstance(err, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
+        return _too_large("?", err)
+    return f"Kafka at {servers}: {len(failed)} messages were not delivered: {_text(err)}"
+
+
+def _too_large(topic: str, err: Exception) -> str:
+    where = "" if topic == "?" else f"topic '{topic}': "
+    return (
+        f"{where}a message is too large ({_text(err)}); raise 'properties.max.request.size', and 'max.message.bytes' "
+        "of the topic"
+    )
+
+
+def _text(err: Exception | None) -> str:
+    return str(err) or type(err).__name__
+
+
+@contextmanager
+def _wrapped(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (kafka_errors.KafkaError, AssertionError) as err:
+        raise OperationalError(f"{what}: {_text(err)}") from err
+
+
+def _within(seconds: float, call: Callable[[], None]) -> None:
+    """Call something that may wait for ever, but wait for so long only. Raises KafkaTimeoutError, or what it raises."""
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as err:
+            failure.append(err)
+
+    thread = threading.Thread(target=run, name="tsdb-kafka-call", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise kafka_errors.KafkaTimeoutError(f"no answer within {seconds:g} s")
+    if failure:
+        raise failure[0]

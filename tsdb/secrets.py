@@ -1,0 +1,49 @@
+"""Options that hold secrets: never shown, and readable from the environment or from a file.
+
+`'${env:NAME}'` and `'${file:/path}'` may stand in any value; they are replaced only where the value is used, so that
+what is stored and shown is the reference. A value that is a secret itself is stored, and shown as asterisks.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+
+from tsdb.errors import OptionError
+
+HIDDEN = "******"
+
+_SECRET = re.compile(r"password|secret|token|jaas|credential|private|access[._-]?key|passphrase|ssl\.keystore\.key")
+_REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
+
+
+def is_secret(key: str) -> bool:
+    """Whether the value of an option of this name must not be shown."""
+    return _SECRET.search(key.lower()) is not None
+
+
+def shown(key: str, value: str) -> str:
+    """The value as it may be shown: a secret only if it is nothing but a reference."""
+    return HIDDEN if is_secret(key) and not _REFERENCE.fullmatch(value.strip()) else value
+
+
+def shown_options(options: Mapping[str, str]) -> dict[str, str]:
+    """All options as they may be shown."""
+    return {key: shown(key, value) for key, value in options.items()}
+
+
+def resolved(key: str, value: str) -> str:
+    """The value with its references replaced. Raises OptionError for one that leads nowhere."""
+
+    def replaced(match: re.Match[str]) -> str:
+        kind, name = match.groups()
+        if kind == "env":
+            if name not in os.environ:
+                raise OptionError(f"'{key}': the environment has no variable {name}")
+            return os.environ[name]
+        try:
+            with open(os.path.expanduser(name), encoding="utf-8") as file:
+                return file.read().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as err:
+            raise OptionError(f"'{key}': the file {name} cannot be read: {err}") from err
+
+    return _REFERENCE.sub(replaced, value)

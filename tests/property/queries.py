@@ -18,10 +18,6 @@ QUERIES: dict[str, str] = {
     " select o.id, r.n from o join r on o.id = r.n",
     "table function": "select o.id, s.value from o join generate_series(1, 3) s on o.id = s.value",
     "unnest": "select id, unnest(l) as x from e",
-    "exists as a value": "select id, exists (select 1 from c where k = id) e from o",
-    "in as a value": "select id, h in (select k from c where name is not null) i from o",
-    "count of smaller": "select id, (select count(*) from c where k < o.h) n from o",
-    "last before": "select id, (select max(k) from c where k < o.id and k <> o.h) n from o",
     # distinct
     "distinct": "select distinct g, h from o",
     "union": "select g from o union select g from e",

@@ -42,6 +42,8 @@ QUERIES = (
     "SELECT 1",
     "VALUES (1, 'a'), (2, NULL)",
     # aggregates
+    "SELECT id, EXISTS (SELECT 1 FROM q WHERE q.k = p.h), h IN (SELECT k FROM q WHERE pt = 'x') FROM p",
+    "SELECT id, (SELECT count(*) FROM q WHERE q.k < p.h), (SELECT max(k) FROM q WHERE k < p.id AND k <> p.h) FROM p",
     "SELECT count(*), count(g), sum(h), avg(v), min(d), max(ts) FROM p",
     "SELECT g, count(*), sum(v), sum(d), avg(h) FROM p GROUP BY g",
     "SELECT g, min(v), max(v), min(g), max(d), min(ts) FROM p GROUP BY g",

@@ -47,7 +47,7 @@ def _replacement(node: exp.In | exp.Exists) -> exp.Expr | None:
     if _is_condition(node) or not _is_plain(body) or len(body.expressions) != 1:
         return None
     if isinstance(body.expressions[0], exp.Star):
-        outputs = body.meta.get("outputs") or ()
+        outputs = list(body.meta.get("outputs") or ())
         if len(outputs) != 1:
             return None
         body = body.copy()

@@ -195,6 +195,8 @@ class _State:
     ) -> None:
         """Give a bucket to each run that has none."""
         new = np.flatnonzero(buckets < 0)
+        if not len(new):
+            return
         new = new[np.argsort(partitions[new], kind="stable")]
         numbers, starts = np.unique(partitions[new], return_index=True)
         for number, members in zip(numbers.tolist(), np.split(new, starts[1:]), strict=True):

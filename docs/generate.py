@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tsdb import errors
-from tsdb.catalog.system import SYSTEM_TABLES
+from tsdb.catalog.system import GLOBAL_TABLES, SYSTEM_TABLES
 from tsdb.connector import CONNECTORS
 from tsdb.connector.serde import SERDES
 from tsdb.options import OPTIONS, SCAN, SESSION, TABLE, OptionSpec
@@ -27,9 +27,7 @@ def option_rows(options: Iterable[OptionSpec]) -> Iterable[tuple[str, ...]]:
 
 def options() -> str:
     heads = ("option", "type", "default", "meaning")
-    parts = [
-        "# Options\n\nTable options stand in `WITH (…)`, session options in `SET`; a hint is for one reference.\n"
-    ]
+    parts = ["# Options\n\nTable options stand in `WITH (…)`, session options in `SET`; a hint is for one reference.\n"]
     for scope, title in (
         (TABLE, "Table options"),
         (SCAN, "Scan options: in a table, a hint or the session"),
@@ -66,8 +64,14 @@ def procedures() -> str:
 
 
 def system_tables() -> str:
-    rows = ((f"`t${name}`", first_line(function)) for name, function in SYSTEM_TABLES.items())
-    return "# System tables\n\nEvery table `t` has these beside it.\n\n" + table(("table", "rows"), rows)
+    rows = ((f"`t${t.name}`", t.description) for t in SYSTEM_TABLES.values())
+    across = ((f"`sys.{t.name}`", t.description) for t in GLOBAL_TABLES.values())
+    return (
+        "# System tables\n\nEvery table `t` has these beside it; those of a branch are `t$branch_b$snapshots`.\n\n"
+        + table(("table", "rows"), rows)
+        + "\nThe warehouse has these.\n\n"
+        + table(("table", "rows"), across)
+    )
 
 
 PAGES: dict[str, Callable[[], str]] = {

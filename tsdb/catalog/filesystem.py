@@ -44,6 +44,11 @@ class FileSystemCatalog:
         self.file_io = file_io
         self.root = root
 
+    @property
+    def options(self) -> dict[str, str]:
+        """Where the warehouse is, and how it is kept."""
+        return {"metastore": "filesystem", "warehouse": self.root}
+
     def list_databases(self) -> list[str]:
         """The names, sorted; `default` is always there."""
         entries = self.file_io.list_files(self.root)

@@ -8,13 +8,14 @@ without regard to case when only one fits.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TypeAlias
 
 import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.catalog.catalog import Catalog, ConnectorTable
-from tsdb.catalog.system import SYSTEM_TABLES
+from tsdb.catalog.system import GLOBAL_TABLES, SYSTEM_DATABASE, SYSTEM_TABLES
 from tsdb.errors import AlreadyExists, DatabaseNotFound, Error, NotSupportedError, Position, TableNotFound, nearest
 from tsdb.exec.local_file import check_function, find_files, looks_like_file
 from tsdb.exec.relation import FileSource, Registered, Source, SystemTable, View
@@ -91,6 +92,8 @@ class Names:
             key = fitting(name.name, self._temporary)
             if key is not None or name.database == TEMPORARY:
                 return None if key is None else self._temporary[key]
+        if name.database is not None and name.database.lower() == SYSTEM_DATABASE:
+            return self._global_table(name)
         identifier = self.identifier(TableName((*name.parts[:-1], name.table)))
         found = self._find_stored(identifier)
         if name.system is None or found is None:
@@ -158,12 +161,19 @@ class Names:
         return [*self.catalog.list_tables(database), *self.stored_views.names(database)]
 
     def _system_table(self, table: Table, suffix: str) -> SystemTable:
-        function = SYSTEM_TABLES.get(suffix.lower())
-        if function is None:
+        found = SYSTEM_TABLES.get(suffix.lower())
+        if found is None:
             raise TableNotFound(
                 f"table `{table.identifier}` has no system table `${suffix}`.{nearest(suffix, SYSTEM_TABLES)}"
             )
-        return SystemTable(f"{table.identifier}${suffix}", function(table))
+        name, of = f"{table.identifier}${suffix}", table if found.takes_options else None
+        return SystemTable(name, found.schema_of(table), partial(found.rows, table), of, found.name)
+
+    def _global_table(self, name: TableName) -> SystemTable | None:
+        found = GLOBAL_TABLES.get(name.name.lower())
+        if found is None:
+            raise TableNotFound(f"there is no system table `{name}`.{nearest(name.name, GLOBAL_TABLES)}")
+        return SystemTable(str(name), found.schema, partial(found.rows, self.catalog))
 
     def _check_catalog(self, name: TableName) -> None:
         if name.catalog is not None and name.catalog != "default_catalog":

@@ -10,7 +10,8 @@ the plan.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePath
 from typing import Literal
 
@@ -19,6 +20,7 @@ from datafusion import DataFrame, SessionContext
 from datafusion.plan import LogicalPlan
 from sqlglot import exp
 
+from tsdb.catalog.system import SYSTEM_TABLES
 from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.exec.batch.dataset import Control, ScanDataset
 from tsdb.exec.engine import Engine, our_schema
@@ -32,6 +34,8 @@ from tsdb.sql.parser import parse_query
 from tsdb.sql.script import position_of
 from tsdb.sql.statements import Statement
 from tsdb.sql.table_ref import bind_reference, inline_view, references, table_options
+from tsdb.table.hold import hold
+from tsdb.table.incremental import INCREMENTAL_OPTIONS, between, is_incremental
 from tsdb.table.refs import TRAVEL_OPTIONS, resolve_snapshot
 from tsdb.table.table import Table
 
@@ -128,13 +132,16 @@ class _Binder:
     def _relation(
         self, source: Source, name: str, shown: str, hint: Mapping[str, str], reference: exp.Table
     ) -> Relation:
+        if isinstance(source, SystemTable) and source.table is not None:
+            return self._system_table(source, source.table, name, shown, hint)
         if isinstance(source, Registered | SystemTable):
             if hint:
                 raise NotSupportedError(
                     f"`{source.name}` has no versions and takes no options",
                     position=position_of(reference, self.statement),
                 )
-            return Relation(name, shown, source.rows.schema, source)
+            schema = source.schema if isinstance(source, SystemTable) else source.rows.schema
+            return Relation(name, shown, schema, source)
         if isinstance(source, FileSource):
             return Relation(name, shown, source.schema, source, hint)
         if isinstance(source, Table):
@@ -149,8 +156,11 @@ class _Binder:
         options = {**self._scan_options(hint), **hint}
         changed = table.with_options(hint)
         key = tuple(table.schema.primary_keys) or None
-        snapshot = None
-        if self.mode == "batch":
+        snapshot, wanted = None, None
+        if self.mode == "batch" and is_incremental({**table.options.values, **options}):
+            wanted = between(table, {**table.options.values, **options})
+            hold(table, wanted.start or wanted.end, self.control)
+        elif self.mode == "batch":
             snapshot = self._snapshot(changed, options)
             if (
                 snapshot is not None
@@ -161,19 +171,31 @@ class _Binder:
         schema = changed.schema.arrow_schema
         if self.numbered_files and not self.relations:
             schema = schema.append(pa.field(FILE_NUMBER, pa.int64(), nullable=False))
-        return Relation(name, shown, schema, changed, options, key, append_only=key is None, snapshot=snapshot)
+        only_grows = key is None
+        return Relation(name, shown, schema, changed, options, key, only_grows, snapshot=snapshot, between=wanted)
+
+    def _system_table(
+        self, source: SystemTable, table: Table, name: str, shown: str, hint: Mapping[str, str]
+    ) -> Relation:
+        """One that takes options: it is read, or followed, as they say."""
+        check_table_options(hint)
+        options = {**self._scan_options(hint), **hint}
+        of = table.with_options(options)
+        changed = replace(source, table=of, read=partial(SYSTEM_TABLES[source.kind].rows, of))
+        return Relation(name, shown, source.schema, changed, options)
 
     def _snapshot(self, table: Table, options: Mapping[str, str]) -> Snapshot | None:
         if _travels(options) or _travels(table.options.values):
             wanted = {**table.options.values, **options}
             version = [f"{key}={wanted[key]}" for key in _VERSION_OPTIONS if key in wanted]
-            return self._seen(f"{table.path} {version}", lambda: resolve_snapshot(table, wanted))
-        return self._seen(table.path, table.latest_snapshot)
+            return self._seen(table, f"{table.metadata_path} {version}", lambda: resolve_snapshot(table, wanted))
+        return self._seen(table, table.metadata_path, table.latest_snapshot)
 
-    def _seen(self, key: str, find: Callable[[], Snapshot | None]) -> Snapshot | None:
-        """What the statement has seen under this key before, else what is there now."""
+    def _seen(self, table: Table, key: str, find: Callable[[], Snapshot | None]) -> Snapshot | None:
+        """What the statement has seen under this key before, else what is there now; it is kept from expiring."""
         if key not in self.snapshots:
             self.snapshots[key] = find()
+        hold(table, self.snapshots[key], self.control)
         return self.snapshots[key]
 
     def _scan_options(self, hint: Mapping[str, str]) -> dict[str, str]:
@@ -181,8 +203,9 @@ class _Binder:
         found = {
             key: value for key, value in self.session_options.items() if key in BY_KEY and BY_KEY[key].scope == SCAN
         }
-        if any(key in hint for key in TRAVEL_OPTIONS):
-            found = {key: value for key, value in found.items() if key not in TRAVEL_OPTIONS}
+        places = (*TRAVEL_OPTIONS, *INCREMENTAL_OPTIONS)
+        if any(key in hint for key in places):
+            found = {key: value for key, value in found.items() if key not in places}
         return found
 
     def _unused(self, name: str) -> str:

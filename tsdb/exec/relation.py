@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.metadata.snapshot import Snapshot
+from tsdb.table.incremental import Between
 from tsdb.table.table import Identifier, Table
 
 
@@ -23,10 +24,21 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class SystemTable:
-    """What the engine knows of a table (`t$snapshots`), or of the warehouse, at the moment of planning."""
+    """What the engine knows of a table (`t$snapshots`), or of the warehouse, at the moment of reading.
+
+    table, kind: what it is of, and its name in `SYSTEM_TABLES`, where it takes options and may be followed.
+    """
 
     name: str
-    rows: pa.Table
+    schema: pa.Schema
+    read: Callable[[], pa.Table]
+    table: Table | None = None
+    kind: str = ""
+
+    @property
+    def rows(self) -> pa.Table:
+        """All rows, read anew."""
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,7 @@ class Relation:
     name: under which DataFusion knows it, unique in the statement. shown: what the user calls it. options: of the
     hint, the version clause and the session, for this reference. snapshot: what a batch query reads of a `Table`;
     None for an empty one. upsert_key: the columns by which the source's rows replace one another. append_only: its
-    rows are never taken back.
+    rows are never taken back. between: what a batch query reads of a `Table` instead of a snapshot.
     """
 
     name: str
@@ -75,3 +87,4 @@ class Relation:
     upsert_key: tuple[str, ...] | None = None
     append_only: bool = True
     snapshot: Snapshot | None = None
+    between: Between | None = None

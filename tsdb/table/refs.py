@@ -11,7 +11,14 @@ from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.table import Table
 from tsdb.table.tag import find_tag, get_tag
 
-TRAVEL_OPTIONS = ("scan.snapshot-id", "scan.timestamp-millis", "scan.timestamp", "scan.tag-name", "scan.version")
+TRAVEL_OPTIONS = (
+    "scan.snapshot-id",
+    "scan.timestamp-millis",
+    "scan.timestamp",
+    "scan.tag-name",
+    "scan.version",
+    "scan.watermark",
+)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
@@ -34,6 +41,8 @@ def resolve_snapshot(table: Table, options: Mapping[str, str]) -> Snapshot | Non
             return get_tag(table, options[given]).snapshot
         case "scan.version":
             return _version(table, options[given])
+        case "scan.watermark":
+            return at_watermark(table, whole_number(given, options[given]))
     time_ms = timestamp_option(options)
     assert time_ms is not None
     snapshot = table.snapshots.at_or_before(time_ms)
@@ -42,6 +51,15 @@ def resolve_snapshot(table: Table, options: Mapping[str, str]) -> Snapshot | Non
             f"table `{table.identifier}` has no snapshot at or before {text_of(time_ms)}{_earliest(table)}"
         )
     return snapshot
+
+
+def at_watermark(table: Table, watermark: int) -> Snapshot:
+    """The first snapshot with at least this watermark. Raises OperationalError if there is none."""
+    for snapshot_id in table.snapshots.ids():
+        snapshot = table.snapshots.snapshot(snapshot_id)
+        if snapshot.watermark is not None and snapshot.watermark >= watermark:
+            return snapshot
+    raise OperationalError(f"table `{table.identifier}` has no snapshot with a watermark of {watermark} or later")
 
 
 def given_option(options: Mapping[str, str]) -> str | None:
@@ -57,12 +75,17 @@ def timestamp_option(options: Mapping[str, str]) -> int | None:
     if "scan.timestamp-millis" in options:
         return whole_number("scan.timestamp-millis", options["scan.timestamp-millis"])
     text = options.get("scan.timestamp")
-    if text is None:
-        return None
+    return None if text is None else timestamp_of("scan.timestamp", text)
+
+
+def timestamp_of(key: str, text: str) -> int:
+    """Epoch milliseconds of a time such as `2024-05-14 13:34:56` (UTC), or of a number that is that already."""
+    if text.strip().isdigit():
+        return int(text)
     try:
         time = dt.datetime.fromisoformat(text.strip())
     except ValueError as err:
-        raise OptionError(f"'scan.timestamp' is a time such as '2024-05-14 13:34:56', not '{text}'") from err
+        raise OptionError(f"'{key}' is a time such as '2024-05-14 13:34:56', not '{text}'") from err
     return ((time if time.tzinfo else time.replace(tzinfo=dt.UTC)) - _EPOCH) // _MILLISECOND
 
 

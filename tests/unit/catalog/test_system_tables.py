@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tsdb.catalog.filesystem import FileSystemCatalog
-from tsdb.catalog.system import SYSTEM_TABLES
+from tsdb.catalog.system import GLOBAL_TABLES, SYSTEM_TABLES
+from tsdb.errors import NotSupportedError
 from tsdb.fs.local import LocalFileIO
 from tsdb.table.table import Identifier
 
@@ -26,6 +27,13 @@ COLUMNS = {
     "partitions": "partition record_count file_size_in_bytes file_count last_update_time created_at created_by "
     "updated_by options",
     "buckets": "partition bucket record_count file_size_in_bytes file_count last_update_time",
+    "branches": "branch_name create_time",
+    "consumers": "consumer_id next_snapshot_id",
+    "aggregation_fields": "field_name field_type function function_options comment",
+    "statistics": "snapshot_id schema_id mergedRecordCount mergedRecordSize colstat",
+    "table_indexes": "partition bucket index_type file_name file_size row_count dv_ranges",
+    "file_key_ranges": "partition bucket file_path file_format schema_id level record_count file_size_in_bytes "
+    "min_key max_key first_row_id",
     "tags": "tag_name snapshot_id schema_id commit_time record_count create_time time_retained",
 }
 
@@ -40,11 +48,27 @@ def test_columns(name):
     assert system("flink-warehouse", "fx", "orders", name).column_names == COLUMNS[name].split()
 
 
-@pytest.mark.parametrize("name", SYSTEM_TABLES)
+@pytest.mark.parametrize("name", [name for name in SYSTEM_TABLES if name != "row_tracking"])
 @pytest.mark.parametrize("table", ["part", "evo", "dv32", "cl_lookup", "postpone", "part_types"])
 def test_every_table_has_them(table, name):
     rows = system("java-warehouse", "db", table, name)
     rows.validate(full=True)
+    catalog = FileSystemCatalog(LocalFileIO(), str(FIXTURES / "java-warehouse"))
+    assert rows.schema == SYSTEM_TABLES[name].schema_of(catalog.get_table(Identifier("db", table)))
+
+
+def test_rows_have_numbers_where_they_are_tracked():
+    rows = system("java-warehouse", "db", "rowtrack", "row_tracking")
+    assert sorted(rows["_ROW_ID"].to_pylist()) == list(range(rows.num_rows)) and rows.num_rows
+    with pytest.raises(NotSupportedError, match=r"row-tracking\.enabled"):
+        system("java-warehouse", "db", "part", "row_tracking")
+
+
+@pytest.mark.parametrize("name", GLOBAL_TABLES)
+def test_the_warehouse_has_them(name):
+    rows = GLOBAL_TABLES[name].rows(FileSystemCatalog(LocalFileIO(), str(FIXTURES / "java-warehouse")))
+    rows.validate(full=True)
+    assert rows.num_rows and rows.schema == GLOBAL_TABLES[name].schema
 
 
 def test_snapshots_are_those_of_the_files():

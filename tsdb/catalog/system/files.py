@@ -15,6 +15,7 @@ from tsdb.catalog.system.rows import (
 from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.manifest import ManifestEntry
 from tsdb.metadata.stats import column_ranges
+from tsdb.table.refs import resolve_snapshot
 from tsdb.table.scan import live_files, partition_values
 from tsdb.table.table import Table
 
@@ -46,12 +47,14 @@ _KEY_RANGES = (
     "partition", "bucket", "file_path", "file_format", "schema_id", "level", "record_count", "file_size_in_bytes",
     "min_key", "max_key", "first_row_id",
 )  # fmt: skip
+KEY_RANGES = pa.schema([FILES.field(name) for name in _KEY_RANGES])
 _SOURCES = {0: "APPEND", 1: "COMPACT"}
 
 
 def files(table: Table) -> pa.Table:
-    """One row a live file."""
-    return table_of([_row(table, entry) for entry in live_files(table, table.latest_snapshot())], FILES)
+    """One row a live file of the newest snapshot, with its statistics; of another with a version."""
+    snapshot = resolve_snapshot(table, table.options.values)
+    return table_of([_row(table, entry) for entry in live_files(table, snapshot)], FILES)
 
 
 def file_key_ranges(table: Table) -> pa.Table:

@@ -4,6 +4,7 @@ import pyarrow as pa
 
 from tsdb.catalog.system.rows import bigint, listed, required_bigint, required_string, string, table_of
 from tsdb.metadata.binary_row import decode_row
+from tsdb.table.refs import resolve_snapshot
 from tsdb.table.scan import manifests as manifests_of
 from tsdb.table.table import Table
 
@@ -24,7 +25,7 @@ SCHEMA = pa.schema(
 
 def manifests(table: Table) -> pa.Table:
     """One row a manifest, in the order of application."""
-    snapshot = table.latest_snapshot()
+    snapshot = resolve_snapshot(table, table.options.values)
     types = [table.schema.field(key).type for key in table.schema.partition_keys]
     rows = []
     for meta in [] if snapshot is None else manifests_of(table, snapshot):

@@ -81,7 +81,7 @@ def _recognised(statement: Select, names: Names) -> _Lookup | None:
     if not constants:
         return None
     table = names.source(reference, statement)
-    if not isinstance(table, Table) or any(key.startswith("scan.") for key in table.options.values):
+    if not isinstance(table, Table) or any(key.startswith(("scan.", "incremental-")) for key in table.options.values):
         return None
     keys = _keys(table, constants)
     columns = None if keys is None else _columns(table, query.expressions, reference.alias_or_name)

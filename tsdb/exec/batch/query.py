@@ -30,6 +30,8 @@ from tsdb.exec.plan import QueryPlan, plan_nodes, quoted
 from tsdb.exec.relation import FileSource, Registered, Relation, SystemTable
 from tsdb.exec.result import BatchResult
 from tsdb.metadata.predicate import Predicate
+from tsdb.table.fallback import fallback_scan
+from tsdb.table.incremental import incremental_parts
 from tsdb.table.read import fragments, raw_files
 from tsdb.table.scan import ScanPlan, plan_scan
 from tsdb.table.table import Table
@@ -150,9 +152,22 @@ def _scan(relation: Relation, predicates: Mapping[str, Predicate | None], empty:
         return RelationScan(relation, predicate, None, files, empty=empty)
     if empty:
         return RelationScan(relation, predicate, ScanPlan(relation.snapshot, ()), None, empty=True)
+    if relation.between is not None:
+        parts = incremental_parts(table, relation.between, predicate)
+        return RelationScan(relation, predicate, ScanPlan(relation.between.end, (), predicate), None, parts)
+    fallback = table.options.get("scan.fallback-branch", relation.options.get("scan.fallback-branch", ""))
+    if fallback:
+        return _with_fallback(relation, table, predicate, fallback)
     plan = plan_scan(table, relation.snapshot, predicate)
     files = raw_files(table, plan)
     return RelationScan(relation, predicate, plan, files or None)
+
+
+def _with_fallback(relation: Relation, table: Table, predicate: Predicate | None, branch: str) -> RelationScan:
+    """The partitions that the table has not are read from the branch."""
+    plan, other, more = fallback_scan(table, relation.snapshot, predicate, branch)
+    parts = [*fragments(table, plan), *fragments(other, more)]
+    return RelationScan(relation, predicate, plan, None, parts)
 
 
 def _reads_floats(plan: QueryPlan, reads: list[RelationScan]) -> bool:

@@ -13,6 +13,7 @@ from tsdb.errors import OptionError
 HIDDEN = "******"
 
 _SECRET = re.compile(r"password|secret|token|jaas|credential|private|access[._-]?key|passphrase|ssl\.keystore\.key")
+_OPTION = re.compile(r"('(?:[^']|'')*'\s*=\s*')((?:[^']|'')*)")
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
 
 
@@ -29,6 +30,17 @@ def shown(key: str, value: str) -> str:
 def shown_options(options: Mapping[str, str]) -> dict[str, str]:
     """All options as they may be shown."""
     return {key: shown(key, value) for key, value in options.items()}
+
+
+def masked(sql: str) -> str:
+    """SQL text with as many asterisks in the place of each secret of `'key' = 'value'`, as long as before."""
+
+    def hidden(match: re.Match[str]) -> str:
+        head, value = match.groups()
+        key = head[1:].partition("'")[0]
+        return head + (value if shown(key, value) == value else "*" * len(value))
+
+    return _OPTION.sub(hidden, sql)
 
 
 def resolved(key: str, value: str) -> str:

@@ -29,12 +29,14 @@ _CONSUMER = {
     "auto_offset_reset": "none",
     "isolation_level": "read_committed",
     "max_partition_fetch_bytes": 8 << 20,
+    "reconnect_backoff_max_ms": 1_000,
     "metrics_enabled": False,
     "allow_auto_create_topics": False,
 }
 _PRODUCER = {
     "batch_size": 256 << 10,
     "linger_ms": 5,
+    "reconnect_backoff_max_ms": 1_000,
     "metrics_enabled": False,
     "allow_auto_create_topics": False,
     "delivery_timeout_ms": _DELIVERY_MS,

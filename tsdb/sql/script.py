@@ -16,6 +16,7 @@ from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from tsdb.errors import Position, SqlSyntaxError
+from tsdb.secrets import masked
 from tsdb.sql.dialect import Flink
 from tsdb.sql.statements import Statement
 
@@ -59,7 +60,7 @@ def position_at(script: str, offset: int) -> Position:
     line_start = script.rfind("\n", 0, offset) + 1
     line_end = script.find("\n", offset)
     line = script[line_start : line_end if line_end >= 0 else len(script)].rstrip("\r")
-    return Position(script.count("\n", 0, offset) + 1, offset - line_start + 1, line)
+    return Position(script.count("\n", 0, offset) + 1, offset - line_start + 1, masked(line))
 
 
 def position_of(node: exp.Expr | None, statement: Statement | None) -> Position | None:

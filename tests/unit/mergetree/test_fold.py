@@ -19,6 +19,7 @@ _XY = [{"id": 90, "name": "x", "type": "INT"}, {"id": 91, "name": "y", "type": "
 _VT = [{"id": 92, "name": "v", "type": "INT"}, {"id": 93, "name": "t", "type": "STRING"}]
 NESTED = {
     "ARRAY<INT>": {"type": "ARRAY", "element": "INT"},
+    "ARRAY<INT> set": {"type": "ARRAY", "element": "INT"},
     "MAP<INT, STRING>": {"type": "MAP", "key": "INT", "value": "STRING"},
     "MAP<STRING, ROW<v INT, t STRING>>": {"type": "MAP", "key": "STRING", "value": {"type": "ROW", "fields": _VT}},
     ROW: {"type": "ARRAY", "element": {"type": "ROW", "fields": _XY}},
@@ -35,6 +36,17 @@ CASES = {
     "first_non_null_value": ("STRING", {}, False),
     "bool_and": ("BOOLEAN", {}, False),
     "bool_or": ("BOOLEAN", {}, False),
+    "listagg": ("STRING", {}, False),
+    "listagg distinct": ("STRING", {"distinct": "true", "list-agg-delimiter": ";"}, False),
+    "collect": ("ARRAY<INT>", {}, True),
+    "collect distinct": ("ARRAY<INT> set", {"distinct": "true"}, True),
+    "merge_map": ("MAP<INT, STRING>", {}, True),
+    "merge_map_with_keytime": ("MAP<STRING, ROW<v INT, t STRING>>", {}, False),
+    "nested_update": (ROW, {}, True),
+    "nested_update key": (ROW, {"nested-key": "x"}, True),
+    "nested_update limit": (ROW, {"count-limit": "3"}, False),
+    "nested_update key limit": (ROW, {"nested-key": "x", "count-limit": "2"}, False),
+    "nested_partial_update": (ROW, {"nested-key": "x"}, False),
 }
 
 
@@ -53,6 +65,8 @@ def value_of(rng, kind):
             return bool(n % 2)
         case "ARRAY<INT>":
             return [None if v == 4 else int(v) for v in rng.integers(0, 5, n - 1)]
+        case "ARRAY<INT> set":
+            return [int(v) for v in rng.permutation(4)[: n - 1]]
         case "MAP<INT, STRING>":
             return [(int(k), texts[k]) for k in rng.permutation(4)[: n - 1]]
         case "MAP<STRING, ROW<v INT, t STRING>>":
@@ -135,8 +149,10 @@ def options_of(case, prefix):
     }
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("remove", [False, True])
+# an array that a deleting row leaves behind is not limited
+@pytest.mark.parametrize(
+    ("case", "remove"), [(c, remove) for c in CASES for remove in (False, True) if not (remove and "limit" in c)]
+)
 def test_aggregation_is_the_fold(case, remove):
     kind, _, retracts = CASES[case]
     columns = {"k": "INT NOT NULL", "v": kind, "w": "INT"}
@@ -151,7 +167,8 @@ def test_aggregation_is_the_fold(case, remove):
         check(columns, options, runs, lambda records, f=functions: fold_oracle.aggregate(records, f, remove))
 
 
-@pytest.mark.parametrize("case", CASES)
+# Paimon takes a late array or map for the one to add to: it is not limited, and its NULL entries stay
+@pytest.mark.parametrize("case", [case for case in CASES if "limit" not in case and "keytime" not in case])
 def test_partial_update_with_groups_is_the_fold(case):
     kind, _, retracts = CASES[case]
     columns = {"k": "INT NOT NULL", "v": kind, "g": "INT", "z": "STRING", "a": "STRING", "h": "INT", "h2": "STRING"}

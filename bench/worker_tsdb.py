@@ -31,6 +31,26 @@ def ingest(warehouse: str, file: str, options: dict[str, str]) -> dict[str, floa
     return {"seconds": seconds, "rows": rows.num_rows}
 
 
+def fill_log(warehouse: str, file: str, first: int) -> dict[str, float]:
+    """Append the rows of the file to the table `log`, with ids from `first` on."""
+    with tsdb.connect(warehouse) as con, pa.memory_map(file) as source:
+        con.execute("CREATE TABLE IF NOT EXISTS log (id BIGINT, name STRING, a BIGINT, b DOUBLE)")
+        con.register("incoming", pa.ipc.open_file(source).read_all())
+        con.execute("INSERT INTO log SELECT id + ?, name, a, b FROM incoming", (first,))
+    return {}
+
+
+def load(warehouse: str, options: dict[str, str]) -> dict[str, float]:
+    """INSERT … SELECT of the whole of `log` into a new primary-key table."""
+    listed = ", ".join(f"'{k}' = '{v}'" for k, v in {"bucket": "2", **options}.items())
+    with tsdb.connect(warehouse) as con:
+        con.execute("DROP TABLE IF EXISTS t")
+        con.execute(f"CREATE TABLE t ({COLUMNS}) WITH ({listed})")
+        start = time.perf_counter()
+        rows = con.execute("INSERT INTO t SELECT * FROM log").rowcount
+        return {"seconds": time.perf_counter() - start, "rows": rows}
+
+
 def queries(warehouse: str, sql: list[str], warm: int) -> dict[str, float]:
     out = {}
     with tsdb.connect(warehouse) as con:

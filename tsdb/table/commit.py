@@ -106,9 +106,10 @@ def _commit(
     if overwrite is not None:
         snapshot = _publish(table, author, _overwriting(table, messages, overwrite))
         # an overwrite has no changelog: a stream sees the old and the new rows
-        _delete(
-            table, (path for m in messages for path in _paths(table, m, (*m.changelog_files, *m.compact_changelog)))
-        )
+        for m in messages:
+            kept = {file.file_name for file in _lasting(m)}
+            passing = [file for file in m.new_files if file.file_name not in kept]
+            _delete(table, _paths(table, m, (*m.changelog_files, *m.compact_changelog, *passing)))
         return snapshot
     written: Snapshot | None = None
     changes = [_entry(DELETE, m, f) for m in messages for f in m.deleted_files]
@@ -170,7 +171,7 @@ class _Attempt:
 
 def _overwriting(table: Table, messages: Sequence[CommitMessage], overwrite: Overwrite) -> _Change:
     """Everything that is in the partitions to replace goes, everything that was written comes."""
-    added = [_entry(ADD, m, f) for m in messages for f in (*m.new_files, *m.compact_after)]
+    added = [_entry(ADD, m, f) for m in messages for f in _lasting(m)]
     replaced = _replaced_partitions(table, added, overwrite)
 
     def entries(latest: Snapshot | None) -> list[ManifestEntry]:
@@ -180,6 +181,12 @@ def _overwriting(table: Table, messages: Sequence[CommitMessage], overwrite: Ove
     index_files = (*appended_index(messages).added, *compacted_index(messages).added)
     based_on = min((m.based_on for m in messages if m.based_on is not None), default=None)
     return _Change("OVERWRITE", entries, [], IndexChange(index_files, replaced=replaced), based_on, fixed=False)
+
+
+def _lasting(message: CommitMessage) -> list[DataFileMeta]:
+    """The files of a message that replaces everything: without those that it has compacted itself."""
+    gone = {(file.file_name, file.level) for file in message.compact_before}
+    return [f for f in (*message.new_files, *message.compact_after) if (f.file_name, f.level) not in gone]
 
 
 def _replaced_partitions(table: Table, added: Sequence[ManifestEntry], overwrite: Overwrite) -> Callable[[bytes], bool]:
@@ -218,6 +225,7 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
             mine = _own_since(table, author, change.kind, checked, latest)
             if mine is not None:
                 return mine
+            checked = 0 if latest is None else latest.id
         entries = change.entries(latest)
         if not entries and not change.changelog and not change.index and not author.has_news:
             return None
@@ -351,7 +359,10 @@ def _committed_before(table: Table, author: Author, kind: Kind) -> Snapshot | in
 
 def _own_since(table: Table, author: Author, kind: Kind, since: int, latest: Snapshot | None) -> Snapshot | None:
     for snapshot_id in range(since + 1, (0 if latest is None else latest.id) + 1):
-        snapshot = table.snapshots.snapshot(snapshot_id)
+        try:
+            snapshot = table.snapshots.snapshot(snapshot_id)
+        except SnapshotNotFound:
+            continue  # it has expired meanwhile: while this commit waited there were so many others
         found = (snapshot.commit_user, snapshot.commit_identifier, snapshot.commit_kind)
         if found == (author.user, author.identifier, kind):
             return snapshot

@@ -1,0 +1,56 @@
+"""Paimon Java as one of the writers of a race: it commits and compacts while processes of ours write, compact, expire."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+from judge import PaimonJava
+
+import tsdb
+
+ROOT = Path(__file__).parent.parent.parent
+SECONDS = 5.0
+RACERS = ("writer-1", "compactor", "overwriter", "expirer")
+
+
+def test_java_races_with_us(java: PaimonJava, tmp_path: Path) -> None:
+    with tsdb.connect(str(tmp_path)) as con:
+        con.execute(
+            "CREATE TABLE t (p STRING, k INT, n BIGINT, PRIMARY KEY (p, k) NOT ENFORCED) PARTITIONED BY (p) "
+            "WITH ('bucket' = '2', 'write-only' = 'true', 'commit.max-retries' = '200')"
+        )
+    processes = {racer: _start(racer, tmp_path) for racer in RACERS}
+    for process in processes.values():
+        assert process.stdout.readline() == "ready\n"
+    java.write(tmp_path, "default.t", [["+I", "java", 0, 0]], 1)
+    for process in processes.values():
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    end, identifier, n = time.monotonic() + SECONDS, 1, 0
+    with tsdb.connect(str(tmp_path)) as con:
+        while time.monotonic() < end:
+            identifier, n = identifier + 1, n + 3
+            java.write(tmp_path, "default.t", [["+U", "java", 0, n], ["+U", "java", 1, -n]], identifier)
+            found = con.execute("SELECT p, k, n FROM t").fetch_arrow_table()
+            sums = found.group_by("p").aggregate([("n", "sum")])["n_sum"]
+            assert pc.all(pc.equal(sums, 0)).as_py(), found.to_pylist()
+            assert ("java", 0, n) in con.execute("SELECT p, k, n FROM t WHERE p = 'java'").fetchall()
+        for racer, process in processes.items():
+            output, _ = process.communicate(timeout=60)
+            assert process.returncode == 0 and int(output.split()[0]) > 0, racer
+        assert identifier > 3
+        ours = sorted(con.execute("SELECT p, k, n FROM t").fetchall())
+        assert sorted(tuple(row) for row in java.read(tmp_path, "default.t")) == ours
+        ids = [row[0] for row in con.execute("SELECT snapshot_id FROM t$snapshots").fetchall()]
+    assert ids == list(range(ids[0], ids[-1] + 1))
+
+
+def _start(racer: str, warehouse: Path) -> Any:
+    script = str(ROOT / "tests" / "unit" / "table" / "racer.py")
+    return subprocess.Popen(
+        [sys.executable, script, racer, str(warehouse), str(SECONDS)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Paimon Java as one of the writers of a race: it commits and compacts while processes of ours write, compact, expire."""
+"""Paimon Java as one of the writers of a race, while processes of ours write, overwrite, compact and expire."""
 
 import subprocess
 import sys

@@ -31,7 +31,7 @@ def start(racer, warehouse):
 
 
 def check(table, snapshot):
-    """The sums of all partitions are 0, each key is there once, and the counts of the snapshot are those of its files."""
+    """The sums of all partitions are 0, each key is there once, and the snapshot counts the rows of its files."""
     rows = read_table(table, plan_scan(table, snapshot))
     sums = rows.group_by("p").aggregate([("n", "sum")])
     assert pc.all(pc.equal(sums["n_sum"], 0)).as_py() in (True, None), (snapshot.id, sums.to_pylist())

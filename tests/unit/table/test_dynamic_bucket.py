@@ -178,8 +178,8 @@ def test_an_aborted_writer_leaves_nothing(tmp_path):
 
 
 def test_too_many_buckets(tmp_path):
-    fill = BucketFill(TableOptions({"dynamic-bucket.target-row-num": "1"}), {b: 1 for b in range(32768)})
-    with pytest.raises(OptionError, match="raise 'dynamic-bucket.target-row-num'"):
+    fill = BucketFill(TableOptions({"dynamic-bucket.target-row-num": "1"}), dict.fromkeys(range(32768), 1))
+    with pytest.raises(OptionError, match=r"raise 'dynamic-bucket\.target-row-num'"):
         fill.place(np.array([5]))
 
 

@@ -20,6 +20,7 @@ from tsdb.exec.batch import copy_from, copy_to, dml, merge_into, point_lookup, q
 from tsdb.exec.continuous import submit
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
+from tsdb.exec.functions import Functions, load
 from tsdb.exec.names import DEFAULT_DATABASE, Names
 from tsdb.exec.plan import Mode, QueryPlan, plan_query
 from tsdb.exec.relation import View
@@ -32,6 +33,7 @@ from tsdb.fs import Storage, open_warehouse
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.procedure import PROCEDURES, Procedure
 from tsdb.sql import statements as sql
+from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.parameters import bind, count
 from tsdb.sql.parser import parse_query, parse_script
 from tsdb.sql.table_ref import references
@@ -58,7 +60,8 @@ class Session:
         self.options = options
         self.jobs = JobRegistry(storage.file_io, storage.root)
         self._storage = storage
-        self._engine = Engine(options.memory_limit_bytes)
+        self.functions = Functions()
+        self._engine = Engine(options.memory_limit_bytes, self.functions)
 
     def execute(self, text: str, params: Sequence[Any] = ()) -> Iterator[Result]:
         """Run the statements of `text` one after the other; each runs when its result is asked for.
@@ -185,6 +188,23 @@ class Session:
     def _alter_table(self, statement: sql.AlterTable) -> None:
         definition.alter_table(statement, self.names, dml.drop_partition)
 
+    def _create_function(self, statement: sql.CreateFunction) -> None:
+        name = statement.name
+        if statement.if_not_exists and name.lower() in self.functions.names():
+            return
+        function = load(statement.path)
+        if isinstance(function, type):
+            parameters = getattr(function, "parameters", ())
+            self.functions.add_aggregate(name, function, parameters, getattr(function, "return_type", None))
+        else:
+            arrow = bool(getattr(function, "arrow", False))
+            self.functions.add(name, function, None, None, arrow=arrow, replaces=statement.or_replace)
+
+    def _drop_function(self, statement: sql.DropFunction) -> None:
+        if not self.functions.remove(statement.name) and not statement.if_exists:
+            hint = nearest(statement.name, self.functions.names())
+            raise ProgrammingError(f"there is no function `{statement.name}` of this session.{hint}")
+
     def _set(self, statement: sql.SetOption) -> Result | None:
         if statement.key is None:
             return rows_of(show.options_table(self.options))
@@ -201,7 +221,7 @@ class Session:
 
     def _renew_engine(self) -> None:
         if self._engine.memory_limit_bytes != self.options.memory_limit_bytes:
-            self._engine = Engine(self.options.memory_limit_bytes)
+            self._engine = Engine(self.options.memory_limit_bytes, self.functions)
 
     def _show(self, statement: sql.ShowStatement) -> Result:
         if statement.kind == "jobs":
@@ -210,6 +230,9 @@ class Session:
             return rows_of(
                 show.listing("procedure_name", [f"sys.{name}" for name in sorted(PROCEDURES)], statement.args)
             )
+        if statement.kind == "functions":
+            known = [*(name.lower() for name in FUNCTIONS), *self.functions.names()]
+            return rows_of(show.listing("function_name", sorted(known), statement.args))
         return rows_of(show.show(statement, self.names, self.options))
 
     def _show_create(self, statement: sql.ShowCreateTable) -> Result:
@@ -332,6 +355,8 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.RenameTable: lambda s, st: definition.rename_table(st, s.names),
     sql.AlterTable: Session._alter_table,
     sql.CreateView: lambda s, st: definition.create_view(st, s.names, s._planner(st)),
+    sql.CreateFunction: Session._create_function,
+    sql.DropFunction: Session._drop_function,
     sql.DropView: lambda s, st: definition.drop_view(st, s.names),
     sql.SetOption: Session._set,
     sql.ResetOption: Session._reset,

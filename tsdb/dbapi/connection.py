@@ -1,9 +1,10 @@
 """A connection: one session on a warehouse. Threads may share the module, not a connection."""
 
+import builtins
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Self
 
 import pyarrow as pa
 
@@ -87,6 +88,54 @@ class Connection:
         """Take a registered table away."""
         self.check_open()
         self._session.unregister(name)
+
+    def create_function(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        parameters: Sequence[Any] | None = None,
+        return_type: Any = None,
+        *,
+        type: Literal["native", "arrow"] = "native",
+        null_handling: Literal["default", "special"] = "default",
+        side_effects: bool = False,
+    ) -> None:
+        """Make a Python function a function of SQL in this connection.
+
+        parameters, return_type: SQL types as text or Arrow types; None: as the function is annotated. type: `arrow`
+        functions take and give whole arrays, `native` ones a row of Python values, which is slow. null_handling:
+        `default`: a NULL argument gives NULL without a call. side_effects: it is called for every row, whatever the
+        arguments; such a function cannot run in a stream.
+        """
+        self.check_open()
+        if type not in ("native", "arrow") or null_handling not in ("default", "special"):
+            raise ProgrammingError("type is 'native' or 'arrow', null_handling 'default' or 'special'")
+        with_null = null_handling == "special"
+        self._session.functions.add(
+            name,
+            function,
+            parameters,
+            return_type,
+            arrow=type == "arrow",
+            calls_with_null=with_null,
+            volatile=side_effects,
+        )
+
+    def create_aggregate(
+        self, name: str, aggregate: builtins.type, parameters: Sequence[Any], return_type: Any
+    ) -> None:
+        """Make a Python class an aggregate of SQL in this connection.
+
+        aggregate: one object for each group, with `step(*arrays)`, `state()`, `merge(state)` and `finish()`.
+        """
+        self.check_open()
+        self._session.functions.add_aggregate(name, aggregate, parameters, return_type)
+
+    def remove_function(self, name: str) -> None:
+        """Take a function of this connection away."""
+        self.check_open()
+        if not self._session.functions.remove(name):
+            raise ProgrammingError(f"there is no function `{name}` of this connection")
 
     def table(self, name: str) -> TableHandle:
         """A table by its name, `t` or `database.t`. Raises TableNotFound."""

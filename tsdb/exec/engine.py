@@ -12,6 +12,8 @@ from functools import cache
 import pyarrow as pa
 from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 
+from tsdb.exec.functions import Functions
+
 PARTITIONS = max(os.cpu_count() or 1, 1)
 """How many threads one query uses."""
 
@@ -27,8 +29,10 @@ _SETTINGS = {
 class Engine:
     """The runtime of a session. memory_limit_bytes: what a query may use before it spills to disk; None: no limit."""
 
-    def __init__(self, memory_limit_bytes: int | None = None) -> None:
+    def __init__(self, memory_limit_bytes: int | None = None, functions: Functions | None = None) -> None:
+        """functions: the user's own, known to every context from when they are added."""
         self.memory_limit_bytes = memory_limit_bytes
+        self.functions = Functions() if functions is None else functions
         self._runtime = _runtime(memory_limit_bytes)
 
     def context(self, *, statistics: bool = True, swaps_joins: bool = True) -> SessionContext:
@@ -37,7 +41,9 @@ class Engine:
         statistics: whether it believes those of whole files. swaps_joins: whether the sides of a join may change
         places.
         """
-        return SessionContext(_config(statistics, swaps_joins), self._runtime)
+        context = SessionContext(_config(statistics, swaps_joins), self._runtime)
+        self.functions.register(context)
+        return context
 
 
 @cache

@@ -8,6 +8,7 @@ keep the original in a `Failures` and that one is raised instead.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import threading
@@ -101,6 +102,9 @@ def translate(err: BaseException, scope: ErrorScope) -> Error:
 
 def _by_text(err: Exception, scope: ErrorScope) -> Error:
     text = str(err)
+    raised = re.search(r"PyErr \{ type: <class '[\w.]+'>, value: (\w+)\((.*?)\), traceback: ", text, re.DOTALL)
+    if raised is not None:  # of a function that is written in Python
+        return DataError(_literal(raised[2]) if raised[1] == "DataError" else f"{raised[1]}: {_literal(raised[2])}")
     message = _clean(text, scope)
     for pattern, kind in _KINDS:
         if re.search(pattern, text):
@@ -162,6 +166,14 @@ _TYPES = (
     (r"\bBoolean\b", "BOOLEAN"),
 )
 """What DataFusion calls types and constants, and what SQL does."""
+
+
+def _literal(text: str) -> str:
+    """What a Python exception says, from its repr."""
+    try:
+        return str(ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _in_sql_words(text: str) -> str:

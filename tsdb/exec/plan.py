@@ -25,6 +25,7 @@ from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.exec.batch.dataset import Control, ScanDataset
 from tsdb.exec.engine import Engine, our_schema
 from tsdb.exec.failure import ErrorScope, translated
+from tsdb.exec.functions import Functions
 from tsdb.exec.names import TEMPORARY, Names
 from tsdb.exec.relation import FileSource, Registered, Relation, Source, SystemTable, View
 from tsdb.metadata.snapshot import Snapshot
@@ -86,6 +87,8 @@ def plan_query(
     """
     control = Control()
     expanded = _with_our_constants(expand_views(query, names, statement))
+    if mode == "streaming":
+        _refuse_volatile(expanded, engine.functions, statement)
     pinned = {} if snapshots is None else snapshots
     taken = {cte.alias for cte in expanded.find_all(exp.CTE)}
     binder = _Binder(names, engine.context(), session_options, mode, statement, control, taken, pinned, numbered_files)
@@ -98,6 +101,15 @@ def plan_query(
         # only an analysed plan has the types that rows come in: before, a UNION has those of its first part
         schema = our_schema(binder.context.create_dataframe_from_logical_plan(logical).schema(), bound.names)
     return QueryPlan(logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control)
+
+
+def _refuse_volatile(query: exp.Query, functions: Functions, statement: Statement | None) -> None:
+    for call in query.find_all(exp.Anonymous):
+        if str(call.this).lower() in functions.volatile:
+            raise NotSupportedError(
+                f"function `{call.this}` has side effects: a stream could not take back what it once gave",
+                position=position_of(call, statement),
+            )
 
 
 @dataclass(slots=True)

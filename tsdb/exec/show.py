@@ -16,14 +16,13 @@ from tsdb.exec.relation import FileSource, View
 from tsdb.exec.session_options import SessionOptions
 from tsdb.metadata.schema import TableSchema
 from tsdb.options import OPTIONS, SCAN, SESSION
-from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.statements import Describe, ShowStatement, TableName
 from tsdb.table.scan import live_files, partition_values
 from tsdb.table.table import Table
 
 
 def show(statement: ShowStatement, names: Names, options: SessionOptions) -> pa.Table:
-    """The rows of SHOW, for every kind but jobs and procedures."""
+    """The rows of SHOW, for every kind but jobs, procedures and functions."""
     args = statement.args
     match statement.kind:
         case "databases":
@@ -36,8 +35,6 @@ def show(statement: ShowStatement, names: Names, options: SessionOptions) -> pa.
             return listing("database_name", [names.database], {})
         case "catalogs":
             return listing("catalog_name", ["default_catalog"], args)
-        case "functions":
-            return listing("function_name", sorted(name.lower() for name in FUNCTIONS), args)
         case "options":
             return options_table(options)
         case "columns":

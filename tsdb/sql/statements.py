@@ -284,6 +284,24 @@ class DropView(Statement):
 
 
 @dataclass(frozen=True, slots=True)
+class CreateFunction(Statement):
+    """CREATE [OR REPLACE] TEMPORARY FUNCTION name AS 'module.function' LANGUAGE PYTHON."""
+
+    name: str
+    path: str
+    if_not_exists: bool = False
+    or_replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropFunction(Statement):
+    """DROP [TEMPORARY] FUNCTION name."""
+
+    name: str
+    if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Insert(Statement):
     """INSERT INTO or OVERWRITE. partition: the static values by key, as Python values."""
 

@@ -16,9 +16,11 @@ from tsdb.sql.script import position_at
 from tsdb.sql.statements import (
     ColumnDef,
     CreateDatabase,
+    CreateFunction,
     CreateTable,
     CreateView,
     DropDatabase,
+    DropFunction,
     DropTable,
     DropView,
     Statement,
@@ -52,10 +54,12 @@ def read_create(cursor: Cursor) -> Statement:
         if cursor.sees("WITH") or cursor.sees("COMMENT"):
             raise unsupported(cursor, "options and comments of databases")
         return CreateDatabase(name, if_not_exists)
-    for words in (("CATALOG",), ("FUNCTION",), ("MATERIALIZED",), ("INDEX",), ("UNIQUE", "INDEX")):
+    if cursor.accept("FUNCTION") or cursor.accept("SYSTEM", "FUNCTION"):
+        return _function(cursor, or_replace=or_replace, temporary=temporary)
+    for words in (("CATALOG",), ("MATERIALIZED",), ("INDEX",), ("UNIQUE", "INDEX")):
         if cursor.sees(*words):
             raise unsupported(cursor, f"CREATE {' '.join(words)}")
-    cursor.error("expected TABLE, VIEW or DATABASE after CREATE")
+    cursor.error("expected TABLE, VIEW, DATABASE or FUNCTION after CREATE")
 
 
 def read_drop(cursor: Cursor) -> Statement:
@@ -72,7 +76,24 @@ def read_drop(cursor: Cursor) -> Statement:
         name = cursor.identifier("a database name")
         cascade = cursor.accept_any("CASCADE", "RESTRICT") == "CASCADE"
         return DropDatabase(name, if_exists, cascade)
-    cursor.error("expected TABLE, VIEW, DATABASE or JOB after DROP")
+    if cursor.accept("FUNCTION") or cursor.accept("SYSTEM", "FUNCTION"):
+        if_exists = cursor.accept("IF", "EXISTS")
+        return DropFunction(cursor.identifier("a function's name"), if_exists)
+    cursor.error("expected TABLE, VIEW, DATABASE, FUNCTION or JOB after DROP")
+
+
+def _function(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateFunction:
+    """[IF NOT EXISTS] name AS 'module.function' LANGUAGE PYTHON."""
+    if not temporary:
+        raise unsupported(cursor, "functions that outlive the session: CREATE TEMPORARY FUNCTION")
+    if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
+    name = cursor.identifier("a function's name")
+    cursor.expect("AS")
+    path = cursor.string("'module.function' in single quotes")
+    cursor.expect("LANGUAGE")
+    if not cursor.accept("PYTHON"):
+        raise unsupported(cursor, "functions in another language than PYTHON")
+    return CreateFunction(name, path, if_not_exists, or_replace)
 
 
 def _view(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateView:

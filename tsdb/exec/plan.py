@@ -36,8 +36,8 @@ from tsdb.sql.script import position_of
 from tsdb.sql.statements import Statement
 from tsdb.sql.table_ref import bind_reference, inline_view, references, table_options
 from tsdb.table.hold import hold
-from tsdb.table.incremental import INCREMENTAL_OPTIONS, between, is_incremental
-from tsdb.table.refs import TRAVEL_OPTIONS, resolve_snapshot
+from tsdb.table.incremental import between
+from tsdb.table.refs import INCREMENTAL_OPTIONS, TRAVEL_OPTIONS, is_incremental, resolve_snapshot
 from tsdb.table.table import Table
 
 Mode = Literal["batch", "streaming"]

@@ -29,14 +29,13 @@ from tsdb.row_hash import arrays, group_rows, hash_rows
 from tsdb.table.data_file_reader import BATCH_ROWS
 from tsdb.table.prune import Pruner
 from tsdb.table.read import Fragment
-from tsdb.table.refs import timestamp_of, whole_number
+from tsdb.table.refs import INCREMENTAL_OPTIONS, timestamp_of, whole_number
 from tsdb.table.scan import DataSplit, entries_of_list, plan_scan
 from tsdb.table.stream_scan import StreamPlan, in_order, read_changes
 from tsdb.table.table import Table
 from tsdb.table.tag import find_tag, get_tag, tags
 from tsdb.table.tag_auto import periods
 
-INCREMENTAL_OPTIONS = ("incremental-between", "incremental-between-timestamp", "incremental-to-auto-tag")
 Kinds = npt.NDArray[np.int8]
 Mode = Literal["delta", "changelog", "diff"]
 _Place = tuple[bytes, int]
@@ -86,11 +85,6 @@ class IncrementalPart:
             is_log = self.table.is_primary_key
             plan = StreamPlan(0, False, changed=splits) if is_log else StreamPlan(0, False, added=splits)
             yield from read_changes(self.table, plan, columns)
-
-
-def is_incremental(options: Mapping[str, str]) -> bool:
-    """The options ask for what lies between two snapshots."""
-    return any(key in options for key in INCREMENTAL_OPTIONS)
 
 
 def between(table: Table, options: Mapping[str, str]) -> Between:

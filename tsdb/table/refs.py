@@ -19,6 +19,7 @@ TRAVEL_OPTIONS = (
     "scan.version",
     "scan.watermark",
 )
+INCREMENTAL_OPTIONS = ("incremental-between", "incremental-between-timestamp", "incremental-to-auto-tag")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
@@ -60,6 +61,11 @@ def at_watermark(table: Table, watermark: int) -> Snapshot:
         if snapshot.watermark is not None and snapshot.watermark >= watermark:
             return snapshot
     raise OperationalError(f"table `{table.identifier}` has no snapshot with a watermark of {watermark} or later")
+
+
+def is_incremental(options: Mapping[str, str]) -> bool:
+    """The options ask for what lies between two snapshots."""
+    return any(key in options for key in INCREMENTAL_OPTIONS)
 
 
 def given_option(options: Mapping[str, str]) -> str | None:

@@ -25,18 +25,29 @@ from tsdb.errors import NotSupportedError, OperationalError, OptionError
 from tsdb.format.parquet import VALUE_KIND
 from tsdb.mergetree.merge import is_add
 from tsdb.metadata.manifest import ADD, ManifestEntry
-from tsdb.metadata.snapshot import Snapshot
+from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
 from tsdb.options import parse_bool
 from tsdb.table.bucket import BucketMode
 from tsdb.table.changed_keys import resolved_changes
+from tsdb.table.changelog import changelog_ids, find_changelog
+from tsdb.table.consumer import find_consumer, set_consumer
 from tsdb.table.data_file_reader import read_file
+from tsdb.table.hold import follow, unfollow
 from tsdb.table.prune import Pruner
 from tsdb.table.read import Fragment
-from tsdb.table.refs import compacted_snapshot, given_option, resolve_snapshot, timestamp_option, whole_number
+from tsdb.table.refs import (
+    compacted_snapshot,
+    given_option,
+    is_incremental,
+    resolve_snapshot,
+    timestamp_option,
+    whole_number,
+)
 from tsdb.table.scan import DataSplit, entries_of_list, make_split, merged_splits, plan_scan
 from tsdb.table.table import Table
 
 Kinds = npt.NDArray[np.int8]
+_IGNORE = "consumer.ignore-progress"
 ChangelogMode = Literal["append", "upsert", "all"]
 
 
@@ -71,15 +82,38 @@ class StreamScan:
         self._overwrites = explicit is None or parse_bool("streaming-read-overwrite", explicit)
         # an append table loses rows when somebody deletes, updates or overwrites them
         self.may_take_back = self._overwrites
+        self._consumer = self._table.options.get("consumer-id")
         self._position = _start(self._table) if start is None else start
+        self._reading: int | None = None
+        follow(self._table, self)
         asked = self._table.options.values.get("scan.snapshot-id")  # which may be in the future
         self._followed = 0 if start is None or str(start) == asked else start - 1
         self._last: Snapshot | None = None
+        self._kept: int | None = None
 
     @property
     def position(self) -> int:
         """The id of the next snapshot whose changes are to be read; -n: first the whole state of snapshot n."""
         return self._position
+
+    @property
+    def needed_id(self) -> int:
+        """The first snapshot that must not expire: the one that is being read, or the next."""
+        return abs(self._position) if self._reading is None else self._reading
+
+    def keep_place(self, owner: str | None) -> None:
+        """Let no process expire what is still to be read, from the position on.
+
+        owner: who reads, if the options name no consumer; None: nobody who comes back.
+        """
+        consumer = self._consumer or owner
+        if consumer is not None and self._kept != self._position:
+            set_consumer(self._table, consumer, abs(self._position))
+            self._kept = self._position
+
+    def release(self) -> None:
+        """It reads no further."""
+        unfollow(self._table, self)
 
     @property
     def changelog_mode(self) -> ChangelogMode:
@@ -93,18 +127,22 @@ class StreamScan:
 
         Raises OperationalError if the position has expired; the message names the snapshots there are.
         """
+        self._reading = None
         if self._position < 0:
             snapshot = self._table.snapshots.snapshot(-self._position)
+            self._reading = snapshot.id
             self._move_after(snapshot)
             state = plan_scan(self._table, snapshot, keeps_level=self._known_levels())
             return StreamPlan(snapshot.id, True, added=state.splits)
         while self._is_there(self._position):
-            snapshot = self._table.snapshots.snapshot(self._position)
+            snapshot = self._snapshot(self._position)
             self._check_history(snapshot)
+            self._reading = snapshot.id
             plan = self._changes(snapshot)
             self._move_after(snapshot)
             if plan is not None:
                 return plan
+            self._reading = None
         return None
 
     def _is_there(self, snapshot_id: int) -> bool:
@@ -118,11 +156,23 @@ class StreamScan:
             return False
         if snapshots.exists(snapshot_id):  # published between the two looks
             return True
+        if find_changelog(self._table, snapshot_id) is not None:
+            return True
         raise OperationalError(
             f"snapshot {snapshot_id} of table `{self._table.identifier}`, the next to follow, has expired: snapshots "
             f"{snapshots.earliest_id()} to {snapshots.latest_id()} are there; start anew, and keep snapshots longer "
             f"with 'snapshot.time-retained'"
         )
+
+    def _snapshot(self, snapshot_id: int) -> Snapshot:
+        """The snapshot, or what its changelog has kept of it."""
+        try:
+            return self._table.snapshots.snapshot(snapshot_id)
+        except SnapshotNotFound:
+            kept = find_changelog(self._table, snapshot_id)
+            if kept is None:
+                raise
+            return kept
 
     def _move_after(self, snapshot: Snapshot) -> None:
         self._last, self._followed, self._position = snapshot, snapshot.id, snapshot.id + 1
@@ -254,6 +304,13 @@ def in_order(table: Table, entries: Sequence[ManifestEntry]) -> tuple[DataSplit,
 def _start(table: Table) -> int:
     """The position where the options say that the stream begins."""
     options = table.options.values
+    if is_incremental(options):
+        raise NotSupportedError("'incremental-between' is for batch queries; 'scan.mode' says where a stream starts")
+    consumer = options.get("consumer-id")
+    if consumer is not None and not parse_bool(_IGNORE, options.get(_IGNORE, "false")):
+        kept = find_consumer(table, consumer)
+        if kept is not None:
+            return kept
     mode = options.get("scan.mode", "default")
     given = given_option(options)
     if mode == "default":
@@ -274,12 +331,14 @@ def _start(table: Table) -> int:
             if time_ms is None:
                 raise OptionError("'scan.mode' = 'from-timestamp' needs 'scan.timestamp' or 'scan.timestamp-millis'")
             before = table.snapshots.at_or_before(time_ms - 1)
-            return (earliest or 1) if before is None else before.id + 1
+            first = (changelog_ids(table) or [earliest or 1])[0]
+            return first if before is None else before.id + 1
         case "from-snapshot" | "from-snapshot-full":
-            if given not in ("scan.snapshot-id", "scan.tag-name", "scan.version"):
+            if given not in ("scan.snapshot-id", "scan.tag-name", "scan.version", "scan.watermark"):
                 raise OptionError(f"'scan.mode' = '{mode}' needs 'scan.snapshot-id' or 'scan.tag-name'")
             if mode == "from-snapshot" and given == "scan.snapshot-id":
-                return max(whole_number(given, options[given]), earliest or 1)
+                first = (changelog_ids(table) or [earliest or 1])[0]
+                return max(whole_number(given, options[given]), first)
             snapshot = resolve_snapshot(table, options)
             assert snapshot is not None
             return snapshot.id if mode == "from-snapshot" else -snapshot.id

@@ -13,9 +13,9 @@ import pyarrow as pa
 from tsdb.changes import RowKind
 from tsdb.errors import NotSupportedError
 from tsdb.metadata.snapshot import Snapshot
-from tsdb.table.incremental import between, incremental_parts, is_incremental
+from tsdb.table.incremental import between, incremental_parts
 from tsdb.table.read import Fragment, read_table
-from tsdb.table.refs import resolve_snapshot
+from tsdb.table.refs import is_incremental, resolve_snapshot
 from tsdb.table.scan import plan_scan
 from tsdb.table.table import Table
 

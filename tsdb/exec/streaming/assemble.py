@@ -9,6 +9,7 @@ from datafusion import SessionContext
 from datafusion.plan import LogicalPlan
 
 from tsdb.catalog.catalog import ConnectorTable
+from tsdb.catalog.system.contents import audit_batch, binlog_batch
 from tsdb.connector import connector_of
 from tsdb.connector.connector import Source
 from tsdb.exec.local_file import read_all
@@ -19,7 +20,7 @@ from tsdb.exec.streaming.dataflow import Dataflow
 from tsdb.exec.streaming.graph import flat_names
 from tsdb.exec.streaming.key_guard import KeyGuard
 from tsdb.exec.streaming.pipeline import Feed, Pipeline
-from tsdb.exec.streaming.source import RegisteredSource, TableSource
+from tsdb.exec.streaming.source import LogSource, RegisteredSource, TableSource
 from tsdb.table.table import Table
 
 
@@ -147,6 +148,9 @@ def _columns_read(logical: LogicalPlan) -> dict[str, set[str]]:
     return read
 
 
+_LOGS = {"audit_log": audit_batch, "binlog": binlog_batch}
+
+
 def _open(relation: Relation, columns: set[str] | None) -> Source:
     """columns: those that the query reads; None: not known."""
     source = relation.source
@@ -155,6 +159,10 @@ def _open(relation: Relation, columns: set[str] | None) -> Source:
         some = columns or (None if columns is None else {relation.schema.names[0]})
         return TableSource(source, relation.options, bounded=_is_bounded(relation), columns=some)
     if isinstance(source, Registered | SystemTable):
+        pack = _LOGS.get(source.kind) if isinstance(source, SystemTable) and source.table is not None else None
+        if pack is not None:
+            assert isinstance(source, SystemTable) and source.table is not None
+            return LogSource(source.table, relation.options, source.schema, pack, bounded=_is_bounded(relation))
         return RegisteredSource(source.rows)
     if isinstance(source, FileSource):
         return RegisteredSource(read_all(source))
@@ -164,6 +172,8 @@ def _open(relation: Relation, columns: set[str] | None) -> Source:
 def _is_bounded(relation: Relation) -> bool:
     """Whether the source ends: by its nature, or because the user wants the state of now."""
     source = relation.source
+    if isinstance(source, SystemTable) and source.kind in _LOGS and source.table is not None:
+        source = source.table
     if not isinstance(source, Table | ConnectorTable):
         return True
     mode = relation.options.get("scan.bounded.mode", source.options.get("scan.bounded.mode"))

@@ -138,6 +138,8 @@ class ChangelogResult:
     def _advance(self) -> bool:
         """One step; a completed version becomes `_ready`. Returns whether anything came."""
         try:
+            if self._pipeline.at_cut and not self._ready.num_rows:
+                self._pipeline.keep_places(None)  # the user has taken all rows up to here
             step = self._pipeline.advance()
             if step is None:
                 self._ended = self._pipeline.finished

@@ -36,6 +36,11 @@ class JobState:
     runs: WarehouseRunStore
 
 
+def consumer_of(job_id: str) -> str:
+    """The consumer as which a job keeps its place in the tables that it reads."""
+    return f"tsdb-job-{job_id}"
+
+
 class Job:
     """A running or ended job of this process. Its methods may be called from any thread."""
 
@@ -243,6 +248,7 @@ class Job:
             self._sink.commit(version, committable)
         self._state.checkpoints.mark_done(version)
         self._state.checkpoints.expire(self._retained, self._state.runs)
+        self._pipeline.keep_places(consumer_of(self.id))
         self._checkpoint_ms = (clock.current().monotonic_s() - started_s) * 1000
 
     @property

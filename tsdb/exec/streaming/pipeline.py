@@ -15,6 +15,7 @@ import pyarrow as pa
 from tsdb.changes import ChangeBatch, plus
 from tsdb.connector.connector import Source
 from tsdb.exec.streaming.run_store import WarehouseRunStore
+from tsdb.exec.streaming.source import LogSource, TableSource
 
 STEP_ROWS = 65_536
 
@@ -139,6 +140,12 @@ class Pipeline:
         for feed in self._feeds:
             feed.source.seek(positions[feed.name])
         self._begun = True
+
+    def keep_places(self, owner: str | None) -> None:
+        """At a cut: what the tables among the sources have still to tell must not expire. See `StreamScan`."""
+        for feed in self._feeds:
+            if isinstance(feed.source, TableSource | LogSource):
+                feed.source.keep_place(owner)
 
     def close(self) -> None:
         """Close the sources; the first failure is raised after all were tried."""

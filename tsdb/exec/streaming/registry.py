@@ -18,14 +18,15 @@ from tsdb.connector.connector import Sink
 from tsdb.errors import AlreadyExists, JobFailed, OperationalError, ProgrammingError, nearest
 from tsdb.exec.streaming.assemble import PlannedQuery, Target, assemble
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
-from tsdb.exec.streaming.job import Job, JobState
+from tsdb.exec.streaming.job import Job, JobState, consumer_of
 from tsdb.exec.streaming.lease import LeaseRecord, acquire, held_message, read_lease
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.sink import open_sink
 from tsdb.fs.file_io import FileIO
 from tsdb.options import parse_duration_ms
-from tsdb.table.table import Table
+from tsdb.table.consumer import delete_consumer
+from tsdb.table.table import MAIN_BRANCH, Identifier, Table, open_table
 
 JOBS_FOLDER = "_jobs"
 _OTHER_PROCESS_STOP_S = 60.0
@@ -152,6 +153,7 @@ class JobRegistry:
         if lease is not None and lease.is_held:
             raise AlreadyExists(held_message(info.name, lease))
         self._jobs.pop(info.name, None)
+        self._forget_consumers(info)
         self._file_io.delete_dir(self._folder(info.name))
 
     def close(self) -> None:
@@ -227,6 +229,17 @@ class JobRegistry:
                 counts = (newest.version, newest.rows_in, newest.rows_out)
         return JobInfo(lease.job_id, name, lease.status, *counts, lease.started_at_ms, lease.error)
 
+    def _forget_consumers(self, info: JobInfo) -> None:
+        """Nothing is kept any more for a job that does not come back."""
+        newest = CheckpointStore(self._file_io, self._folder(info.name)).newest()
+        for name in {} if newest is None else newest.tables:
+            database, _, table_name = name.partition(".")
+            base, _, branch = table_name.partition("$branch_")
+            path = f"{self._root.removesuffix(f'/{JOBS_FOLDER}')}/{database}.db/{base}"
+            table = open_table(self._file_io, Identifier(database, table_name), path, branch or MAIN_BRANCH)
+            if table is not None:
+                delete_consumer(table, consumer_of(info.job_id))
+
     def _stop_elsewhere(self, name: str, timeout: float) -> None:
         """Leave a request beside the lease; its holder looks for it with every sign of life."""
         folder = self._folder(name)
@@ -272,7 +285,8 @@ def _check_same(newest: Checkpoint, draft: JobDraft, plan: str) -> None:
 
 def _created(tables: Iterable[object]) -> dict[str, int]:
     """When each table of the warehouse among them was created, by name."""
-    return {str(t.identifier): t.schemas.schema(0).time_millis for t in tables if isinstance(t, Table)}
+    stored = [table for table in tables if isinstance(table, Table)]
+    return {str(table.identifier): table.schemas.schema(table.schemas.ids()[0]).time_millis for table in stored}
 
 
 def _stop_request(folder: str, epoch: int) -> str:

@@ -4,14 +4,16 @@ A table is followed snapshot by snapshot: the state at the starting point, then 
 One snapshot is one cut, however many batches it takes. Its position is the next snapshot to read.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, from_row_kinds, inserts
 from tsdb.connector.connector import ChangelogMode, Json, SourceDelta
-from tsdb.table.stream_scan import StreamScan, read_changes
+from tsdb.table.stream_scan import Kinds, StreamScan, read_changes
 from tsdb.table.table import Table
+
+Pack = Callable[[pa.RecordBatch, Kinds, pa.Schema], pa.RecordBatch]
 
 
 class TableSource:
@@ -83,9 +85,14 @@ class TableSource:
         """The last poll found no further snapshot."""
         return self._latest_reached
 
+    def keep_place(self, owner: str | None) -> None:
+        """At a cut: let nobody expire what is still to be read; see `StreamScan.keep_place`."""
+        self._scan.keep_place(owner)
+
     def close(self) -> None:
-        """Leave the snapshot that is being read."""
+        """Leave the snapshot that is being read; nothing is kept from expiring any more."""
         self._cut = self._next = None
+        self._scan.release()
 
     def _open_cut(self) -> bool:
         """Begin the next snapshot that brings anything to read; False if there is none."""
@@ -100,6 +107,65 @@ class TableSource:
         self._cut = (from_row_kinds(pa.Table.from_batches([rows]), kinds) for rows, kinds in batches if rows.num_rows)
         self._next = next(self._cut, None)
         return True
+
+
+class LogSource:
+    """`t$audit_log` or `t$binlog` of a table, followed: every change is a row of its own, which is never taken back.
+
+    pack: makes rows of the log out of rows of the table and their kinds. The place is kept as by `TableSource`.
+    """
+
+    skipped = 0
+    mode: ChangelogMode = "append"
+    upsert_key: tuple[str, ...] | None = None
+
+    def __init__(
+        self, table: Table, options: Mapping[str, str], schema: pa.Schema, pack: Pack, *, bounded: bool
+    ) -> None:
+        self._table, self._options, self._pack = table, dict(options), pack
+        self._scan = StreamScan(table, self._options)
+        self._end = (table.snapshots.latest_id() or 0) if bounded else None
+        self._latest_reached = False
+        self.schema: pa.Schema = schema
+
+    @property
+    def position(self) -> Json:
+        """The id of the next snapshot."""
+        return self._scan.position
+
+    @property
+    def finished(self) -> bool:
+        """Bounded, and the last snapshot is read."""
+        return self._end is not None and int(self._scan.position) > self._end
+
+    def poll(self, rows_max: int) -> SourceDelta | None:
+        """The log of one snapshot, as a whole."""
+        self._latest_reached = False
+        if self.finished:
+            return None
+        plan = self._scan.plan()
+        if plan is None:
+            self._latest_reached = True
+            return None
+        batches = [self._pack(rows, kinds, self.schema) for rows, kinds in read_changes(self._table, plan)]
+        return SourceDelta([inserts(pa.Table.from_batches(batches, self.schema))])
+
+    def seek(self, position: Json) -> None:
+        """Follow from that snapshot on."""
+        self.close()
+        self._scan = StreamScan(self._table, self._options, position)
+
+    def latest_reached(self) -> bool:
+        """The last poll found no further snapshot."""
+        return self._latest_reached
+
+    def keep_place(self, owner: str | None) -> None:
+        """Let nobody expire what is still to be read."""
+        self._scan.keep_place(owner)
+
+    def close(self) -> None:
+        """Nothing is kept from expiring any more."""
+        self._scan.release()
 
 
 class RegisteredSource:

@@ -158,9 +158,13 @@ def _check_buckets(schema: TableSchema, options: TableOptions, name: str) -> Non
 def _check_deletion_vectors(schema: TableSchema, options: TableOptions, name: str) -> None:
     if not options.deletion_vectors_enabled or not schema.primary_keys:
         return
-    raise NotSupportedError(
-        f"table `{name}`: writing tables with a primary key and 'deletion-vectors.enabled' is not supported yet"
-    )
+    if options.changelog_producer not in ("none", "input", "lookup"):
+        raise OptionError(
+            f"table `{name}`: 'changelog-producer' = '{options.changelog_producer}' does not go with "
+            f"'deletion-vectors.enabled'; use 'none', 'input' or 'lookup'"
+        )
+    if options.merge_engine == "first-row":
+        raise OptionError(f"table `{name}`: 'first-row' replaces no rows; leave out 'deletion-vectors.enabled'")
 
 
 def _check_bucket_function(schema: TableSchema, options: TableOptions, name: str) -> None:

@@ -74,6 +74,12 @@ def pick(runs: Sequence[SortedRun], options: CompactionOptions) -> CompactUnit |
     return None
 
 
+def pick_level_zero(runs: Sequence[SortedRun], options: CompactionOptions) -> CompactUnit | None:
+    """All files of level 0, into the level below the first run that is there; None if there are none."""
+    count = sum(run.level == 0 for run in runs)
+    return _unit(runs, count, options) if count else None
+
+
 def pick_full(runs: Sequence[SortedRun], options: CompactionOptions) -> CompactUnit | None:
     """Everything into the highest level; None if it is all there already."""
     if not runs or (len(runs) == 1 and runs[0].level == options.max_level):
@@ -117,7 +123,7 @@ def _rewrite(
 def _upgrade(file: DataFileMeta, unit: CompactUnit, options: CompactionOptions) -> list[Rewrite | Upgrade]:
     if file.level == unit.output_level:
         return []
-    if unit.output_level == options.max_level and file.delete_row_count != 0:
+    if (unit.output_level == options.max_level or unit.drop_delete) and file.delete_row_count != 0:
         return [Rewrite(((SortedRun(file.level, (file,)),),))]
     return [Upgrade(file)]
 

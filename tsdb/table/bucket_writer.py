@@ -6,18 +6,18 @@ what changed in a `CommitMessage`; a file that came and went between two commits
 once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tsdb.errors import NotSupportedError
 from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND
 from tsdb.mergetree.changelog_producer import ChangelogProducer, changelog_producer
-from tsdb.mergetree.compaction import CompactionOptions, pick, pick_full
+from tsdb.mergetree.compaction import CompactionOptions, pick, pick_full, pick_level_zero
 from tsdb.mergetree.data_writer import FILE_SOURCE_APPEND, DataWriter
+from tsdb.mergetree.deleting_compaction import ReadRows, compact_deleting, without_deleted_rows
 from tsdb.mergetree.key_order import Words, grouped_order, order_words
 from tsdb.mergetree.merge import MergeSpec, ReadColumns, fold_rows, merge_spec, order_rows, survivors
 from tsdb.mergetree.rewrite import CompactResult, rewrite
@@ -25,8 +25,11 @@ from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sorted_runs
 from tsdb.mergetree.write_buffer import BufferedRows
 from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.index_file import IndexFileMeta
 from tsdb.metadata.paths import FileNames
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.data_file_reader import row_reader
+from tsdb.table.deletion_maintainer import DeletionMaintainer
 from tsdb.table.table import Table, check_writable
 
 _SLICE_ROWS = 1 << 18
@@ -34,13 +37,16 @@ _SLICE_ROWS = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class BucketPlan:
-    """What all buckets of a writer share. merge: None for append tables."""
+    """What all buckets of a writer share. merge: None for append tables. empties_level_zero: whether every compaction
+    takes all of level 0, because nobody sees what is there.
+    """
 
     merge: MergeSpec | None
     producer: ChangelogProducer
     compaction: CompactionOptions
     target_file_size_bytes: int
     total_buckets: int
+    empties_level_zero: bool = False
 
 
 def bucket_plan(table: Table) -> BucketPlan:
@@ -48,8 +54,6 @@ def bucket_plan(table: Table) -> BucketPlan:
     check_writable(table.schema, table.options)
     options = table.options
     keyed = table.is_primary_key
-    if keyed and options.deletion_vectors_enabled:
-        raise NotSupportedError(f"writing to `{table.identifier}` with 'deletion-vectors.enabled' is not supported yet")
     target = options.target_file_size_bytes(keyed)
     compaction = CompactionOptions(
         trigger=options.num_sorted_run_compaction_trigger,
@@ -64,6 +68,7 @@ def bucket_plan(table: Table) -> BucketPlan:
         compaction=compaction,
         target_file_size_bytes=target,
         total_buckets=options.bucket,
+        empties_level_zero=table.hides_level_zero,
     )
 
 
@@ -81,9 +86,27 @@ def data_writer(table: Table, partition: bytes, bucket: int) -> DataWriter:
     return DataWriter(table.file_io, bucket_directory(table, partition, bucket), names, table.schema, options)
 
 
+@dataclass(frozen=True, slots=True)
+class BucketDeletions:
+    """The deletion vectors of a bucket, and how rows are read under them."""
+
+    maintainer: DeletionMaintainer
+    read: ReadRows
+
+
+def bucket_deletions(table: Table, directory: str, index_files: Iterable[IndexFileMeta]) -> BucketDeletions | None:
+    """Those of a bucket of a primary-key table; None if the table has none. index_files: of the bucket, as it is."""
+    if not table.is_primary_key or not table.options.deletion_vectors_enabled:
+        return None
+    return BucketDeletions(DeletionMaintainer(table, index_files), row_reader(table, directory))
+
+
 @dataclass(slots=True)
 class BucketWriter:
-    """The writer of one bucket. Not thread-safe; different buckets may be written by different threads."""
+    """The writer of one bucket. Not thread-safe; different buckets may be written by different threads.
+
+    deletions: None if the table keeps no deletion vectors.
+    """
 
     partition: bytes
     bucket: int
@@ -92,6 +115,7 @@ class BucketWriter:
     read: ReadColumns
     live: list[DataFileMeta]
     next_sequence: int
+    deletions: BucketDeletions | None = None
     new_files: list[DataFileMeta] = field(default_factory=list)
     changelog_files: list[DataFileMeta] = field(default_factory=list)
     compact_before: list[DataFileMeta] = field(default_factory=list)
@@ -130,11 +154,25 @@ class BucketWriter:
         levels = max([self.plan.compaction.num_levels, *(run.level + 1 for run in runs)])
         options = replace(self.plan.compaction, num_levels=levels)
         unit = pick_full(runs, options) if full else pick(runs, options)
-        if unit is None:
-            return False
-        result = rewrite(unit, options, self.plan.merge, key_range, self.read, self.writer)
+        if unit is None and self.plan.empties_level_zero:
+            unit = pick_level_zero(runs, options)
+        result = CompactResult((), ())
+        if unit is not None and self.deletions is None:
+            result = rewrite(unit, options, self.plan.merge, key_range, self.read, self.writer)
+        elif unit is not None and self.deletions is not None:
+            result = compact_deleting(
+                unit, runs, options, self.plan.merge, key_range,
+                self.deletions.read, self.writer, self.deletions.maintainer,
+            )  # fmt: skip
         self._apply(result)
-        return bool(result.before)
+        if full and self.deletions is not None:
+            self._apply(
+                without_deleted_rows(
+                    self.live, self.writer.schema.names,
+                    self.deletions.read, self.writer, self.deletions.maintainer,
+                )
+            )  # fmt: skip
+        return bool(self.compact_before or self.compact_after)
 
     def runs(self) -> Sequence[SortedRun]:
         """The sorted runs, newest first; none for append tables."""
@@ -144,6 +182,7 @@ class BucketWriter:
 
     def take_message(self) -> CommitMessage:
         """What changed since the last message, which is forgotten here."""
+        new_index, old_index = ((), ()) if self.deletions is None else self.deletions.maintainer.prepare()
         message = CommitMessage(
             self.partition,
             self.bucket,
@@ -152,8 +191,10 @@ class BucketWriter:
             tuple(self.changelog_files),
             tuple(self.compact_before),
             tuple(self.compact_after),
+            compact_new_index_files=new_index,
+            compact_deleted_index_files=old_index,
         )
-        self.new_files, self.changelog_files, self.compact_before, self.compact_after = [], [], [], []
+        self._forget()
         return message
 
     def abort(self) -> None:
@@ -161,7 +202,10 @@ class BucketWriter:
         kept = {file.file_name for file in self.compact_before} - {file.file_name for file in self.new_files}
         added = (*self.new_files, *self.changelog_files, *self.compact_after)
         self.writer.delete(file for file in added if file.file_name not in kept)
-        self.take_message()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.new_files, self.changelog_files, self.compact_before, self.compact_after = [], [], [], []
 
     def _apply(self, result: CompactResult) -> None:
         """Note a compaction; a file that an earlier one of the same commit made leaves without a trace."""

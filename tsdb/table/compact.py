@@ -16,12 +16,15 @@ from tsdb.mergetree.data_writer import FILE_SOURCE_COMPACT, DataWriter
 from tsdb.mergetree.merge import ReadColumns
 from tsdb.mergetree.rewrite import rows_per_file
 from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.index_file import IndexFileMeta
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.bucket import BucketMode
-from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_plan, data_writer
+from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_deletions, bucket_plan, data_writer
 from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
-from tsdb.table.data_file_reader import column_reader
+from tsdb.table.data_file_reader import column_reader, row_reader
+from tsdb.table.deletion_maintainer import DeletionMaintainer
+from tsdb.table.index_change import index_entries
 from tsdb.table.redistribute import redistribute
 from tsdb.table.scan import POSTPONE_BUCKET, live_files
 from tsdb.table.table import Table
@@ -41,20 +44,23 @@ def compact(
     if table.bucket_mode is BucketMode.POSTPONED:
         waiting = redistribute(table, partitions=partitions, full=full, user=user)
     plan = bucket_plan(table)
-    for option in ("deletion-vectors.enabled", "row-tracking.enabled"):
-        if table.options.flag(option):
-            raise NotSupportedError(f"compacting `{table.identifier}` is not supported yet: '{option}' is set")
+    if table.options.flag("row-tracking.enabled"):
+        raise NotSupportedError(f"compacting `{table.identifier}` is not supported yet: 'row-tracking.enabled' is set")
     buckets: dict[tuple[bytes, int, int], list[DataFileMeta]] = {}
-    for entry in live_files(table, table.latest_snapshot()):
+    snapshot = table.latest_snapshot()
+    indexes: dict[tuple[bytes, int], list[IndexFileMeta]] = {}
+    for indexed in index_entries(table, snapshot):
+        indexes.setdefault((indexed.partition, indexed.bucket), []).append(indexed.file)
+    for entry in live_files(table, snapshot):
         if entry.bucket != POSTPONE_BUCKET and (partitions is None or partitions(entry.partition)):
             buckets.setdefault((entry.partition, entry.bucket, entry.total_buckets), []).append(entry.file)
     messages: list[CommitMessage] = []
 
     def work(item: tuple[tuple[bytes, int, int], list[DataFileMeta]]) -> None:
         (partition, bucket, total_buckets), files = item
-        messages.append(
-            _compact_bucket(table, replace(plan, total_buckets=total_buckets), partition, bucket, files, full)
-        )
+        index_files = indexes.get((partition, bucket), [])
+        placed = replace(plan, total_buckets=total_buckets)
+        messages.append(_compact_bucket(table, placed, partition, bucket, files, index_files, full))
 
     try:
         in_threads(work, list(buckets.items()))
@@ -71,18 +77,33 @@ def _compact_bucket(
     partition: bytes,
     bucket: int,
     files: list[DataFileMeta],
+    index_files: list[IndexFileMeta],
     full: bool,
 ) -> CommitMessage:
     writer = data_writer(table, partition, bucket)
-    read = column_reader(table, writer.directory)
     if plan.merge is not None:
-        bucket_writer = BucketWriter(partition, bucket, plan, writer, read, files, 0)
+        read = column_reader(table, writer.directory)
+        deletions = bucket_deletions(table, writer.directory, index_files)
+        bucket_writer = BucketWriter(partition, bucket, plan, writer, read, files, 0, deletions)
         bucket_writer.compact(full=full)
         return bucket_writer.take_message()
+    deleted = DeletionMaintainer(table, index_files)
     groups = small_neighbours(
         files, plan.target_file_size_bytes, 2 if full else table.options.integer("compaction.min.file-num")
     )
-    return _join(partition, bucket, plan, writer, read, groups)
+    joined = {file.file_name for group in groups for file in group}
+    # files with deleted rows are worth it alone
+    groups += [[f] for f in files if full and f.file_name not in joined and len(deleted.positions(f.file_name))]
+    rows = row_reader(table, writer.directory)
+
+    def live(file: DataFileMeta, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return rows(file, names, deleted.live_rows(file.file_name, file.row_count))
+
+    message = _join(partition, bucket, plan, writer, live, groups)
+    for file in message.compact_before:
+        deleted.remove(file.file_name)
+    new_index, old_index = deleted.prepare()
+    return replace(message, compact_new_index_files=new_index, compact_deleted_index_files=old_index)
 
 
 def _join(

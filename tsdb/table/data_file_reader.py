@@ -16,6 +16,7 @@ from tsdb.data_types import DataField, DataType, parse_type, to_arrow
 from tsdb.errors import CorruptFile, NotSupportedError
 from tsdb.format import FORMATS, read_columns
 from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND, open_parquet
+from tsdb.mergetree.deleting_compaction import ReadRows
 from tsdb.mergetree.merge import ReadColumns
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import Predicate, columns, may_match
@@ -93,6 +94,15 @@ def column_reader(table: Table, directory: str) -> ReadColumns:
 
     def read(file: DataFileMeta, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         return read_file(table, file, directory, names)
+
+    return read
+
+
+def row_reader(table: Table, directory: str) -> ReadRows:
+    """The same, of the rows under a mask."""
+
+    def read(file: DataFileMeta, names: Sequence[str], mask: Mask | None) -> Iterator[pa.RecordBatch]:
+        return read_file(table, file, directory, names, mask=mask)
 
     return read
 

@@ -21,14 +21,16 @@ from tsdb.changes import ROW_KIND_SYMBOLS, RowKind
 from tsdb.errors import DataError, NotSupportedError, ProgrammingError
 from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
 from tsdb.metadata.data_file import DataFileMeta
+from tsdb.metadata.index_file import IndexFileMeta
 from tsdb.metadata.manifest import ManifestEntry
 from tsdb.metadata.snapshot import SnapshotNotFound
 from tsdb.table.assigner import Assigner, Replaces, assigner_of
 from tsdb.table.bucket import BucketMode, bucket_mode
-from tsdb.table.bucket_writer import BucketWriter, bucket_directory, bucket_plan, data_writer
+from tsdb.table.bucket_writer import BucketWriter, bucket_deletions, bucket_directory, bucket_plan, data_writer
 from tsdb.table.commit_message import CommitMessage as CommitMessage
 from tsdb.table.conflict import another_number
 from tsdb.table.data_file_reader import column_reader
+from tsdb.table.index_change import index_entries
 from tsdb.table.postpone_bucket import PostponeWriter, postpone_writer
 from tsdb.table.row_check import conform
 from tsdb.table.scan import POSTPONE_BUCKET, live_files
@@ -104,7 +106,7 @@ class TableWriter:
             full = self._table.options.commit_force_compact
         else:
             compact_none, full = not compact, compact
-        if not compact_none and not self._overwrite:
+        if not compact_none and (not self._overwrite or self._table.hides_level_zero):
             in_threads(lambda bucket: bucket.compact(full=full), buckets)
         messages = self._with_index([bucket.take_message() for bucket in buckets])
         self._live.prepared(messages, buckets)
@@ -190,7 +192,9 @@ class TableWriter:
         live, next_sequence = ([], 0) if starts_anew else self._live.of(partition, bucket, plan.total_buckets)
         writer = data_writer(table, partition, bucket)
         read = column_reader(table, writer.directory)
-        return BucketWriter(partition, bucket, plan, writer, read, live, next_sequence)
+        index_files = [] if starts_anew else self._live.index_files(partition, bucket)
+        deletions = bucket_deletions(table, writer.directory, index_files)
+        return BucketWriter(partition, bucket, plan, writer, read, live, next_sequence, deletions)
 
     def _with_index(self, messages: Sequence[CommitMessage]) -> list[CommitMessage]:
         """The messages that say anything, with the index files that the new rows lead to."""
@@ -218,6 +222,7 @@ class _LiveFiles:
         self._seen_id: int | None = None
         self._entries: dict[tuple[bytes, int], list[ManifestEntry]] | None = None
         self._totals: dict[bytes, int] = {}
+        self._index: dict[tuple[bytes, int], list[IndexFileMeta]] = {}
         self._pending: dict[tuple[bytes, int], CommitMessage] = {}
         self._floors: dict[tuple[bytes, int], int] = {}
 
@@ -236,6 +241,17 @@ class _LiveFiles:
             files = _applied(files, message)
         next_sequence = max((file.max_sequence_number for file in files), default=-1) + 1
         return files, max(next_sequence, self._floors.get((partition, bucket), 0))
+
+    def index_files(self, partition: bytes, bucket: int) -> list[IndexFileMeta]:
+        """The index files of a bucket whose data files have been asked for."""
+        files = {file.file_name: file for file in self._index.get((partition, bucket), ())}
+        message = self._pending.get((partition, bucket))
+        if message is not None:
+            gone = (*message.deleted_index_files, *message.compact_deleted_index_files)
+            come = (*message.new_index_files, *message.compact_new_index_files)
+            files = {name: file for name, file in files.items() if name not in {old.file_name for old in gone}}
+            files |= {file.file_name: file for file in come}
+        return list(files.values())
 
     def prepared(self, messages: Sequence[CommitMessage], buckets: Sequence[BucketWriter | PostponeWriter]) -> None:
         """Note what goes to the commit."""
@@ -266,11 +282,13 @@ class _LiveFiles:
     def _load(self) -> None:
         snapshot = self._table.latest_snapshot()
         self._seen_id = None if snapshot is None else snapshot.id
-        self._entries, self._totals = {}, {}
+        self._entries, self._totals, self._index = {}, {}, {}
         for entry in live_files(self._table, snapshot):
             self._entries.setdefault((entry.partition, entry.bucket), []).append(entry)
             if entry.bucket != POSTPONE_BUCKET:
                 self._totals[entry.partition] = entry.total_buckets
+        for indexed in index_entries(self._table, snapshot):
+            self._index.setdefault((indexed.partition, indexed.bucket), []).append(indexed.file)
 
 
 def discard(table: Table, messages: Sequence[CommitMessage]) -> None:

@@ -130,6 +130,7 @@ def test_connector_tables(catalog, tmp_path):
     assert catalog.list_tables("default") == []
 
 
+VECTORS = {"deletion-vectors.enabled": "true"}
 REFUSED = [
     (OptionError, r"unknown option 'buckt'\. Did you mean `bucket`", {}, (), (), {"buckt": "1"}),
     (OptionError, "'bucket' is a whole number", {}, (), (), {"bucket": "x"}),
@@ -249,7 +250,7 @@ REFUSED = [
     (ProgrammingError, "`_KEY_k` cannot be the name of a column", {"_KEY_k": "INT"}, (), (), {}),
     (ColumnNotFound, "'sequence.field'", {}, ("k",), (), {"sequence.field": "ts"}),
     (OptionError, "'rowkind.field' `k` is INT", {}, ("k",), (), {"rowkind.field": "k"}),
-    (NotSupportedError, "deletion-vectors", {}, ("k",), (), {"deletion-vectors.enabled": "true"}),
+    (OptionError, "full-compaction", {}, ("k",), (), {**VECTORS, "changelog-producer": "full-compaction"}),
     (NotSupportedError, "cannot be compressed with 'lz5'", {}, (), (), {"file.compression": "lz5"}),
     (NotSupportedError, "format 'csv' cannot be written", {}, (), (), {"file.format.per.level": "0:csv"}),
     (OptionError, "list such as '0:avro", {}, (), (), {"file.format.per.level": "avro"}),

@@ -26,8 +26,10 @@ from tsdb.errors import (
 from tsdb.fs.file_io import FileIO
 from tsdb.metadata.schema import SchemaManager, TableSchema
 from tsdb.options import check_table_options
-from tsdb.table.schema_change import SchemaChange, SetOptions, apply, change_schema, numbered
+from tsdb.table.null_check import check_no_nulls
+from tsdb.table.schema_change import ModifyColumn, SchemaChange, SetOptions, apply, change_schema
 from tsdb.table.table import MAIN_BRANCH, Identifier, Table, open_table
+from tsdb.table.type_change import numbered
 
 DEFAULT_DATABASE = "default"
 _SUFFIX = ".db"
@@ -171,7 +173,13 @@ class FileSystemCatalog:
                 if isinstance(change, SetOptions):
                     check_table_options(change.options)
             with self._changing():
-                change_schema(table.schemas, changes, name, lambda schema: check_changed(schema, name))
+                change_schema(
+                    table.schemas,
+                    changes,
+                    name,
+                    lambda schema: _check_changed(table, schema, changes),
+                    lambda: table.latest_snapshot() is not None,
+                )
         return self.get_table(table.identifier)
 
     def _find(self, identifier: Identifier) -> AnyTable | None:
@@ -222,6 +230,16 @@ class FileSystemCatalog:
             yield
         except OSError as err:
             raise WarehouseError(f"warehouse `{self.root}` cannot be changed: {err.strerror or err}") from err
+
+
+def _check_changed(table: Table, schema: TableSchema, changes: Sequence[SchemaChange]) -> None:
+    name = str(table.identifier)
+    check_changed(schema, name, any(isinstance(change, SetOptions) for change in changes))
+    for change in changes:
+        if isinstance(change, ModifyColumn) and not change.parents and schema.has(change.name):
+            before = {field.id: field for field in table.schema.fields}.get(schema.field(change.name).id)
+            if before is not None and before.type.nullable and not schema.field(change.name).type.nullable:
+                check_no_nulls(table, before.name)
 
 
 def _is_outside(schema: TableSchema) -> bool:

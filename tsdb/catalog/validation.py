@@ -14,9 +14,10 @@ from tsdb.metadata.schema import TableSchema
 from tsdb.options import TableOptions, check_table_options
 from tsdb.table.bucket import is_cross_partition
 from tsdb.table.bucket_fill import BUCKETS_MAX
+from tsdb.table.default_value import default_scalar
 from tsdb.table.file_choice import file_defaults
-from tsdb.table.schema_change import numbered
 from tsdb.table.table import check_writable
+from tsdb.table.type_change import numbered
 
 _NESTED = (TypeRoot.ARRAY, TypeRoot.MAP, TypeRoot.MULTISET, TypeRoot.ROW, TypeRoot.VARIANT, TypeRoot.BLOB)
 _RESERVED = ("_KEY_", "_SEQUENCE_NUMBER", "_VALUE_KIND", "_LEVEL", "_ROW_ID", "rowkind")
@@ -44,10 +45,15 @@ def complete(draft: TableSchema, name: str) -> TableSchema:
     return schema
 
 
-def check_changed(schema: TableSchema, name: str) -> None:
-    """Raise for a schema that ALTER TABLE must not make. The table may be another engine's, with options of its own."""
+def check_changed(schema: TableSchema, name: str, options_set: bool = False) -> None:
+    """Raise for a schema that ALTER TABLE must not make. The table may be another engine's, with options of its own.
+
+    options_set: whether ALTER TABLE gave options, which then have to be such as tsdb can write with.
+    """
     _check_columns(schema, name)
     _check_option_columns(schema, TableOptions(schema.options), name)
+    if options_set:
+        check_writable(schema, TableOptions(schema.options))
 
 
 def _check(schema: TableSchema, name: str) -> None:
@@ -96,6 +102,8 @@ def _check_columns(schema: TableSchema, name: str) -> None:
             raise ProgrammingError(f"`{field.name}` cannot be the name of a column; choose another")
         if field.type.root in (TypeRoot.VARIANT, TypeRoot.BLOB):
             raise NotSupportedError(f"column `{field.name}`: type {field.type.sql()} is not supported yet")
+        if field.default_value is not None:
+            default_scalar(field)
     for key in (*schema.primary_keys, *schema.partition_keys):
         if schema.field(key).type.root in _NESTED:
             raise ProgrammingError(

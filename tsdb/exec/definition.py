@@ -219,17 +219,19 @@ def _change(change: sql.Change) -> schema_change.SchemaChange:
             return schema_change.ResetOptions(keys)
         case sql.SetComment(comment):
             return schema_change.SetComment(comment)
-        case sql.AddColumn(column, first, after, if_not_exists):
+        case sql.AddColumn(column, first, after, if_not_exists, parents):
             if column.metadata_key is not None:
                 raise NotSupportedError(f"column `{column.name}`: METADATA columns come with CREATE TABLE only")
             field = _fields((column,))[0]
             return schema_change.AddColumn(
-                field.name, field.type, field.description, field.default_value, first, after, if_not_exists
+                field.name, field.type, field.description, field.default_value, first, after, if_not_exists, parents
             )
-        case sql.DropColumn(name, if_exists):
-            return schema_change.DropColumn(name, if_exists)
-        case sql.RenameColumn(name, new_name):
-            return schema_change.RenameColumn(name, new_name)
-        case sql.ModifyColumn(name, kind, comment, first, after, nullable):
-            return schema_change.ModifyColumn(name, kind, comment, first, after, nullable)
+        case sql.DropColumn(name, if_exists, parents):
+            return schema_change.DropColumn(name, if_exists, parents)
+        case sql.RenameColumn(name, new_name, parents):
+            return schema_change.RenameColumn(name, new_name, parents)
+        case sql.ModifyColumn(name, kind, comment, first, after, nullable, default, drop_default, parents):
+            return schema_change.ModifyColumn(
+                name, kind, comment, first, after, nullable, default, drop_default, parents
+            )
     raise NotSupportedError(f"ALTER TABLE: {change} is not supported")

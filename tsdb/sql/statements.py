@@ -182,12 +182,16 @@ class ResetTableOptions:
 
 @dataclass(frozen=True, slots=True)
 class AddColumn:
-    """A change of ALTER TABLE: a new column, at the end unless `first` or `after` says otherwise."""
+    """A change of ALTER TABLE: a new column, at the end unless `first` or `after` says otherwise.
+
+    parents: the path to the ROW it is of, () for the table; the same below.
+    """
 
     column: ColumnDef
     first: bool = False
     after: str | None = None
     if_not_exists: bool = False
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,7 @@ class DropColumn:
 
     name: str
     if_exists: bool = False
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +209,12 @@ class RenameColumn:
 
     name: str
     new_name: str
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModifyColumn:
-    """A change of ALTER TABLE: another type, comment or place; None and False leave that part as it is."""
+    """A change of ALTER TABLE: another type, comment, default or place; None and False leave that part as it is."""
 
     name: str
     type: DataType | None = None
@@ -216,6 +222,9 @@ class ModifyColumn:
     first: bool = False
     after: str | None = None
     nullable: bool | None = None
+    default: str | None = None
+    drop_default: bool = False
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

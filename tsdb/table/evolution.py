@@ -15,30 +15,9 @@ from tsdb.errors import DataError
 
 _INTEGERS = (TypeRoot.TINYINT, TypeRoot.SMALLINT, TypeRoot.INT, TypeRoot.BIGINT)
 _FLOATS = (TypeRoot.FLOAT, TypeRoot.DOUBLE)
-_NUMBERS = (*_INTEGERS, *_FLOATS, TypeRoot.DECIMAL)
 _TEXTS = (TypeRoot.CHAR, TypeRoot.VARCHAR)
 _BYTES = (TypeRoot.BINARY, TypeRoot.VARBINARY)
 _INSTANTS = (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ)
-_TIMES = (*_INSTANTS, TypeRoot.DATE, TypeRoot.TIME)
-_SCALARS = (*_NUMBERS, *_TEXTS, *_BYTES, *_TIMES, TypeRoot.BOOLEAN)
-
-# target ← sources
-_CASTS: dict[tuple[TypeRoot, ...], tuple[TypeRoot, ...]] = {
-    _TEXTS: tuple(r for r in _SCALARS if r not in _BYTES),
-    (TypeRoot.BOOLEAN,): (*_TEXTS, *_INTEGERS),
-    _BYTES: (*_BYTES, *_TEXTS),
-    _NUMBERS: (*_NUMBERS, *_TEXTS, TypeRoot.BOOLEAN),
-    (TypeRoot.DATE,): (*_INSTANTS, *_TEXTS),
-    (TypeRoot.TIME,): (TypeRoot.TIME, *_INSTANTS, *_TEXTS),
-    _INSTANTS: (*_INSTANTS, TypeRoot.DATE, *_TEXTS),
-}
-
-
-def can_convert(old: DataType, new: DataType) -> bool:
-    """Whether values of the old type can be read as values of the new one."""
-    if old.with_nullable(True) == new.with_nullable(True):
-        return True
-    return any(new.root in targets and old.root in sources for targets, sources in _CASTS.items())
 
 
 def convert(array: pa.Array, old: DataType, new: DataType) -> pa.Array:

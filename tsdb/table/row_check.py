@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from tsdb.data_types import MAX_LENGTH, DataField, sql_name, to_arrow
 from tsdb.errors import ColumnNotFound, DataError, NullKeyError, nearest
 from tsdb.metadata.schema import TableSchema
+from tsdb.table.default_value import default_scalar
 
 
 def conform(rows: pa.Table, schema: TableSchema, table_name: str, first_row: int = 1) -> pa.Table:
@@ -52,7 +53,7 @@ def _column(
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
             raise DataError(f"{misfit}: {err}") from err
     if field.default_value is not None and values.null_count:
-        values = values.fill_null(pa.scalar(field.default_value).cast(wanted))
+        values = values.fill_null(default_scalar(field))
     if not field.type.nullable and values.null_count:
         row = first_row + int(np.flatnonzero(values.is_null().to_numpy())[0])
         reason = "is part of the primary key" if field.name in schema.primary_keys else "is NOT NULL"
@@ -81,6 +82,13 @@ def _renamed(values: pa.Array, wanted: pa.DataType) -> pa.Array:
         lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
         return pa.ListArray.from_arrays(offsets, parts, mask=values.is_null())
+    if pa.types.is_map(values.type) and pa.types.is_map(wanted) and pa.types.is_nested(wanted.item_type):
+        if values.offset:
+            values = values.take(pa.array(np.arange(len(values))))  # offsets of a slice are in no constructor of Arrow
+        items = _renamed(values.items, wanted.item_type)
+        kind = pa.map_(values.type.key_type, items.type)
+        mask = values.is_null() if values.null_count else None
+        return pa.MapArray.from_arrays(values.offsets, values.keys, items, kind, mask=mask)
     return values
 
 

@@ -9,12 +9,21 @@ from dataclasses import dataclass, replace
 
 from tsdb import clock
 from tsdb.data_types import DataField, DataType
-from tsdb.errors import AlreadyExists, ColumnNotFound, CommitConflict, NotSupportedError, OptionError, nearest
+from tsdb.errors import CommitConflict, NotSupportedError, OptionError
 from tsdb.metadata.schema import SchemaManager, TableSchema
-from tsdb.table.evolution import can_convert
+from tsdb.options import TableOptions
+from tsdb.table.field_change import Edit, FieldList, added, at_path, dropped, placed, renamed, with_type
 
 RETRIES_MAX = 10
-IMMUTABLE_OPTIONS = ("merge-engine", "bucket-key", "bucket", "sequence.field", "primary-key", "partition", "connector")
+_FIXED_OPTIONS = ("primary-key", "partition", "connector", "type", "bucket")
+# what the files of a table were written with; others of Paimon's that tsdb does not know are refused anyway
+IMMUTABLE_OPTIONS = (
+    *_FIXED_OPTIONS, "merge-engine", "bucket-key", "bucket-function.type", "sequence.field",
+    "sequence.field.sort-order",
+    "rowkind.field", "aggregation.remove-record-on-delete", "partial-update.remove-record-on-delete",
+    "partial-update.remove-record-on-sequence-group", "row-tracking.enabled", "data-evolution.enabled",
+    "data-file.path-directory", "index-file-in-data-file-dir", "force-lookup",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,10 @@ class SetComment:
 
 @dataclass(frozen=True, slots=True)
 class AddColumn:
-    """A new column, NULL in the rows there are; at the end unless `first` or `after` says otherwise."""
+    """A new column, NULL in the rows there are; at the end unless `first` or `after` says otherwise.
+
+    parents: the path to the ROW that gets it; () for the table. The same in the changes below.
+    """
 
     name: str
     type: DataType
@@ -49,6 +61,7 @@ class AddColumn:
     first: bool = False
     after: str | None = None
     if_not_exists: bool = False
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,7 @@ class DropColumn:
 
     name: str
     if_exists: bool = False
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +79,12 @@ class RenameColumn:
 
     name: str
     new_name: str
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModifyColumn:
-    """Another type, comment or place; what is None or False stays as it is."""
+    """Another type, comment, default or place; what is None or False stays as it is."""
 
     name: str
     type: DataType | None = None
@@ -77,6 +92,9 @@ class ModifyColumn:
     first: bool = False
     after: str | None = None
     nullable: bool | None = None
+    default: str | None = None
+    drop_default: bool = False
+    parents: tuple[str, ...] = ()
 
 
 SchemaChange = SetOptions | ResetOptions | SetComment | AddColumn | DropColumn | RenameColumn | ModifyColumn
@@ -87,17 +105,18 @@ def change_schema(
     changes: Sequence[SchemaChange],
     table_name: str,
     check: Callable[[TableSchema], object] = lambda _: None,
+    has_rows: Callable[[], bool] = lambda: True,
 ) -> TableSchema:
     """Publish the next schema, or the same one if nothing changes; done again if another writer was faster.
 
-    check: raises if the new schema is none that can be had.
+    check: raises if the new schema is none that can be had. has_rows: whether anything was ever written.
     """
     for _ in range(RETRIES_MAX):
         before = schemas.latest()
         assert before is not None, table_name
         after = before
         for change in changes:
-            after = apply(after, change, table_name)
+            after = apply(after, change, table_name, has_rows())
         if after == before:
             return before
         after = replace(after, id=before.id + 1, time_millis=clock.current().now_ms())
@@ -107,77 +126,71 @@ def change_schema(
     raise CommitConflict(f"the schema of table `{table_name}` was changed by others {RETRIES_MAX} times; try again")
 
 
-def apply(schema: TableSchema, change: SchemaChange, table_name: str) -> TableSchema:
-    """The schema after one change. Raises ColumnNotFound, AlreadyExists, NotSupportedError or OptionError."""
+def apply(schema: TableSchema, change: SchemaChange, table_name: str, has_rows: bool = True) -> TableSchema:
+    """The schema after one change. has_rows: whether anything was ever written.
+
+    Raises ColumnNotFound, AlreadyExists, NotSupportedError or OptionError.
+    """
     match change:
         case SetOptions(options):
             for key in options:
-                _check_mutable(key, schema, options[key])
+                _check_mutable(key, schema, options[key], has_rows)
             return replace(schema, options={**schema.options, **options})
         case ResetOptions(keys):
             for key in keys:
-                _check_mutable(key, schema, None)
+                _check_mutable(key, schema, None, has_rows)
             return replace(schema, options={k: v for k, v in schema.options.items() if k not in keys})
         case SetComment(comment):
             return replace(schema, comment=comment)
         case AddColumn():
             return _add(schema, change, table_name)
-        case DropColumn(name, if_exists):
-            if if_exists and not schema.has(name):
-                return schema
-            _find(schema, name, table_name)
-            _check_not_key(schema, name, "dropped", table_name)
-            if len(schema.fields) == 1:
-                raise NotSupportedError(f"`{name}` is the only column of table `{table_name}`; drop the table instead")
-            return replace(schema, fields=tuple(f for f in schema.fields if f.name != name))
-        case RenameColumn(name, new_name):
-            return _rename(schema, name, new_name, table_name)
+        case DropColumn():
+            return _drop(schema, change, table_name)
+        case RenameColumn():
+            return _rename(schema, change, table_name)
         case ModifyColumn():
             return _modify(schema, change, table_name)
 
 
-def numbered(fields: Sequence[DataField], highest: int = -1) -> tuple[tuple[DataField, ...], int]:
-    """The fields with new ids after `highest`, depth-first, nested rows included; and the highest id given."""
-    out = []
-    for field in fields:
-        own = highest + 1
-        kind, highest = _numbered_type(field.type, own)
-        out.append(replace(field, id=own, type=kind))
-    return tuple(out), highest
-
-
-def _numbered_type(kind: DataType, highest: int) -> tuple[DataType, int]:
-    fields, highest = numbered(kind.fields, highest) if kind.fields else (kind.fields, highest)
-    parts: dict[str, DataType | None] = {}
-    for name in ("element", "key", "value"):
-        part = getattr(kind, name)
-        if part is not None:
-            parts[name], highest = _numbered_type(part, highest)
-    return replace(kind, fields=fields, **parts), highest  # type: ignore[arg-type]  # mypy merges the ** types
+def _edited(schema: TableSchema, parents: tuple[str, ...], table_name: str, edit: Edit) -> TableSchema:
+    """The schema after an edit of the fields below a path."""
+    before = FieldList(schema.fields, schema.highest_field_id, f"table `{table_name}`")
+    after = at_path(before, parents, edit)
+    return replace(schema, fields=after.fields, highest_field_id=after.highest)
 
 
 def _add(schema: TableSchema, change: AddColumn, table_name: str) -> TableSchema:
-    if schema.has(change.name):
-        if change.if_not_exists:
-            return schema
-        raise AlreadyExists(f"table `{table_name}` already has a column `{change.name}`")
-    if not change.type.nullable:
-        raise NotSupportedError(
-            f"column `{change.name}` cannot be added to table `{table_name}` as NOT NULL: it is NULL in the rows that "
-            f"are there; leave out NOT NULL"
-        )
     new = DataField(0, change.name, change.type, change.comment, change.default)
-    (field,), highest = numbered([new], schema.highest_field_id)
-    fields = _placed(schema, field, change.first, change.after, table_name)
-    return replace(schema, fields=fields, highest_field_id=highest)
+    inner = bool(change.parents)
+    ahead = not inner and TableOptions(schema.options).flag("add-column-before-partition") and schema.partition_keys
+    before = schema.partition_keys[0] if ahead else None
+
+    def edit(fields: FieldList) -> FieldList:
+        if change.if_not_exists and fields.has(change.name):
+            return fields
+        return added(fields, new, change.first, change.after, before)
+
+    return _edited(schema, change.parents, table_name, edit)
 
 
-def _rename(schema: TableSchema, name: str, new_name: str, table_name: str) -> TableSchema:
-    field = _find(schema, name, table_name)
+def _drop(schema: TableSchema, change: DropColumn, table_name: str) -> TableSchema:
+    def edit(fields: FieldList) -> FieldList:
+        if change.if_exists and not fields.has(change.name):
+            return fields
+        return dropped(fields, change.name)
+
+    if not change.parents and schema.has(change.name):
+        _check_not_key(schema, change.name, "dropped", table_name)
+    return _edited(schema, change.parents, table_name, edit)
+
+
+def _rename(schema: TableSchema, change: RenameColumn, table_name: str) -> TableSchema:
+    name, new_name = change.name, change.new_name
+    edited = _edited(schema, change.parents, table_name, lambda fields: renamed(fields, name, new_name))
+    if change.parents:
+        return edited
     if name in schema.partition_keys:
         raise NotSupportedError(f"partition column `{name}` of table `{table_name}` cannot be renamed")
-    if schema.has(new_name):
-        raise AlreadyExists(f"table `{table_name}` already has a column `{new_name}`")
     options = dict(schema.options)
     for key in ("bucket-key", "sequence.field", "rowkind.field"):
         if key in options:
@@ -187,57 +200,48 @@ def _rename(schema: TableSchema, name: str, new_name: str, table_name: str) -> T
         f"fields.{new_name}." + k.removeprefix(f"fields.{name}.") if k.startswith(f"fields.{name}.") else k: v
         for k, v in options.items()
     }
-    return replace(
-        schema,
-        fields=tuple(replace(field, name=new_name) if f is field else f for f in schema.fields),
-        primary_keys=tuple(new_name if key == name else key for key in schema.primary_keys),
-        options=options,
-    )
+    keys = tuple(new_name if key == name else key for key in schema.primary_keys)
+    return replace(edited, primary_keys=keys, options=options)
 
 
 def _modify(schema: TableSchema, change: ModifyColumn, table_name: str) -> TableSchema:
-    field = _find(schema, change.name, table_name)
-    new = field
-    if change.type is not None and change.type.with_nullable(True) != field.type.with_nullable(True):
-        _check_not_key(schema, change.name, "changed in type", table_name)
-        if change.type.fields or not can_convert(field.type, change.type):
-            raise NotSupportedError(
-                f"column `{change.name}` of table `{table_name}` cannot become {change.type.sql()}, because values of "
-                f"type {field.type.sql()} do not convert to it; add another column instead"
-            )
-        new = replace(new, type=change.type.with_nullable(field.type.nullable))
-    nullable = change.nullable if change.nullable is not None else (change.type or field.type).nullable
-    if field.type.nullable and not nullable and (change.nullable is not None or change.type is not None):
+    options = TableOptions(schema.options)
+    explicit = not options.flag("disable-explicit-type-casting")
+    may_tighten = not options.flag("alter-column-null-to-not-null.disabled")
+
+    def edit(fields: FieldList) -> FieldList:
+        before = fields.find(change.name)
+        kind = change.type
+        if kind is not None and kind.with_nullable(True) != before.type.with_nullable(True):
+            if not change.parents:
+                _check_not_key(schema, change.name, "changed in type", table_name)
+            fields = with_type(fields, change.name, kind, explicit)
+        field = fields.find(change.name)
+        nullable = False if kind is not None and not kind.nullable else change.nullable
+        new = replace(field, type=_nullable(field, nullable, may_tighten, fields.owner))
+        if new.type.nullable and not field.type.nullable and not change.parents:
+            _check_not_key(schema, change.name, "made nullable", table_name)
+        if change.comment is not None:
+            new = replace(new, description=change.comment)
+        if change.default is not None or change.drop_default:
+            new = replace(new, default_value=change.default)
+        fields = fields.swapped(field, new)
+        if not change.first and change.after is None:
+            return fields
+        without = replace(fields, fields=tuple(f for f in fields.fields if f is not new))
+        return placed(without, new, change.first, change.after)
+
+    return _edited(schema, change.parents, table_name, edit)
+
+
+def _nullable(field: DataField, nullable: bool | None, may_tighten: bool, owner: str) -> DataType:
+    """The type, nullable or not; None: as it is."""
+    if nullable is False and field.type.nullable and not may_tighten:
         raise NotSupportedError(
-            f"column `{change.name}` of table `{table_name}` may hold NULL, it cannot become NOT NULL"
+            f"column `{field.name}` of {owner} may hold NULL, it cannot become NOT NULL, unless "
+            f"'alter-column-null-to-not-null.disabled' = 'false' is set first"
         )
-    if nullable and not field.type.nullable and change.nullable:
-        _check_not_key(schema, change.name, "made nullable", table_name)
-        new = replace(new, type=new.type.with_nullable(True))
-    if change.comment is not None:
-        new = replace(new, description=change.comment)
-    changed = replace(schema, fields=tuple(new if f is field else f for f in schema.fields))
-    if not change.first and change.after is None:
-        return changed
-    without = replace(changed, fields=tuple(f for f in changed.fields if f is not new))
-    return replace(changed, fields=_placed(without, new, change.first, change.after, table_name))
-
-
-def _placed(
-    schema: TableSchema, field: DataField, first: bool, after: str | None, table_name: str
-) -> tuple[DataField, ...]:
-    if first:
-        return (field, *schema.fields)
-    if after is None:
-        return (*schema.fields, field)
-    at = schema.names.index(_find(schema, after, table_name).name) + 1
-    return (*schema.fields[:at], field, *schema.fields[at:])
-
-
-def _find(schema: TableSchema, name: str, table_name: str) -> DataField:
-    if not schema.has(name):
-        raise ColumnNotFound(f"table `{table_name}` has no column `{name}`.{nearest(name, schema.names)}")
-    return schema.field(name)
+    return field.type if nullable is None else field.type.with_nullable(nullable)
 
 
 def _check_not_key(schema: TableSchema, name: str, done: str, table_name: str) -> None:
@@ -249,7 +253,9 @@ def _check_not_key(schema: TableSchema, name: str, done: str, table_name: str) -
             raise NotSupportedError(f"column `{name}` of table `{table_name}` is used by '{key}' and cannot be {done}")
 
 
-def _check_mutable(key: str, schema: TableSchema, value: str | None) -> None:
+def _check_mutable(key: str, schema: TableSchema, value: str | None, has_rows: bool) -> None:
+    if schema.options.get(key) == value or (not has_rows and key not in _FIXED_OPTIONS):
+        return
     if key == "bucket" and schema.options.get(key) != value:
         before = schema.options.get(key, "-1")
         if not (before.isdigit() and (value or "").isdigit() and int(value or "0") > 0):

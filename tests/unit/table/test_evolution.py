@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from tsdb.data_types import parse_type, to_arrow
-from tsdb.errors import DataError
-from tsdb.table.evolution import can_convert, convert
+from tsdb.errors import DataError, NotSupportedError
+from tsdb.table.evolution import convert
+from tsdb.table.type_change import retyped
 
 CASES = [
     ("INT", "BIGINT", [1, None, -5], [1, None, -5]),
@@ -46,7 +47,7 @@ CASES = [
 @pytest.mark.parametrize(("old", "new", "values", "wanted"), CASES, ids=[f"{c[0]} to {c[1]}" for c in CASES])
 def test_casts(old, new, values, wanted):
     old, new = parse_type(old), parse_type(new)
-    assert can_convert(old, new)
+    assert retyped(old, new, 0, True)[0] == new
     for given in (
         pa.array(values, to_arrow(old)),
         pa.array([None, *values, None], to_arrow(old)).slice(1, len(values)),
@@ -60,9 +61,12 @@ def test_text_that_is_no_value():
         convert(pa.array(["x"]), parse_type("STRING"), parse_type("INT"))
 
 
-@pytest.mark.parametrize(("old", "new"), [("INT", "BYTES"), ("DATE", "INT"), ("BOOLEAN", "DATE"), ("BYTES", "STRING")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("INT", "BYTES"), ("DATE", "INT"), ("BOOLEAN", "DATE"), ("DATE", "VARCHAR(10)")]
+)
 def test_what_does_not_convert(old, new):
-    assert not can_convert(parse_type(old), parse_type(new))
+    with pytest.raises(NotSupportedError, match="do not convert"):
+        retyped(parse_type(old), parse_type(new), 0, True)
 
 
 def row(*fields, kind="ROW"):

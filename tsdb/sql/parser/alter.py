@@ -6,7 +6,7 @@ from typing import Any
 
 from tsdb.sql.cursor import Cursor
 from tsdb.sql.parser.constant import read_partition
-from tsdb.sql.parser.create import read_column, unsupported
+from tsdb.sql.parser.create import read_column, read_default, unsupported
 from tsdb.sql.parser.types import read_type
 from tsdb.sql.statements import (
     AddColumn,
@@ -55,9 +55,10 @@ def _changes(cursor: Cursor) -> list[Change]:
         return _drop(cursor)
     if cursor.accept("RENAME"):
         cursor.accept("COLUMN")
+        parents = _parents(cursor)
         name = cursor.identifier("a column name")
         cursor.expect("TO")
-        return [RenameColumn(name, cursor.identifier("the new name"))]
+        return [RenameColumn(name, cursor.identifier("the new name"), parents)]
     if cursor.accept("MODIFY"):
         cursor.accept_any("COLUMNS", "COLUMN")
         return list(_listed(cursor, _modify))
@@ -81,11 +82,12 @@ def _add(cursor: Cursor) -> list[Change]:
     if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
 
     def column(_: Cursor) -> AddColumn:
+        parents = _parents(cursor)
         definition, _key = read_column(cursor)
         if definition.type is None and definition.computed is None:
             cursor.error("expected a type")
         first, after = _place(cursor)
-        return AddColumn(definition, first, after, if_not_exists)
+        return AddColumn(definition, first, after, if_not_exists, parents)
 
     return list(_listed(cursor, column))
 
@@ -104,33 +106,62 @@ def _drop(cursor: Cursor) -> list[Change]:
         raise unsupported(cursor, "ALTER TABLE DROP of anything but columns and partitions")
     cursor.accept_any("COLUMNS", "COLUMN")
     if_exists = cursor.accept("IF", "EXISTS")
-    return list(_listed(cursor, lambda _: DropColumn(cursor.identifier("a column name"), if_exists)))
+
+    def column(_: Cursor) -> DropColumn:
+        parents = _parents(cursor)
+        return DropColumn(cursor.identifier("a column name"), if_exists, parents)
+
+    return list(_listed(cursor, column))
 
 
 def _modify(cursor: Cursor) -> ModifyColumn:
+    parents = _parents(cursor)
     definition, _key = read_column(cursor)
     if definition.type is None:
         cursor.error("expected a type")
     first, after = _place(cursor)
     nullable = None if definition.type.nullable else False
-    return ModifyColumn(definition.name, definition.type, definition.comment, first, after, nullable)
+    return ModifyColumn(
+        definition.name, definition.type, definition.comment, first, after, nullable, definition.default,
+        parents=parents,
+    )  # fmt: skip
 
 
 def _alter_column(cursor: Cursor) -> Change:
-    """ALTER COLUMN c TYPE t | SET DATA TYPE t | SET NOT NULL | DROP NOT NULL | COMMENT 'x' | FIRST | AFTER c."""
+    """ALTER COLUMN c and one of TYPE t, SET DATA TYPE t, {SET | DROP} NOT NULL, {SET DEFAULT x | DROP DEFAULT},
+    COMMENT 'x', FIRST, AFTER c.
+    """
+    parents = _parents(cursor)
     name = cursor.identifier("a column name")
     if cursor.accept("TYPE") or cursor.accept("SET", "DATA", "TYPE"):
-        return ModifyColumn(name, read_type(cursor))
+        return ModifyColumn(name, read_type(cursor), parents=parents)
     if cursor.accept("SET", "NOT", "NULL"):
-        return ModifyColumn(name, nullable=False)
+        return ModifyColumn(name, nullable=False, parents=parents)
     if cursor.accept("DROP", "NOT", "NULL"):
-        return ModifyColumn(name, nullable=True)
+        return ModifyColumn(name, nullable=True, parents=parents)
+    if cursor.accept("SET", "DEFAULT"):
+        default = read_default(cursor)
+        return ModifyColumn(name, default=default, drop_default=default is None, parents=parents)
+    if cursor.accept("DROP", "DEFAULT"):
+        return ModifyColumn(name, drop_default=True, parents=parents)
     if cursor.accept("COMMENT"):
-        return ModifyColumn(name, comment=cursor.string("the comment"))
+        return ModifyColumn(name, comment=cursor.string("the comment"), parents=parents)
     first, after = _place(cursor)
     if first or after:
-        return ModifyColumn(name, first=first, after=after)
-    cursor.error("expected TYPE, SET NOT NULL, DROP NOT NULL, COMMENT, FIRST or AFTER")
+        return ModifyColumn(name, first=first, after=after, parents=parents)
+    cursor.error("expected TYPE, SET or DROP NOT NULL, SET or DROP DEFAULT, COMMENT, FIRST or AFTER")
+
+
+def _parents(cursor: Cursor) -> tuple[str, ...]:
+    """What stands before the last name of `a.b.c`: the path to a column inside of another."""
+    parents: list[str] = []
+    while True:
+        start = cursor.index
+        name = cursor.identifier("a column name")
+        if not cursor.accept("."):
+            cursor.move_to(start)
+            return tuple(parents)
+        parents.append(name)
 
 
 def _place(cursor: Cursor) -> tuple[bool, str | None]:

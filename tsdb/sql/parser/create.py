@@ -265,7 +265,7 @@ def _column_parts(cursor: Cursor, name: str) -> tuple[dict[str, Any], bool]:
             parts["metadata_key"] = cursor.string("the metadata's key") if cursor.accept("FROM") else name
             parts["virtual"] = cursor.accept("VIRTUAL")
         elif cursor.accept("DEFAULT"):
-            parts["default"] = _default(cursor)
+            parts["default"] = read_default(cursor)
         elif cursor.accept("GENERATED", "ALWAYS", "AS") or cursor.accept("AS"):
             parts["computed"] = cursor.expression()
             cursor.accept_any("VIRTUAL", "STORED")
@@ -275,7 +275,8 @@ def _column_parts(cursor: Cursor, name: str) -> tuple[dict[str, Any], bool]:
             return parts, is_key
 
 
-def _default(cursor: Cursor) -> str | None:
+def read_default(cursor: Cursor) -> str | None:
+    """The constant after DEFAULT as text; None for NULL."""
     start = cursor.index
     found, value = constant(cursor.expression("a default value"))
     if not found or isinstance(value, exp.Placeholder | list | dict):

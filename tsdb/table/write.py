@@ -141,6 +141,8 @@ class TableWriter:
             return
         if not self._assigning:
             self._assigning = True
+        if kinds is not None and self._plan.merge is not None:
+            self._plan.merge.engine.check(rows, kinds)
             self._assigner.begin()
         assigned = self._assigner.assign(rows, kinds)
         if assigned.rows.num_rows == 0:

@@ -34,10 +34,30 @@ def changeable(target: Table | ConnectorTable, what: str) -> Table:
         raise NotSupportedError(
             f"{what} of table `{target.identifier}`: it lives outside the warehouse and takes only INSERT"
         )
-    if target.options.merge_engine == "first-row" and target.is_primary_key:
-        raise NotSupportedError(
-            f"{what} of table `{target.identifier}`: 'merge-engine' = 'first-row' keeps the first row of a key"
-        )
+    if not target.is_primary_key:
+        return target
+    options, where = target.options, f"{what} of table `{target.identifier}`"
+    match options.merge_engine:
+        case "first-row":
+            raise NotSupportedError(f"{where}: 'merge-engine' = 'first-row' keeps the first row of a key")
+        case "aggregation" if what != "DELETE":
+            raise NotSupportedError(
+                f"{where}: 'merge-engine' = 'aggregation' adds a new row to the old one, so none can be replaced"
+            )
+        case "aggregation" if not options.flag("aggregation.remove-record-on-delete"):
+            raise NotSupportedError(
+                f"{where}: set 'aggregation.remove-record-on-delete' = 'true' when the table is created to delete rows"
+            )
+        case "partial-update" if what == "MERGE":
+            raise NotSupportedError(f"{where}: 'merge-engine' = 'partial-update' merges by itself; use INSERT")
+        case "partial-update" if what == "DELETE" and not (
+            options.flag("partial-update.remove-record-on-delete")
+            or options.get("partial-update.remove-record-on-sequence-group")
+        ):
+            raise NotSupportedError(
+                f"{where}: set 'partial-update.remove-record-on-delete' = 'true' (or, with sequence groups, "
+                f"'partial-update.remove-record-on-sequence-group') to delete rows"
+            )
     return target
 
 

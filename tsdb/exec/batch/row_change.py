@@ -26,6 +26,7 @@ from tsdb.exec.batch.writing import Kinds, write
 from tsdb.exec.plan import FILE_NUMBER
 from tsdb.sql.parameters import literal
 from tsdb.sql.statements import Delete, Update
+from tsdb.table.partial_row import check_assigned, deleted_rows, updated_rows
 from tsdb.table.table import Table
 
 _MATCH = "__match"
@@ -71,21 +72,34 @@ def delete(statement: Delete, target: Table | ConnectorTable, plan_of: Planner) 
     plan = plan_of(
         select([exp.column(name, quoted=True) for name in table.schema.names], statement.target, statement.where)
     )
-    batches = (pa.Table.from_batches([batch]) for batch in open_rows(plan))
-    return write(table, ((rows, np.full(rows.num_rows, RowKind.DELETE, np.int8)) for rows in batches))
+
+    def rows() -> Iterator[tuple[pa.Table, Kinds]]:
+        for batch in open_rows(plan):
+            deleted = deleted_rows(table, pa.Table.from_batches([batch]))
+            yield deleted, np.full(deleted.num_rows, RowKind.DELETE, np.int8)
+
+    return write(table, rows())
 
 
 def _update_by_key(statement: Update, table: Table, assignments: Mapping[str, exp.Expr], plan_of: Planner) -> int:
     """The new rows as +U; with changelog-producer `input`, which keeps what comes, each after its old one as -U."""
     names = table.schema.names
-    with_old = table.options.changelog_producer == "input"
+    partial = table.options.merge_engine == "partial-update"
+    check_assigned(table, assignments)
+    with_old = table.options.changelog_producer == "input" and not partial
     items = [named(assignments.get(name, exp.column(name, quoted=True)).copy(), name) for name in names]
     if with_old:
         items += [named(exp.column(name, quoted=True), _OLD + name) for name in names]
     plan = plan_of(select(items, statement.target, statement.where))
     for name, kind in zip(names, plan.schema.types[: len(names)], strict=True):
         check_castable(kind, table.schema, name, table.identifier)
-    written = write(table, (_updates(batch, len(names), list(names), with_old, table) for batch in open_rows(plan)))
+
+    def rows() -> Iterator[tuple[pa.Table, Kinds]]:
+        for batch in open_rows(plan):
+            new, kinds = _updates(batch, len(names), list(names), with_old, table)
+            yield updated_rows(table, assignments, new) if partial else new, kinds
+
+    written = write(table, rows())
     return written // 2 if with_old else written
 
 

@@ -32,6 +32,15 @@ class Aggregation:
         """The wanted columns: each depends on itself only."""
         return tuple(wanted)
 
+    def check(self, rows: pa.Table, kinds: Kinds) -> None:
+        """Raise NotSupportedError for retractions that a function cannot take."""
+        retracts = kinds == RowKind.UPDATE_BEFORE
+        if not self.remove_on_delete:
+            retracts = retracts | (kinds == RowKind.DELETE)
+        if retracts.any():
+            for rule in self.rules:
+                rule.check_retractions()
+
     def fold(self, rows: pa.Table, order: I64, starts: I64) -> pa.Table:
         """See `FoldEngine.fold`."""
         kinds = one_array(rows[VALUE_KIND]).to_numpy(zero_copy_only=False)[order].astype(np.int8, copy=False)

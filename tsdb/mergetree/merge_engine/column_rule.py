@@ -51,6 +51,11 @@ class ColumnRule:
         if single_rows is not None:
             retracts = retracts & (single_rows[events.keys] < 0)
         if retracts.any():
+            self.check_retractions()
+
+    def check_retractions(self) -> None:
+        """Raise NotSupportedError if the column cannot take retractions."""
+        if not self.ignore_retract and not self.function.retracts:
             raise NotSupportedError(
                 f"column `{self.column}`: the function '{self.function.name}' cannot take back a value, but a -U or -D "
                 f"row came; set 'fields.{self.column}.ignore-retract' = 'true' to leave such rows out of it"

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Positions = npt.NDArray[np.int64]
+Kinds = npt.NDArray[np.int8]
 
 
 class MergeEngine(Protocol):
@@ -35,6 +36,10 @@ class MergeEngine(Protocol):
         """
         ...
 
+    def check(self, rows: pa.Table, kinds: Kinds) -> None:
+        """Raise NotSupportedError for rows that could never be merged, before they are written. kinds: of the rows."""
+        ...
+
 
 @runtime_checkable
 class FoldEngine(Protocol):
@@ -50,6 +55,10 @@ class FoldEngine(Protocol):
 
     def columns_for(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """The columns that `fold` needs to make the wanted ones, themselves included; system columns left out."""
+        ...
+
+    def check(self, rows: pa.Table, kinds: Kinds) -> None:
+        """Raise NotSupportedError for rows that could never be merged, before they are written. kinds: of the rows."""
         ...
 
     def fold(self, rows: pa.Table, order: Positions, starts: Positions) -> pa.Table:

@@ -60,6 +60,30 @@ class PartialUpdate:
                 names.update(dict.fromkeys(group.sequence))
         return tuple(names)
 
+    def check(self, rows: pa.Table, kinds: npt.NDArray[np.int8]) -> None:
+        """Raise NotSupportedError for retractions that the table, or the function of a column, cannot take."""
+        retracts = (kinds == RowKind.DELETE) | (kinds == RowKind.UPDATE_BEFORE)
+        if not retracts.any():
+            return
+        if not self.groups:
+            self._check_removes()
+        for group in self.groups:
+            touched = np.zeros(rows.num_rows, np.bool_)
+            for name in group.sequence:
+                touched |= rows[name].is_valid().to_numpy()
+            if (touched & retracts).any():
+                for _, rule in group.members:
+                    if rule is not None:
+                        rule.check_retractions()
+
+    def _check_removes(self) -> None:
+        if not self.remove_on_delete:
+            raise NotSupportedError(
+                "'merge-engine' = 'partial-update' cannot take -U and -D rows by itself, and there are some: set "
+                "'ignore-delete' = 'true' to leave them out, 'partial-update.remove-record-on-delete' = 'true' to let "
+                "-D remove the row, or define sequence groups to retract some of the columns"
+            )
+
     def fold(self, rows: pa.Table, order: I64, starts: I64) -> pa.Table:
         """See `FoldEngine.fold`."""
         kinds = one_array(rows[VALUE_KIND]).to_numpy(zero_copy_only=False)[order].astype(np.int8, copy=False)
@@ -96,12 +120,8 @@ class PartialUpdate:
         """What is left of retractions in a table without sequence groups, and the kinds of the merged rows."""
         assert events.retracts is not None
         several = np.ones(len(events), np.bool_) if singles is None else singles[events.keys] < 0
-        if not self.remove_on_delete and (events.retracts & several).any():
-            raise NotSupportedError(
-                "'merge-engine' = 'partial-update' cannot take -U and -D rows by itself, and there are some: set "
-                "'ignore-delete' = 'true' to leave them out, 'partial-update.remove-record-on-delete' = 'true' to let "
-                "-D remove the row, or define sequence groups to retract some of the columns"
-            )
+        if (events.retracts & several).any():
+            self._check_removes()
         deletes = kinds == RowKind.DELETE
         removed = events.last(deletes)
         merged = np.zeros(events.key_count, np.int8)

@@ -43,8 +43,8 @@ class FileIO(Protocol):
         """Whether there is a file or directory."""
         ...
 
-    def list_files(self, directory: str) -> list[FileStatus]:
-        """The entries of a directory by name; [] if there is none."""
+    def list_files(self, directory: str, hidden: bool = False) -> list[FileStatus]:
+        """The entries of a directory by name; [] if there is none. hidden: also those whose name begins with a dot."""
         ...
 
     def size_bytes(self, path: str) -> int:

@@ -61,13 +61,13 @@ class LocalFileIO:
         """Whether there is a file or directory."""
         return os.path.exists(path)
 
-    def list_files(self, directory: str) -> list[FileStatus]:
-        """Entries by name, without the hidden files of unfinished publications."""
+    def list_files(self, directory: str, hidden: bool = False) -> list[FileStatus]:
+        """Entries by name. hidden: with the files of unfinished publications."""
         found = []
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
-                    if not entry.name.startswith("."):
+                    if hidden or not entry.name.startswith("."):
                         found.append(_status(entry))
         except (FileNotFoundError, NotADirectoryError):
             return []

@@ -2,15 +2,32 @@
 
 from collections.abc import Mapping
 
+from tsdb.procedure.analyze import ANALYZE_PROCEDURES
+from tsdb.procedure.branch import BRANCH_PROCEDURES
 from tsdb.procedure.compact import COMPACT
-from tsdb.procedure.expire_snapshots import EXPIRE_SNAPSHOTS
+from tsdb.procedure.consumer import CONSUMER_PROCEDURES
+from tsdb.procedure.expire import EXPIRE_PROCEDURES
+from tsdb.procedure.partition import PARTITION_PROCEDURES
 from tsdb.procedure.procedure import Argument, Procedure, bind
+from tsdb.procedure.repair import REPAIR_PROCEDURES
 from tsdb.procedure.rescale import RESCALE
-from tsdb.procedure.rollback import ROLLBACK_TO
-from tsdb.procedure.tag import CREATE_TAG, DELETE_TAG
+from tsdb.procedure.rollback import ROLLBACK_PROCEDURES
+from tsdb.procedure.tag import TAG_PROCEDURES
 
 PROCEDURES: Mapping[str, Procedure] = {
-    procedure.name: procedure for procedure in (COMPACT, RESCALE, CREATE_TAG, DELETE_TAG, ROLLBACK_TO, EXPIRE_SNAPSHOTS)
+    procedure.name: procedure
+    for procedure in (
+        COMPACT,
+        RESCALE,
+        *TAG_PROCEDURES,
+        *BRANCH_PROCEDURES,
+        *ROLLBACK_PROCEDURES,
+        *EXPIRE_PROCEDURES,
+        *CONSUMER_PROCEDURES,
+        *PARTITION_PROCEDURES,
+        *REPAIR_PROCEDURES,
+        *ANALYZE_PROCEDURES,
+    )
 }
 
 __all__ = ["PROCEDURES", "Argument", "Procedure", "bind"]

@@ -11,30 +11,42 @@ import pyarrow as pa
 
 from tsdb.catalog.catalog import Catalog, ConnectorTable
 from tsdb.errors import NotSupportedError, ProgrammingError, nearest
+from tsdb.options import check_table_options
 from tsdb.table.table import Identifier, Table
 
-ArgumentType = Literal["string", "int", "table", "partitions"]
-_PYTHON_TYPES: Mapping[str, type] = {"string": str, "int": int, "table": str, "partitions": str}
+ArgumentType = Literal["string", "int", "bool", "table", "partitions"]
+_PYTHON_TYPES: Mapping[str, type] = {"string": str, "int": int, "bool": bool, "table": str, "partitions": str}
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument. type: `table` is the text `db.t`, `partitions` the text `a=1,b=2;a=3`."""
+    """An argument. type: `table` is the text `db.t`, `partitions` the text `a=1,b=2;a=3`.
+
+    alias: another name for it, that of Spark where Flink's differs.
+    """
 
     name: str
     type: ArgumentType
     description: str
     required: bool = False
+    alias: str | None = None
+
+
+TABLE = Argument("table", "table", "The table, as `db.t`.", required=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """A procedure. work(catalog, arguments by name; absent ones are left out): what it says about its work."""
+    """A procedure. work(catalog, arguments by name; absent ones are left out): what it says about its work.
+
+    is_variadic: further arguments by place go to the last argument, which takes a list with `;`.
+    """
 
     name: str
     description: str
     arguments: tuple[Argument, ...]
     work: Callable[[Catalog, Mapping[str, Any]], pa.Table]
+    is_variadic: bool = False
 
     def run(self, catalog: Catalog, positional: Sequence[Any] = (), named: Mapping[str, Any] | None = None) -> pa.Table:
         """Do it with the arguments of a CALL. Raises ProgrammingError for arguments it does not take."""
@@ -45,10 +57,15 @@ def bind(procedure: Procedure, positional: Sequence[Any], named: Mapping[str, An
     """The arguments by name; NULL counts as absent. Raises ProgrammingError that says what the procedure takes."""
     names = [argument.name for argument in procedure.arguments]
     takes = f"{procedure.name}({', '.join(a.name + ('' if a.required else '?') for a in procedure.arguments)})"
+    if procedure.is_variadic and len(positional) > len(names):
+        place = len(names) - 1
+        positional = [*positional[:place], ";".join(map(str, positional[place:]))]
     if len(positional) > len(names):
         raise ProgrammingError(f"procedure {takes} takes at most {len(names)} arguments, not {len(positional)}")
     given = dict(zip(names, positional, strict=False))
-    for name, value in named.items():
+    aliases = {argument.alias: argument.name for argument in procedure.arguments if argument.alias is not None}
+    for given_name, value in named.items():
+        name = aliases.get(given_name, given_name)
         if name not in names:
             raise ProgrammingError(f"procedure {takes} has no argument `{name}`.{nearest(name, names)}")
         if name in given:
@@ -73,6 +90,32 @@ def table_argument(catalog: Catalog, arguments: Mapping[str, Any]) -> Table:
     return table
 
 
+def stored_tables(catalog: Catalog, text: str) -> list[Table]:
+    """The table of that name, or for `db.*` all that are stored in the database."""
+    database, _, name = text.replace("`", "").rpartition(".")
+    if name != "*":
+        return [table_argument(catalog, {"table": text})]
+    names = catalog.list_tables(database or "default")
+    found = (catalog.get_table(Identifier(database or "default", name)) for name in names)
+    return [table for table in found if isinstance(table, Table)]
+
+
+def dynamic_options(table: Table, arguments: Mapping[str, Any]) -> Table:
+    """The table with the options of the argument `options`, `k=v,k=v`, for this time. Raises OptionError."""
+    text = arguments.get("options")
+    if text is None:
+        return table
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    options = {key.strip(): value.strip() for key, _, value in pairs}
+    check_table_options(options)
+    return table.with_options(options)
+
+
+def listed_result(name: str, values: Sequence[str]) -> pa.Table:
+    """A row for each value."""
+    return pa.table({name: pa.array(values, pa.string())})
+
+
 def result(**columns: Any) -> pa.Table:
     """One row of values."""
     return pa.table({name: [value] for name, value in columns.items()})
@@ -80,6 +123,6 @@ def result(**columns: Any) -> pa.Table:
 
 def _check_type(procedure: Procedure, argument: Argument, value: Any) -> None:
     wanted = _PYTHON_TYPES[argument.type]
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        kind = "a whole number" if wanted is int else "a text"
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        kind = {int: "a whole number", bool: "TRUE or FALSE"}.get(wanted, "a text")
         raise ProgrammingError(f"procedure {procedure.name}: argument `{argument.name}` is {kind}, not {value!r}")

@@ -1,4 +1,4 @@
-"""`sys.rollback_to`: make an older snapshot the newest."""
+"""Going back: `sys.rollback_to`, `rollback`, `rollback_to_timestamp`, `rollback_to_watermark`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,30 +7,88 @@ import pyarrow as pa
 
 from tsdb.catalog.catalog import Catalog
 from tsdb.errors import ProgrammingError
-from tsdb.procedure.procedure import Argument, Procedure, result, table_argument
+from tsdb.metadata.snapshot import Snapshot
+from tsdb.procedure.procedure import TABLE, Argument, Procedure, result, table_argument
+from tsdb.table.refs import resolve_snapshot, text_of, timestamp_of
 from tsdb.table.rollback import rollback_to
+from tsdb.table.table import Table
 from tsdb.table.tag import get_tag
 
+_SNAPSHOT = Argument("snapshot_id", "int", "The snapshot to go back to; or:")
+_TAG = Argument("tag", "string", "The tag to go back to.")
 
-def _run(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
+
+def _rollback_to(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
     if ("snapshot_id" in arguments) == ("tag" in arguments):
         raise ProgrammingError("procedure rollback_to needs either `snapshot_id` or `tag`")
     if "tag" in arguments:
-        target = get_tag(table, arguments["tag"]).snapshot
-    else:
-        target = table.snapshots.snapshot(arguments["snapshot_id"])
+        return _done(table, get_tag(table, arguments["tag"]).snapshot)
+    return _done(table, table.snapshots.snapshot(arguments["snapshot_id"]))
+
+
+def _rollback(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
+    table = table_argument(catalog, arguments)
+    given = [name for name in ("version", "snapshot", "tag") if name in arguments]
+    if len(given) != 1:
+        raise ProgrammingError("procedure rollback needs one of `version`, `snapshot` and `tag`")
+    option = {"version": "scan.version", "snapshot": "scan.snapshot-id", "tag": "scan.tag-name"}[given[0]]
+    target = resolve_snapshot(table, {option: str(arguments[given[0]])})
+    assert target is not None
+    return _done(table, target)
+
+
+def _to_timestamp(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
+    table, time_ms = table_argument(catalog, arguments), timestamp_of("timestamp", str(arguments["timestamp"]))
+    target = table.snapshots.at_or_before(time_ms)
+    if target is None:
+        raise ProgrammingError(f"table `{table.identifier}` has no snapshot at or before {text_of(time_ms)}")
+    return _done(table, target)
+
+
+def _to_watermark(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
+    """The last snapshot whose watermark is not later."""
+    table, watermark = table_argument(catalog, arguments), arguments["watermark"]
+    for snapshot_id in reversed(table.snapshots.ids()):
+        snapshot = table.snapshots.snapshot(snapshot_id)
+        if snapshot.watermark is not None and snapshot.watermark <= watermark:
+            return _done(table, snapshot)
+    raise ProgrammingError(f"table `{table.identifier}` has no snapshot with a watermark of {watermark} or earlier")
+
+
+def _done(table: Table, target: Snapshot) -> pa.Table:
+    latest = table.snapshots.latest_id()
     count = rollback_to(table, target)
-    return result(snapshot_id=target.id, snapshots_deleted=count)
+    return result(snapshot_id=target.id, snapshots_deleted=count, previous_snapshot_id=latest)
 
 
 ROLLBACK_TO = Procedure(
     "rollback_to",
     "Make an older snapshot the newest; newer snapshots and tags are deleted with their files.",
-    (
-        Argument("table", "table", "The table, as `db.t`.", required=True),
-        Argument("snapshot_id", "int", "The snapshot to go back to; or:"),
-        Argument("tag", "string", "The tag to go back to."),
-    ),
-    _run,
+    (TABLE, _SNAPSHOT, _TAG),
+    _rollback_to,
 )
+ROLLBACK = Procedure(
+    "rollback",
+    "The same, as Spark calls it.",
+    (
+        TABLE,
+        Argument("version", "string", "The tag or snapshot to go back to; or:"),
+        Argument("snapshot", "int", "The snapshot to go back to; or:"),
+        _TAG,
+    ),
+    _rollback,
+)
+ROLLBACK_TO_TIMESTAMP = Procedure(
+    "rollback_to_timestamp",
+    "Make the newest snapshot at or before a time the newest.",
+    (TABLE, Argument("timestamp", "int", "Epoch milliseconds.", required=True)),
+    _to_timestamp,
+)
+ROLLBACK_TO_WATERMARK = Procedure(
+    "rollback_to_watermark",
+    "Make the newest snapshot with at most a watermark the newest.",
+    (TABLE, Argument("watermark", "int", "The watermark.", required=True)),
+    _to_watermark,
+)
+ROLLBACK_PROCEDURES = (ROLLBACK_TO, ROLLBACK, ROLLBACK_TO_TIMESTAMP, ROLLBACK_TO_WATERMARK)

@@ -37,7 +37,7 @@ from tsdb.table.manifest_merge import merge_manifests
 from tsdb.table.scan import POSTPONE_BUCKET, in_partition, live_files, partition_values
 from tsdb.table.table import Table
 
-Kind = Literal["APPEND", "COMPACT", "OVERWRITE"]
+Kind = Literal["APPEND", "COMPACT", "OVERWRITE", "ANALYZE"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,13 @@ class Author:
     properties: Mapping[str, str] | None = None
     watermark: int | None = None
     log_offsets: Mapping[str, int] | None = None
+    statistics: str | None = None
+    forced: bool = False
 
     @property
     def has_news(self) -> bool:
         """Whether a snapshot is worth it even without files."""
-        return bool(self.properties or self.log_offsets)
+        return self.forced or bool(self.properties or self.log_offsets or self.statistics)
 
 
 def commit(
@@ -98,6 +100,20 @@ def commit(
 def drop_partitions(table: Table, gone: Callable[[bytes], bool], *, user: str) -> Snapshot | None:
     """Commit that partitions have no rows any more; None if they have none already."""
     return _commit(table, [], Author(user, BATCH_IDENTIFIER), Overwrite(gone))
+
+
+def commit_statistics(table: Table, statistics: str, *, user: str) -> Snapshot | None:
+    """Commit that a statistics file describes the table."""
+    author = Author(user, BATCH_IDENTIFIER, statistics=statistics)
+    return _publish(table, author, _Change("ANALYZE", lambda _: [], [], IndexChange()))
+
+
+def commit_nothing(table: Table, *, user: str) -> Snapshot | None:
+    """Commit a snapshot without changes, and do what follows a commit."""
+    snapshot = _commit(table, [], Author(user, BATCH_IDENTIFIER, forced=True), None)
+    assert snapshot is not None
+    after_commit(table, snapshot, lambda gone: drop_partitions(table, gone, user=user))
+    return snapshot
 
 
 def _commit(
@@ -294,7 +310,7 @@ def _prepare(
         delta_record_count=delta_rows,
         changelog_record_count=sum(e.file.row_count for e in change.changelog) if change.changelog else None,
         watermark=_largest(author.watermark, None if latest is None else latest.watermark),
-        statistics=None if latest is None or latest.schema_id != schema_id else latest.statistics,
+        statistics=author.statistics or (latest.statistics if latest and latest.schema_id == schema_id else None),
         properties=author.properties or None,
         next_row_id=0 if latest is None else latest.next_row_id or 0,
         log_offsets=_log_offsets(author, latest),

@@ -7,7 +7,8 @@ engine selects, a read needs only the answer "which rows of which file live" (`l
 compared. Rows at hand, such as those of a write buffer, are merged with `order_rows` and `fold_rows`.
 
 Laws: a row of `merge_rows` has the kind and the sequence number to be written to a file; rows of kind -U and -D are
-for the caller to drop. Merging consecutive runs first, and the result with the rest later, gives the same rows.
+for the caller to drop. Without such rows, merging consecutive runs first, and the result with the rest later, gives the
+same rows.
 
 Source: Paimon, `SortMergeReader`; the selection by masks is ours.
 """

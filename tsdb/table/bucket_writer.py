@@ -18,6 +18,7 @@ from tsdb.mergetree.changelog_producer import ChangelogProducer, changelog_produ
 from tsdb.mergetree.compaction import CompactionOptions, pick, pick_full, pick_level_zero
 from tsdb.mergetree.data_writer import FILE_SOURCE_APPEND, DataWriter
 from tsdb.mergetree.deleting_compaction import ReadRows, compact_deleting, without_deleted_rows
+from tsdb.mergetree.first_row_compaction import compact_first
 from tsdb.mergetree.key_order import Words, grouped_order, order_words
 from tsdb.mergetree.merge import MergeSpec, ReadColumns, fold_rows, merge_spec, order_rows, survivors
 from tsdb.mergetree.rewrite import CompactResult, rewrite
@@ -157,7 +158,9 @@ class BucketWriter:
         if unit is None and self.plan.empties_level_zero:
             unit = pick_level_zero(runs, options)
         result = CompactResult((), ())
-        if unit is not None and self.deletions is None:
+        if unit is not None and self.plan.merge.engine.name == "first-row":
+            result = compact_first(unit, runs, options, self.plan.merge, key_range, self.read, self.writer)
+        elif unit is not None and self.deletions is None:
             result = rewrite(unit, options, self.plan.merge, key_range, self.read, self.writer)
         elif unit is not None and self.deletions is not None:
             result = compact_deleting(

@@ -31,6 +31,7 @@ from tsdb.metadata.snapshot import BATCH_IDENTIFIER, Snapshot, SnapshotNotFound
 from tsdb.options import parse_duration_ms
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.conflict import check_base, check_conflicts
+from tsdb.table.hash_rebase import rebased, superseded
 from tsdb.table.index_change import IndexChange, appended_index, compacted_index, index_after
 from tsdb.table.maintenance import after_commit
 from tsdb.table.manifest_merge import merge_manifests
@@ -248,12 +249,14 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
         try:
             check_base(table, latest, author.user, change.based_on)
             check_conflicts(table, latest, entries, replaces=not change.fixed)
-            index = index_after(table, latest, entries, change.index)
+            index_change = rebased(table, latest, change.index, attempt.names, attempt.dropped)
+            index = index_after(table, latest, entries, index_change)
             snapshot = _prepare(table, author, change, entries, index, latest, attempt)
         except BaseException:
             _delete(table, attempt.kept + attempt.dropped)
             raise
         if _try_publish(table, snapshot):
+            _delete(table, _index_paths(table, superseded(change.index, index_change)))
             return snapshot
         _delete(table, attempt.dropped)
         attempt.dropped = []

@@ -13,6 +13,7 @@ from tsdb.errors import CommitConflict, ProgrammingError
 from tsdb.mergetree.sorted_run import Key, key_ranges
 from tsdb.metadata.manifest import ADD, DELETE, Identity, ManifestEntry
 from tsdb.metadata.snapshot import Snapshot
+from tsdb.table.bucket import BucketMode
 from tsdb.table.scan import POSTPONE_BUCKET, live_files, partition_values
 from tsdb.table.table import Table
 
@@ -43,20 +44,30 @@ def check_conflicts(table: Table, latest: Snapshot | None, entries: Sequence[Man
 
 
 def check_base(table: Table, latest: Snapshot | None, user: str, based_on: int | None) -> None:
-    """Raise CommitConflict if another user has written rows after the snapshot that a commit was made for."""
-    if based_on is not None and latest is not None and foreign_rows(table, user, based_on, latest.id):
+    """Raise CommitConflict if another user has done, after the snapshot that a commit was made for, what makes the
+    places of its rows wrong: with dynamic buckets an overwrite, with cross-partition upsert any change of rows.
+    """
+    if based_on is None or latest is None:
+        return
+    if table.bucket_mode is BucketMode.CROSS_PARTITION and foreign_rows(table, user, based_on, latest.id):
         raise CommitConflict(
             f"another writer has committed to table `{table.identifier}` since this one looked which partition each "
             f"key is in (at snapshot {based_on}); run the statement again, and let one job at a time write the table"
         )
+    if foreign_rows(table, user, based_on, latest.id, only_overwrites=True):
+        raise CommitConflict(
+            f"another writer has overwritten rows of table `{table.identifier}` since this one looked which bucket "
+            f"each key is in (at snapshot {based_on}); run the statement again"
+        )
 
 
-def foreign_rows(table: Table, user: str, after_id: int, up_to_id: int) -> bool:
+def foreign_rows(table: Table, user: str, after_id: int, up_to_id: int, *, only_overwrites: bool = False) -> bool:
     """Whether somebody else has changed rows in the snapshots after one and up to another; compactions do not."""
     if up_to_id < after_id or table.snapshots.earliest_id() not in range(after_id + 2):
         return up_to_id != after_id
+    kinds = ("OVERWRITE",) if only_overwrites else ("OVERWRITE", "APPEND")
     snapshots = (table.snapshots.snapshot(i) for i in range(after_id + 1, up_to_id + 1))
-    return any(snapshot.commit_user != user and snapshot.commit_kind != "COMPACT" for snapshot in snapshots)
+    return any(snapshot.commit_user != user and snapshot.commit_kind in kinds for snapshot in snapshots)
 
 
 def _check_buckets(

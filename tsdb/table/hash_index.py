@@ -93,9 +93,8 @@ class DynamicAssigner:
     """Places the rows of a table with dynamic buckets. starts_anew: the rows replace what is there (an overwrite).
 
     Another writer that adds keys of the same partition shows in the index files that its commit replaces.
+    based_on: the snapshot whose index was read; the commit fails if the partition was overwritten since.
     """
-
-    based_on: int | None = None
 
     def __init__(self, table: Table, *, starts_anew: bool = False) -> None:
         self._table = table
@@ -104,13 +103,14 @@ class DynamicAssigner:
         self._manifest: str | None = None
         self._files: dict[bytes, dict[int, IndexFileMeta]] = {}
         self._partitions: dict[bytes, PartitionIndex] = {}
-        self._written: list[str] = []
+        self.based_on: int | None = None
 
     def begin(self) -> None:
         """Called before the first row of a commit: what another writer has changed is read again."""
         if self._starts_anew:
             return
         snapshot = self._table.latest_snapshot()
+        self.based_on = 0 if snapshot is None else snapshot.id
         manifest = None if snapshot is None else snapshot.index_manifest
         if manifest == self._manifest:
             return
@@ -141,22 +141,25 @@ class DynamicAssigner:
         return -1
 
     def updates(self) -> dict[tuple[bytes, int], IndexUpdate]:
-        """Write the index files of what was assigned since the last call; by partition and bucket."""
+        """Write the index files of what was assigned since the last call; by partition and bucket. If that fails, none
+        of them remains, and the writer is to be aborted.
+        """
         made: dict[tuple[bytes, int], IndexUpdate] = {}
-        for partition, index in self._partitions.items():
-            files = self._files.setdefault(partition, {})
-            for bucket, hashes in index.take_changed().items():
-                before = (files[bucket],) if bucket in files else ()
-                files[bucket] = self._write(hashes)
-                made[partition, bucket] = IndexUpdate((files[bucket],), before)
-        self._written.clear()
+        try:
+            for partition, index in self._partitions.items():
+                files = self._files.setdefault(partition, {})
+                for bucket, hashes in index.take_changed().items():
+                    before = (files[bucket],) if bucket in files else ()
+                    files[bucket] = write_hashes(self._table, self._names.new_index_file(), hashes)
+                    made[partition, bucket] = IndexUpdate((files[bucket],), before)
+        except BaseException:
+            for update in made.values():
+                self._table.file_io.delete(self._table.paths.index(update.new[0].file_name))
+            raise
         return made
 
     def forget(self) -> None:
-        """What was assigned and is in no commit does not count; its files go."""
-        for path in self._written:
-            self._table.file_io.delete(path)
-        self._written.clear()
+        """What was assigned and is in no commit does not count."""
         self._partitions.clear()
         self._files.clear()
         self._manifest = None
@@ -170,12 +173,12 @@ class DynamicAssigner:
             known = self._partitions[partition] = PartitionIndex(fill, parts)
         return known
 
-    def _write(self, hashes: Hashes) -> IndexFileMeta:
-        name = self._names.new_index_file()
-        data = hashes.astype(">i4").tobytes()
-        self._table.file_io.write_bytes(self._table.paths.index(name), data)
-        self._written.append(self._table.paths.index(name))
-        return IndexFileMeta(HASH, name, len(data), len(hashes))
+
+def write_hashes(table: Table, name: str, hashes: Hashes) -> IndexFileMeta:
+    """A new index file of these hashes."""
+    data = hashes.astype(">i4").tobytes()
+    table.file_io.write_bytes(table.paths.index(name), data)
+    return IndexFileMeta(HASH, name, len(data), len(hashes))
 
 
 def read_hashes(table: Table, file: IndexFileMeta) -> Hashes:

@@ -8,7 +8,7 @@ committed, or the writer aborted, before the next.
 Source: Paimon, `TableWriteImpl`, `MergeTreeWriter` and `AppendOnlyWriter`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -30,6 +30,7 @@ from tsdb.table.bucket_writer import BucketWriter, bucket_deletions, bucket_dire
 from tsdb.table.commit_message import CommitMessage as CommitMessage
 from tsdb.table.conflict import another_number
 from tsdb.table.data_file_reader import column_reader
+from tsdb.table.hash_index import IndexUpdate
 from tsdb.table.index_change import index_entries
 from tsdb.table.postpone_bucket import PostponeWriter, postpone_writer
 from tsdb.table.row_check import conform
@@ -108,7 +109,8 @@ class TableWriter:
             compact_none, full = not compact, compact
         if not compact_none and (not self._overwrite or self._table.hides_level_zero):
             in_threads(lambda bucket: bucket.compact(full=full), buckets)
-        messages = self._with_index([bucket.take_message() for bucket in buckets])
+        updates = self._assigner.updates()
+        messages = self._with_index([bucket.take_message() for bucket in buckets], updates)
         self._live.prepared(messages, buckets)
         self._started = self._assigning = False
         return messages
@@ -139,10 +141,10 @@ class TableWriter:
         rows, kinds = _without_ignored(rows, kinds, options.ignore_delete, options.ignore_update_before)
         if rows.num_rows == 0:
             return
-        if not self._assigning:
-            self._assigning = True
         if kinds is not None and self._plan.merge is not None:
             self._plan.merge.engine.check(rows, kinds)
+        if not self._assigning:
+            self._assigning = True
             self._assigner.begin()
         assigned = self._assigner.assign(rows, kinds)
         if assigned.rows.num_rows == 0:
@@ -198,14 +200,16 @@ class TableWriter:
         deletions = bucket_deletions(table, writer.directory, index_files)
         return BucketWriter(partition, bucket, plan, writer, read, live, next_sequence, deletions)
 
-    def _with_index(self, messages: Sequence[CommitMessage]) -> list[CommitMessage]:
+    def _with_index(
+        self, messages: Sequence[CommitMessage], updates: Mapping[tuple[bytes, int], IndexUpdate]
+    ) -> list[CommitMessage]:
         """The messages that say anything, with the index files that the new rows lead to."""
-        updates = self._assigner.updates()
         out = []
         for message in messages:
             update = updates.get((message.partition, message.bucket))
             if update is not None:
-                message = replace(message, new_index_files=update.new, deleted_index_files=update.old)
+                new, old = message.new_index_files + update.new, message.deleted_index_files + update.old
+                message = replace(message, new_index_files=new, deleted_index_files=old)
             if not message.is_empty:
                 out.append(replace(message, based_on=self._assigner.based_on))
         return out

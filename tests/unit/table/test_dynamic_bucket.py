@@ -133,27 +133,69 @@ def test_overwriting_a_partition_starts_its_index_anew(tmp_path):
     assert state(table) == dict.fromkeys(range(1, 60, 2), 1) | {2: 3, 7: 3}
 
 
-@pytest.mark.parametrize("second", [range(5, 12), range(100, 140)])
-def test_of_two_writers_that_add_keys_at_once_one_loses(tmp_path, second):
-    table = a_table(tmp_path)
-    insert(table, range(4), 0)
-    with TableWriter(table, user="one") as one, TableWriter(table, user="two") as two:
-        one.write(rows(range(30), 1))
-        two.write(rows(second, 2))
-        commit(table, one.prepare_commit(), user="one")
-        messages = two.prepare_commit()
-        with pytest.raises(CommitConflict, match="another writer"):
-            commit(table, messages, user="two")
-        discard(table, messages)
-        two.abort()
-        two.write(rows(second, 2))  # once more, from the new state
-        commit(table, two.prepare_commit(), user="two")
-    assert state(table) == dict.fromkeys(range(30), 1) | dict.fromkeys(second, 2)
-    live = {table.paths.index(entry.file.file_name) for entry in index_entries(table, table.latest_snapshot())}
+def index_files_there_and_named(table):
     snapshots = [table.snapshots.snapshot(i) for i in table.snapshots.ids()]
     named = {table.paths.index(e.file.file_name) for s in snapshots for e in index_entries(table, s)}
-    there = {status.path for status in table.file_io.list_files(f"{table.path}/index")}
-    assert live <= there == named, "nothing of the lost commit remains"
+    return {status.path for status in table.file_io.list_files(f"{table.path}/index")}, named
+
+
+def commit_both(table, first, second, changes_between=lambda: None):
+    """Two writers begin at once; whether the second one's commit was refused, and had to be made again."""
+    with TableWriter(table, user="one") as one, TableWriter(table, user="two") as two:
+        one.write(rows(first, 1))
+        two.write(rows(second, 2))
+        commit(table, one.prepare_commit(compact=False), user="one")
+        changes_between()
+        messages = two.prepare_commit(compact=False)
+        try:
+            commit(table, messages, user="two")
+        except CommitConflict as err:
+            discard(table, messages)
+            two.abort()
+            two.write(rows(second, 2))  # once more, from the new state
+            commit(table, two.prepare_commit(compact=False), user="two")
+            return str(err)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (range(0, 40, 3), "put a key of this commit into another bucket"),  # the other has put them elsewhere
+        (range(100, 140), None),  # other keys
+        (range(4), None),  # known keys
+    ],
+)
+def test_of_two_writers_that_add_keys_at_once(tmp_path, second, message):
+    table = a_table(tmp_path)
+    insert(table, range(4), 0)
+    refused = commit_both(table, range(30), second)
+    assert (message is None) == (refused is None) and (message or "") in (refused or "")
+    assert state(table) == dict.fromkeys(range(30), 1) | dict.fromkeys(second, 2)
+    there, named = index_files_there_and_named(table)
+    assert there == named, "nothing of a lost commit remains"
+
+
+@pytest.mark.parametrize("lanes", ["1", "3"])
+def test_two_writers_of_any_keys(tmp_path, lanes):
+    table, rng, wanted = a_table(tmp_path, **{"dynamic-bucket.initial-buckets": lanes}), np.random.default_rng(5), {}
+    outcomes = []
+    for _ in range(12):
+        first, second = (rng.integers(0, 400, int(rng.integers(1, 25))) for _ in "12")
+        outcomes.append(commit_both(table, first, second) is None)
+        wanted |= dict.fromkeys(first.tolist(), 1) | dict.fromkeys(second.tolist(), 2)
+        assert state(table) == wanted
+        assert len({(p, h) for p, _, h in indexed(table)}) == len(wanted) == len(indexed(table))
+    assert any(outcomes)
+
+
+def test_rows_for_a_partition_that_was_overwritten_are_refused(tmp_path):
+    table = a_table(tmp_path)
+    insert(table, range(20), 0)
+    overwrite = lambda: insert(table, [2, 300], 9, user="o", overwrite=Overwrite("dynamic"))  # noqa: E731
+    assert "has overwritten rows" in commit_both(table, [1], [4, 2], overwrite)
+    assert state(table) == dict.fromkeys(range(1, 20, 2), 0) | {1: 1, 2: 2, 4: 2, 300: 9}
+    assert len(indexed(table)) == len(state(table))
 
 
 def test_two_writers_of_known_keys_both_win(tmp_path):

@@ -81,15 +81,31 @@ def test_an_index_file_goes_with_its_rows_and_is_replaced(tmp_path):
 
 def test_who_did_not_see_the_newest_index_loses(tmp_path):
     table = keyed(tmp_path)
-    insert(table, rows(1))
-    first = hash_file(table, "index-a")
+    insert(table, rows(1, 2))
+    name = live_files(table, table.latest_snapshot())[0].file.file_name
+    first = deletions(table, "index-a", name)
     put(table, new=[first])
-    with pytest.raises(CommitConflict, match="another index file of type HASH"):
-        put(table, new=[hash_file(table, "index-x")])
-    put(table, new=[hash_file(table, "index-b")], old=[first])
+    with pytest.raises(CommitConflict, match="another index file of type DELETION_VECTORS"):
+        put(table, new=[deletions(table, "index-x", name)])
+    put(table, new=[deletions(table, "index-b", name)], old=[first])
     with pytest.raises(CommitConflict, match=r"index-a .* no longer there"):
-        put(table, new=[hash_file(table, "index-y")], old=[first])
+        put(table, new=[deletions(table, "index-y", name)], old=[first])
     assert index(table) == ["index-b"]
+
+
+def test_who_did_not_see_the_newest_hash_index_adds_its_keys_to_it(tmp_path):
+    table = keyed(tmp_path)
+    insert(table, rows(1))
+    first = hash_file(table, "index-a", 1)
+    put(table, new=[first])
+    put(table, new=[hash_file(table, "index-x", 2)])
+    merged = index_entries(table, table.latest_snapshot())[0].file
+    assert merged.row_count == 1 and merged.file_name not in ("index-a", "index-x")
+    assert not table.file_io.exists(table.paths.index("index-x"))
+    other = IndexFileMeta(HASH, "index-o", 4, 1)
+    table.file_io.write_bytes(table.paths.index("index-o"), b"\0\0\0\1")
+    with pytest.raises(CommitConflict, match="has lost its hash index"):
+        put(table, new=[hash_file(table, "index-y")], old=[other])
 
 
 def test_a_deletion_vector_is_of_a_live_file_and_goes_with_it(tmp_path):

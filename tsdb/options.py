@@ -251,7 +251,6 @@ REFUSED_OPTIONS: Mapping[str, str | None] = {
         "query-auth.enabled", "scan.ignore-corrupt-files", "scan.ignore-lost-files", "sequence.snapshot-ordering",
         "streaming-read-append-overwrite", "table-read.sequence-number.enabled", "visibility-callback.enabled",
     ], "false"),
-    "alter-column-null-to-not-null.disabled": "true",
     "write.sequence-number-init-mode": "scan",
 }  # fmt: skip
 

@@ -71,6 +71,7 @@ public class PaimonJudge {
                     case "write": write(table(q), q); answer.put("ok", true); break;
                     case "compact": compact(table(q)); answer.put("ok", true); break;
                     case "create": create(q); answer.put("ok", true); break;
+                    case "cast": answer.put("values", cast(q)); break;
                     case "drop": catalog(q).dropTable(id(q), true); answer.put("ok", true); break;
                     default: answer.put("error", "unknown request " + q.get("do"));
                 }
@@ -86,6 +87,26 @@ public class PaimonJudge {
             out.write('\n');
             out.flush();
         }
+    }
+
+    /** {"old": type, "new": type, "values": […]}: each value as an old file's is read, {"error": …} if it cannot be. */
+    @SuppressWarnings("unchecked")
+    static Object cast(JsonNode q) {
+        DataType a = org.apache.paimon.types.DataTypeJsonParser.parseDataType(q.get("old"));
+        DataType b = org.apache.paimon.types.DataTypeJsonParser.parseDataType(q.get("new"));
+        if (!org.apache.paimon.types.DataTypeCasts.supportsCast(a, b, true)) return null;
+        org.apache.paimon.casting.CastExecutor<Object, Object> cast =
+                (org.apache.paimon.casting.CastExecutor<Object, Object>) org.apache.paimon.casting.CastExecutors.resolve(a, b);
+        if (cast == null) return null;
+        List<Object> out = new ArrayList<>();
+        for (JsonNode v : q.get("values")) {
+            try {
+                out.add(value(GenericRow.of(cast.cast(parse(v, a))), 0, b));
+            } catch (Throwable e) {
+                out.add(Map.of("error", e.toString()));
+            }
+        }
+        return out;
     }
 
     static Catalog catalog(JsonNode q) {

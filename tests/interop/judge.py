@@ -109,6 +109,11 @@ class PaimonJava(_LineServer):
         database, name = table.split(".")
         self.ask(do="create", warehouse=str(warehouse), database=database, table=name, columns=columns, **more)
 
+    def cast(self, old: Any, new: Any, values: list[Any]) -> list[Any] | None:
+        """What values of a column become when its type changes; None: it may not. Types as in schema files."""
+        found: list[Any] | None = self.ask(do="cast", old=old, new=new, values=values)["values"]
+        return found
+
 
 class PythonPeers(_LineServer):
     """pypaimon and pypaimon-rust in their own environment."""

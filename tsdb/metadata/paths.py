@@ -118,7 +118,7 @@ def _text(value: Any, kind: DataType | None, default: str, legacy: bool) -> str:
             return _text(value.decode("utf-8", "replace"), None, default, legacy)
         case float():
             is_float = kind is not None and kind.root is TypeRoot.FLOAT
-            return _java_number(value, str(np.float32(value)) if is_float else repr(value))
+            return java_number(value, str(np.float32(value)) if is_float else repr(value))
         case decimal.Decimal():
             return f"{value:f}"
         case dt.datetime():
@@ -126,7 +126,7 @@ def _text(value: Any, kind: DataType | None, default: str, legacy: bool) -> str:
         case dt.date():
             return str((value - dt.date(1970, 1, 1)).days) if legacy else value.isoformat()
         case dt.time():
-            return _time(value, kind, legacy)
+            return time_text(value, kind, legacy)
     return str(value)
 
 
@@ -146,7 +146,7 @@ def _timestamp(value: dt.datetime, kind: DataType | None, legacy: bool) -> str:
     return f"{date} {value.hour:02d}:{value.minute:02d}:{value.second:02d}{short}"
 
 
-def _time(value: dt.time, kind: DataType | None, legacy: bool) -> str:
+def time_text(value: dt.time, kind: DataType | None, legacy: bool) -> str:
     """Legacy: milliseconds of the day. Else with the digits that matter, but at least one if the type has any."""
     millis = value.microsecond // 1000
     if legacy:
@@ -156,7 +156,7 @@ def _time(value: dt.time, kind: DataType | None, legacy: bool) -> str:
     return f"{value:%H:%M:%S}" + (f".{digits}" if precision else "")
 
 
-def _java_number(value: float, text: str) -> str:
+def java_number(value: float, text: str) -> str:
     """Java's toString of a float or double: plain between 1e-3 and 1e7, else `d.dddE<n>`. text: its shortest digits."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

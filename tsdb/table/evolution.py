@@ -1,10 +1,7 @@
 """Values of an old schema as values of today's: columns are found by field id, and converted where their type changed.
 
-Source: Paimon, `SchemaEvolutionUtil` and `CastExecutors`; casts behave as Java's: integers wrap, decimals that do not
-fit become NULL, fractions round half up for decimals and are cut off for integers.
+Source: Paimon, `SchemaEvolutionUtil`.
 """
-
-import decimal
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +9,8 @@ import pyarrow.compute as pc
 
 from tsdb.data_types import DataType, TypeRoot, to_arrow
 from tsdb.errors import DataError
+from tsdb.table.type_cast import cast_scalars
 
-_INTEGERS = (TypeRoot.TINYINT, TypeRoot.SMALLINT, TypeRoot.INT, TypeRoot.BIGINT)
-_FLOATS = (TypeRoot.FLOAT, TypeRoot.DOUBLE)
 _TEXTS = (TypeRoot.CHAR, TypeRoot.VARCHAR)
 _BYTES = (TypeRoot.BINARY, TypeRoot.VARBINARY)
 _INSTANTS = (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ)
@@ -38,7 +34,7 @@ def convert(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
     if array.type == target and not _is_cut(old, new):
         return array
     try:
-        return _cast(array, old, new).cast(target)
+        return cast_scalars(array, old, new).cast(target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
         raise DataError(
             f"a value of type {old.sql()} in an old file cannot be read as {new.sql()}: {err}; "
@@ -67,8 +63,13 @@ def _has_rows(kind: DataType) -> bool:
 
 
 def _is_cut(old: DataType, new: DataType) -> bool:
-    """Whether texts may be longer than the new type allows."""
-    return old.root in _TEXTS and new.root in _TEXTS and new.length < old.length
+    """Whether values of equal Arrow types may still have to change: longer ones, CHAR and BINARY that are filled up."""
+    if old.root in _INSTANTS and new.root in _INSTANTS:
+        return new.precision < old.precision
+    both = (old.root in _TEXTS and new.root in _TEXTS) or (old.root in _BYTES and new.root in _BYTES)
+    if new.root in (TypeRoot.CHAR, TypeRoot.BINARY) and (old.root, old.length) != (new.root, new.length):
+        return both
+    return both and new.length < old.length
 
 
 def _offsets(array: pa.Array) -> pa.Array:
@@ -77,76 +78,3 @@ def _offsets(array: pa.Array) -> pa.Array:
 
 def _nulls(array: pa.Array) -> pa.Array | None:
     return pc.is_null(array) if array.null_count else None
-
-
-def _cast(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
-    """Something that casts to the new type without further ado."""
-    if old.root in _TEXTS and new.root not in (*_TEXTS, *_BYTES):
-        return _from_text(array, new)
-    if new.root in _INTEGERS:
-        return _to_integer(array, old, new)
-    if new.root is TypeRoot.DECIMAL:
-        return _to_decimal(array, old, new)
-    if new.root in _TEXTS and old.root not in _TEXTS:
-        return array.cast(pa.string())
-    if _is_cut(old, new):
-        return pc.utf8_slice_codeunits(array, 0, new.length)
-    if new.root is TypeRoot.BOOLEAN:
-        return pc.not_equal(array, pa.scalar(0, array.type))
-    if new.root in _FLOATS and old.root is TypeRoot.BOOLEAN:
-        return array.cast(pa.int8())
-    return array.cast(to_arrow(new), safe=False)
-
-
-def _from_text(array: pa.Array, new: DataType) -> pa.Array:
-    trimmed = pc.utf8_trim_whitespace(array)
-    if new.root is TypeRoot.BOOLEAN:
-        return pc.utf8_lower(trimmed).cast(pa.bool_())
-    if new.root is TypeRoot.DECIMAL:
-        return _rounded(trimmed.cast(pa.decimal256(76, 38)), new)
-    return trimmed.cast(to_arrow(new))
-
-
-def _to_integer(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
-    if old.root in _FLOATS:
-        return _saturated(array, new)
-    if old.root is TypeRoot.DECIMAL:
-        array = pc.trunc(array).cast(pa.int64(), safe=False)
-    elif old.root is TypeRoot.BOOLEAN:
-        array = array.cast(pa.int8())
-    return array.cast(to_arrow(new), safe=False)
-
-
-def _saturated(array: pa.Array, new: DataType) -> pa.Array:
-    """As Java: NaN is 0, too large is the largest; to less than INT by way of INT, which wraps."""
-    wide = np.int64 if new.root is TypeRoot.BIGINT else np.int32
-    limits = np.iinfo(wide)
-    values = np.nan_to_num(np.asarray(pc.fill_null(array, 0.0)).astype(np.float64), nan=0.0)
-    inside = (values > float(limits.min)) & (values < float(limits.max))
-    whole = np.where(inside, values, 0.0).astype(wide)
-    whole = np.where(values >= float(limits.max), limits.max, np.where(values <= float(limits.min), limits.min, whole))
-    nulls = np.asarray(pc.is_null(array).to_numpy(zero_copy_only=False))
-    return pa.array(whole, mask=nulls).cast(to_arrow(new), safe=False)
-
-
-def _to_decimal(array: pa.Array, old: DataType, new: DataType) -> pa.Array:
-    if old.root in _FLOATS:
-        # by way of its shortest text, as Java does: 1.005 is 1.01 with two digits
-        values = array.cast(pa.float64())
-        fits = pc.less(pc.abs(values), pa.scalar(float(10 ** (new.precision - new.scale))))
-        values = pc.if_else(pc.and_(fits, pc.is_finite(values)), values, pa.scalar(None, pa.float64()))
-        return _rounded(values.cast(pa.string()).cast(pa.decimal256(76, 38)), new)
-    if old.root is not TypeRoot.DECIMAL:
-        array = array.cast(pa.int64()).cast(pa.decimal128(19, 0))
-    return _rounded(array.cast(pa.decimal256(76, array.type.scale)), new)
-
-
-def _rounded(array: pa.Array, new: DataType) -> pa.Array:
-    """Rounded half up; NULL where the precision is too small."""
-    if array.type.scale > new.scale:
-        array = pc.round(array, new.scale, "half_towards_infinity")
-    whole = new.precision - new.scale
-    if whole + array.type.scale >= array.type.precision:
-        return array  # as many digits as the array can have at all
-    limit = pa.scalar(decimal.Decimal(10**whole), array.type)
-    return pc.if_else(pc.less(pc.abs(array), limit), array, pa.scalar(None, array.type))

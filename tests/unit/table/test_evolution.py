@@ -24,7 +24,7 @@ CASES = [
     ("DECIMAL(10, 2)", "DECIMAL(20, 4)", [Decimal("1.25"), None], [Decimal("1.2500"), None]),
     ("DECIMAL(10, 2)", "INT", [Decimal("2.99"), Decimal("-2.99")], [2, -2]),
     ("INT", "DECIMAL(4, 1)", [999, 1000], [Decimal("999.0"), None]),
-    ("STRING", "INT", ["12", " 7 ", None], [12, 7, None]),
+    ("STRING", "INT", ["12", "-7.5", None], [12, -7, None]),
     ("STRING", "DECIMAL(4, 1)", ["12.34", "99999"], [Decimal("12.3"), None]),
     ("STRING", "DECIMAL(38, 0)", ["9" * 38, "1.5"], [Decimal("9" * 38), Decimal(2)]),
     ("STRING", "BOOLEAN", ["true", "FALSE"], [True, False]),

@@ -3,10 +3,11 @@
 import argparse
 import sys
 
-from bench import group_by_stream, ingest, memory, merge_on_read, planning, point_lookup, startup
+from bench import compaction, group_by_stream, ingest, memory, merge_on_read, planning, point_lookup, startup
 
 BENCHMARKS = {
     "ingest": ingest.main,
+    "compaction": compaction.main,
     "memory": memory.main,
     "merge_on_read": merge_on_read.bench("deduplicate"),
     "partial_update": merge_on_read.bench("partial-update"),

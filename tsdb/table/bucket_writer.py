@@ -69,7 +69,7 @@ def bucket_plan(table: Table) -> BucketPlan:
         compaction=compaction,
         target_file_size_bytes=target,
         total_buckets=options.bucket,
-        empties_level_zero=table.hides_level_zero,
+        empties_level_zero=table.empties_level_zero,
     )
 
 

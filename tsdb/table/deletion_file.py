@@ -28,10 +28,26 @@ class DeletionFile:
         return mask
 
 
-def deletion_files(table: Table, snapshot: Snapshot) -> dict[tuple[bytes, int], dict[str, DeletionFile]]:
+@dataclass(frozen=True, slots=True)
+class NewlyDeleted:
+    """Of one data file, the rows that a later deletion vector deletes and an earlier one (None: there was none) does
+    not; only these count as live.
+    """
+
+    before: DeletionFile | None
+    after: DeletionFile
+    cardinality: int | None = None
+
+    def live_rows(self, file_io: FileIO, row_count: int) -> npt.NDArray[np.bool_]:
+        """A mask over the rows of the data file; True where a row has been deleted in between."""
+        gone = ~self.after.live_rows(file_io, row_count)
+        return gone if self.before is None else gone & self.before.live_rows(file_io, row_count)
+
+
+def deletion_files(table: Table, snapshot: Snapshot | None) -> dict[tuple[bytes, int], dict[str, DeletionFile]]:
     """By partition and bucket, and then by data file name."""
     found: dict[tuple[bytes, int], dict[str, DeletionFile]] = defaultdict(dict)
-    if snapshot.index_manifest is None:
+    if snapshot is None or snapshot.index_manifest is None:
         return found
     for entry in read_index_manifest(table.file_io, table.paths.manifest(snapshot.index_manifest)):
         if entry.file.index_type == DELETION_VECTORS:

@@ -23,7 +23,7 @@ from tsdb.errors import CorruptFile
 from tsdb.format.parquet import open_parquet
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import And, Comparison, Predicate, may_match
-from tsdb.table.data_file_reader import read_file
+from tsdb.table.data_file_reader import Mask, read_file
 from tsdb.table.table import Table
 
 _BATCH_ROWS = 1 << 12  # as much is decoded behind the last wanted row, at most
@@ -50,9 +50,12 @@ def has_key(rows: pa.RecordBatch, keys: Keys) -> npt.NDArray[np.bool_]:
 
 
 def rows_with_key(
-    table: Table, file: DataFileMeta, directory: str, wanted: Sequence[str], keys: Keys
+    table: Table, file: DataFileMeta, directory: str, wanted: Sequence[str], keys: Keys, live: Mask | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a file that have one of the keys, in order, with the wanted columns. See `read_file`."""
+    """The rows of a file that have one of the keys, in order, with the wanted columns. See `read_file`.
+
+    live: over all rows of the file; the others are left out.
+    """
     path = file.external_path or f"{directory}/{file.file_name}"
     names = _names_then(table, file, keys)
     if names is None or not path.endswith(".parquet"):
@@ -65,6 +68,10 @@ def rows_with_key(
         return
     if positions[-1] >= file.row_count:
         raise CorruptFile(f"the manifest says {file.row_count} rows, but there are more in {path}")
+    if live is not None:
+        positions = positions[live[positions]]
+        if not len(positions):
+            return
     mask = np.zeros(file.row_count, np.bool_)
     mask[positions] = True
     known = _constants(table, keys)

@@ -85,15 +85,15 @@ class Fragment:
 
     def _live(self, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
         keys = fixed_key(self.table, self.predicate)
-        if not self.split.raw and not self.table.hides_level_zero:
+        if not self.split.raw and not self._is_merged:
             spec = merge_spec(self.table.schema, self.table.options)
             if keys is not None or spec.folds:
                 for rows in self._merged(columns, spec, keys):
                     yield from rows.to_batches(batch_rows)
                 return
-        elif keys is not None and self.split.raw and not self.split.deletions:
+        elif keys is not None and self.split.raw:
             for file in self.split.files:
-                yield from rows_with_key(self.table, file, self.split.bucket_path, columns, keys)
+                yield from rows_with_key(self.table, file, self.split.bucket_path, columns, keys, self._kept(file))
             return
         masks = self._masks()
         pruner = Pruner(self.table, self.predicate)
@@ -111,7 +111,7 @@ class Fragment:
         table, split = self.table, self.split
         if split.raw:
             masks: dict[str, Mask | None] = {}
-        elif table.hides_level_zero:
+        elif self._is_merged:
             # what a newer row replaced is in a deletion vector already, or was never written
             masks = {f.file_name: self._adds(f) for f in split.files if f.delete_row_count != 0}
         else:
@@ -125,6 +125,16 @@ class Fragment:
                 mask = masks.get(file.file_name)
                 masks[file.file_name] = live if mask is None else mask & live
         return masks
+
+    def _kept(self, file: DataFileMeta) -> Mask | None:
+        """The rows of a file that no deletion vector deletes; None: all."""
+        deletion = self.split.deletions.get(file.file_name)
+        return None if deletion is None else deletion.live_rows(self.table.file_io, file.row_count)
+
+    @property
+    def _is_merged(self) -> bool:
+        """Whether compactions have left one row a key, which lives or is in a deletion vector."""
+        return self.table.empties_level_zero and all(file.level > 0 for file in self.split.files)
 
     def _adds(self, file: DataFileMeta) -> Mask:
         batches = self._columns_of(None, file, [VALUE_KIND])
@@ -156,10 +166,11 @@ class Fragment:
         self, run: SortedRun, names: Sequence[str], skips: Predicate | None, keys: Keys | None
     ) -> Iterator[pa.RecordBatch]:
         for file in run.files:
+            live, directory = self._kept(file), self.split.bucket_path
             if keys is None:
-                yield from self._columns_of(skips, file, names)
+                yield from read_file(self.table, file, directory, names, mask=live, predicate=skips)
             else:
-                yield from rows_with_key(self.table, file, self.split.bucket_path, names, keys)
+                yield from rows_with_key(self.table, file, directory, names, keys, live)
 
 
 def fragments(table: Table, plan: ScanPlan) -> list[Fragment]:
@@ -168,7 +179,7 @@ def fragments(table: Table, plan: ScanPlan) -> list[Fragment]:
     for split in plan.splits:
         for file in split.files:
             check_readable(table, file)
-        if not split.raw and not table.hides_level_zero:
+        if not split.raw and not table.empties_level_zero:
             merge_spec(table.schema, table.options)
     return [Fragment(table, split, plan.predicate) for split in plan.splits]
 

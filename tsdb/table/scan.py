@@ -21,7 +21,7 @@ from tsdb.metadata.manifest import ADD, ManifestEntry, ManifestFileMeta, fold, r
 from tsdb.metadata.predicate import Predicate
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import parse_size
-from tsdb.table.deletion_file import DeletionFile, deletion_files
+from tsdb.table.deletion_file import DeletionFile, NewlyDeleted, deletion_files
 from tsdb.table.prune import Pruner
 from tsdb.table.table import Table
 
@@ -42,7 +42,7 @@ class DataSplit:
     files: tuple[DataFileMeta, ...]
     bucket_path: str
     raw: bool
-    deletions: Mapping[str, DeletionFile] = field(default_factory=dict)
+    deletions: Mapping[str, DeletionFile | NewlyDeleted] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def make_split(
     files: Sequence[DataFileMeta],
     *,
     raw: bool,
-    deletions: Mapping[str, DeletionFile] | None = None,
+    deletions: Mapping[str, DeletionFile | NewlyDeleted] | None = None,
 ) -> DataSplit:
     """A split of some files in the bucket of the entry."""
     values, path = partition_values(table, entry.partition), _bucket_path(table, entry)

@@ -11,7 +11,7 @@ What was followed must stay true: a table that was rolled back, dropped or made 
 since, ends the scan with an error; it is never read as if nothing had happened.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,7 @@ from tsdb.table.changed_keys import resolved_changes
 from tsdb.table.changelog import changelog_ids, find_changelog
 from tsdb.table.consumer import find_consumer, set_consumer
 from tsdb.table.data_file_reader import read_file
+from tsdb.table.deletion_file import DeletionFile, NewlyDeleted, deletion_files
 from tsdb.table.hold import follow, unfollow
 from tsdb.table.prune import Pruner
 from tsdb.table.read import Fragment
@@ -43,10 +44,11 @@ from tsdb.table.refs import (
     timestamp_option,
     whole_number,
 )
-from tsdb.table.scan import DataSplit, entries_of_list, make_split, merged_splits, plan_scan
+from tsdb.table.scan import DataSplit, entries_of_list, live_files, make_split, merged_splits, plan_scan
 from tsdb.table.table import Table
 
 Kinds = npt.NDArray[np.int8]
+Deletions = Mapping[tuple[bytes, int], Mapping[str, DeletionFile]]
 _IGNORE = "consumer.ignore-progress"
 ChangelogMode = Literal["append", "upsert", "all"]
 
@@ -132,7 +134,9 @@ class StreamScan:
             snapshot = self._table.snapshots.snapshot(-self._position)
             self._reading = snapshot.id
             self._move_after(snapshot)
-            state = plan_scan(self._table, snapshot, keeps_level=self._known_levels())
+            # the changes tell what is on level 0, so the state does, too
+            table = self._table.with_options({"deletion-vectors.merge-on-read": "true"})
+            state = plan_scan(table, snapshot, keeps_level=self._known_levels())
             return StreamPlan(snapshot.id, True, added=state.splits)
         while self._is_there(self._position):
             snapshot = self._snapshot(self._position)
@@ -228,14 +232,43 @@ class StreamScan:
             return StreamPlan(snapshot.id, False, changed=splits)
         return StreamPlan(snapshot.id, False, added=splits)
 
+    def _previous(self, snapshot: Snapshot, has_deletions: bool) -> Snapshot | None:
+        """The snapshot before. has_deletions: it matters, because there may be deletion vectors."""
+        if snapshot.id == 1:
+            return None
+        try:
+            return self._table.snapshots.snapshot(snapshot.id - 1)
+        except SnapshotNotFound as err:
+            if not has_deletions:
+                return None
+            raise OperationalError(
+                f"snapshot {snapshot.id} of table `{self._table.identifier}`, the next to follow, deletes rows by "
+                f"deletion vectors, and snapshot {snapshot.id - 1} has expired, which tells which of them are new; "
+                f"start anew, and keep snapshots longer with 'snapshot.time-retained'"
+            ) from err
+
+    def _newly_deleted(
+        self, snapshot: Snapshot, before: Deletions, after: Deletions, fresh: Collection[str]
+    ) -> tuple[DataSplit, ...]:
+        """Of files that stay, the rows that the snapshot deletes. fresh: the files that it adds."""
+        changed = {
+            (place, name): NewlyDeleted(before.get(place, {}).get(name), deletion)
+            for place, members in after.items()
+            for name, deletion in members.items()
+            if name not in fresh and before.get(place, {}).get(name) != deletion
+        }
+        partitions = {partition for (partition, _), _ in changed}
+        return tuple(
+            make_split(self._table, entry, [entry.file], raw=True, deletions={entry.file.file_name: deletion})
+            for entry in live_files(self._table, snapshot, partitions.__contains__)
+            if (deletion := changed.get(((entry.partition, entry.bucket), entry.file.file_name))) is not None
+        )
+
     def _overwritten(self, snapshot: Snapshot) -> StreamPlan | None:
         """An overwrite replaces the files of whole buckets, so its entries are the old and the new state of them."""
         table = self._table
-        if table.options.deletion_vectors_enabled:
-            raise NotSupportedError(
-                f"snapshot {snapshot.id} of table `{table.identifier}` overwrites rows, and the table has deletion "
-                f"vectors; that cannot be followed yet: set 'streaming-read-overwrite' = 'false' to leave it out"
-            )
+        after = deletion_files(table, snapshot)
+        before = deletion_files(table, self._previous(snapshot, bool(after) or table.options.deletion_vectors_enabled))
         known = self._known_levels()
         entries = [
             entry
@@ -243,8 +276,11 @@ class StreamScan:
             if entry.bucket >= 0 and (known is None or known(entry.file.level))
         ]
         everything = Pruner(table, None)
-        removed = merged_splits(table, [entry for entry in entries if entry.kind != ADD], everything, {})
-        added = merged_splits(table, [entry for entry in entries if entry.kind == ADD], everything, {})
+        removed = merged_splits(table, [entry for entry in entries if entry.kind != ADD], everything, before)
+        added = merged_splits(table, [entry for entry in entries if entry.kind == ADD], everything, after)
+        if not table.is_primary_key:
+            fresh = {entry.file.file_name for entry in entries if entry.kind == ADD}
+            removed += self._newly_deleted(snapshot, before, after, fresh)
         return StreamPlan(snapshot.id, False, removed, added) if removed or added else None
 
 

@@ -79,8 +79,14 @@ class Table:
     @property
     def hides_level_zero(self) -> bool:
         """Whether level-0 files are invisible to batch reads: with deletion vectors and for `first-row`."""
-        hides = self.options.deletion_vectors_enabled or self.options.merge_engine == "first-row"
-        return self.is_primary_key and hides
+        with_vectors = self.empties_level_zero and self.options.deletion_vectors_enabled
+        return self.empties_level_zero and not (with_vectors and self.options.flag("deletion-vectors.merge-on-read"))
+
+    @property
+    def empties_level_zero(self) -> bool:
+        """Whether every compaction takes all of level 0, and rows above it need no merging."""
+        empties = self.options.deletion_vectors_enabled or self.options.merge_engine == "first-row"
+        return self.is_primary_key and empties
 
 
 def check_writable(schema: TableSchema, options: TableOptions) -> None:

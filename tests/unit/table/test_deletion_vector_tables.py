@@ -1,6 +1,7 @@
 """Primary-key tables with deletion vectors: rows are those of a model, files above level 0 are not written anew."""
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from tests.unit.exec.conftest import Asker
 from tsdb.errors import OptionError
 from tsdb.session import open_session
 from tsdb.table.index_change import index_entries
+from tsdb.table.read import read_table
+from tsdb.table.scan import plan_scan
+from tsdb.table.stream_scan import StreamScan, read_changes
 from tsdb.table.table import Identifier
 
 
@@ -141,3 +145,69 @@ def test_vectors_of_append_tables_go_with_a_compaction(ask: Asker) -> None:
     ask.rows("CALL sys.compact('default.t')")
     assert ask.rows("SELECT count(*), min(k) FROM t") == [(225, 51)]
     assert ask.rows("SELECT record_count FROM `t$files`") == [(225,)]
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        "(k INT, v INT) WITH ('deletion-vectors.enabled' = 'true'",
+        "(k INT, v INT) WITH ('deletion-vectors.enabled' = 'true', 'bucket' = '2', 'bucket-key' = 'k'",
+        "(k INT, v INT, PRIMARY KEY (k) NOT ENFORCED) WITH ('deletion-vectors.enabled' = 'true', 'bucket' = '2'",
+        "(k INT, v INT, PRIMARY KEY (k) NOT ENFORCED) WITH ('deletion-vectors.enabled' = 'true', 'write-only' = 'true'",
+    ],
+    ids=["append", "bucketed", "keyed", "write-only"],
+)
+def test_a_stream_adds_up_to_the_table_wherever_it_begins(ask: Asker, ddl: str) -> None:
+    ask.run(f"CREATE TABLE t {ddl}, 'snapshot.num-retained.min' = '1000')")
+    rng = random.Random(3)
+    keyed = "KEY (" in ddl
+    for step in range(25):
+        low = rng.randrange(100)
+        keys = rng.sample(range(100), 20)
+        if step % 3 == 0:
+            ask.run("INSERT INTO t VALUES " + ", ".join(f"({k}, {step})" for k in keys))
+        elif step % 3 == 1:
+            ask.run(f"DELETE FROM t WHERE k BETWEEN {low} AND {low + 9}")
+        elif step == 11:
+            ask.run("INSERT OVERWRITE t VALUES (1, 1), (2, 2), (3, 3)")
+        elif step == 17 and "write-only" not in ddl:
+            ask.rows("CALL sys.compact('default.t')")
+        else:
+            ask.run(f"UPDATE t SET v = {step} WHERE k BETWEEN {low} AND {low + 5}")
+    table = table_of(ask).with_options({"deletion-vectors.merge-on-read": "true"})
+    rows = read_table(table, plan_scan(table, table.latest_snapshot())).to_pylist()
+    wanted = Counter(tuple(row.values()) for row in rows)
+    for start in (-1, *(-i for i in table.snapshots.ids()[1::3])):
+        scan = StreamScan(table_of(ask), {}, start)
+        state: Counter[tuple[int, ...]] = Counter()
+        by_key: dict[int, tuple[int, ...]] = {}
+        while (plan := scan.plan()) is not None:
+            for batch, kinds in read_changes(table_of(ask), plan):
+                for row, kind in zip(batch.to_pylist(), kinds.tolist(), strict=True):
+                    values = tuple(row.values())
+                    if keyed and kind in (0, 2):
+                        by_key[row["k"]] = values
+                    elif keyed:
+                        by_key.pop(row["k"], None)
+                    else:
+                        state[values] += 1 if kind in (0, 2) else -1
+        found = Counter(by_key.values()) if keyed else +state
+        assert found == wanted, start
+        assert all(count >= 0 for count in state.values())
+
+
+def test_rows_without_a_compaction_are_read_where_that_is_asked_for(ask: Asker) -> None:
+    for engine in ("deduplicate", "aggregation"):
+        more = "'fields.v.aggregate-function' = 'sum', " if engine == "aggregation" else ""
+        ask.run(f"CREATE TABLE {engine} (k INT, v INT, PRIMARY KEY (k) NOT ENFORCED) "
+                f"WITH ({more}'merge-engine' = '{engine}', 'deletion-vectors.enabled' = 'true', "
+                "'deletion-vectors.merge-on-read' = 'true', 'bucket' = '1')")  # fmt: skip
+        ask.run(f"INSERT INTO {engine} SELECT value, 1 FROM generate_series(1, 5000) AS g(value)")
+        ask.run(f"INSERT INTO {engine} VALUES (5, 2), (6, 2)")
+        if engine == "deduplicate":
+            ask.run("DELETE FROM deduplicate WHERE k = 6")
+        ask.run(f"INSERT INTO {engine} /*+ OPTIONS('write-only' = 'true') */ VALUES (5, 3), (9000, 3)")
+        wanted = {"deduplicate": [(5, 3), (9000, 3)], "aggregation": [(5, 6), (6, 3), (9000, 3)]}[engine]
+        assert ask.bag(f"SELECT * FROM {engine} WHERE k IN (5, 6, 9000)") == wanted
+        assert ask.rows(f"SELECT v FROM {engine} WHERE k = 5") == [wanted[0][1:]]
+        assert ask.rows(f"SELECT count(*) FROM {engine}") == [({"deduplicate": 5000, "aggregation": 5001}[engine],)]

@@ -18,7 +18,7 @@ from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.sql.statements import TableName
 from tsdb.table.commit_message import CommitMessage
-from tsdb.table.deletion_file import DeletionFile
+from tsdb.table.deletion_file import DeletionFile, NewlyDeleted
 from tsdb.table.deletion_maintainer import removal_messages
 from tsdb.table.read import fragments
 from tsdb.table.scan import DataSplit, ScanPlan
@@ -99,7 +99,7 @@ def one_file_splits(plan: ScanPlan | None) -> list[DataSplit]:
     return [replace(split, files=(file,), deletions=_of(split, file)) for split in splits for file in split.files]
 
 
-def _of(split: DataSplit, file: DataFileMeta) -> Mapping[str, DeletionFile]:
+def _of(split: DataSplit, file: DataFileMeta) -> Mapping[str, DeletionFile | NewlyDeleted]:
     return {name: deletion for name, deletion in split.deletions.items() if name == file.file_name}
 
 

@@ -72,6 +72,7 @@ public class PaimonJudge {
                     case "compact": compact(table(q)); answer.put("ok", true); break;
                     case "create": create(q); answer.put("ok", true); break;
                     case "cast": answer.put("values", cast(q)); break;
+                    case "maintain": maintain((FileStoreTable) table(q), q); answer.put("ok", true); break;
                     case "drop": catalog(q).dropTable(id(q), true); answer.put("ok", true); break;
                     default: answer.put("error", "unknown request " + q.get("do"));
                 }
@@ -248,6 +249,27 @@ public class PaimonJudge {
                 }
             });
             c.commit(identifier, w.prepareCommit(true, identifier));
+        }
+    }
+
+    /** {"what": …, "arguments": […]}: what CALL sys.<what> does, through the interface of a table. */
+    static void maintain(FileStoreTable t, JsonNode q) {
+        JsonNode a = q.get("arguments");
+        switch (q.get("what").asText()) {
+            case "create_tag": t.createTag(a.get(0).asText(), a.get(1).asLong()); break;
+            case "delete_tag": t.deleteTag(a.get(0).asText()); break;
+            case "create_branch": t.createBranch(a.get(0).asText(), a.get(1).asText()); break;
+            case "delete_branch": t.deleteBranch(a.get(0).asText()); break;
+            case "fast_forward": t.fastForward(a.get(0).asText()); break;
+            case "rollback_to": t.rollbackTo(a.get(0).asLong()); break;
+            case "expire_snapshots": {
+                org.apache.paimon.options.ExpireConfig config = org.apache.paimon.options.ExpireConfig.builder()
+                        .snapshotRetainMax(a.get(0).asInt()).snapshotRetainMin(1)
+                        .snapshotTimeRetain(java.time.Duration.ZERO).build();
+                t.newExpireSnapshots().config(config).expire();
+                break;
+            }
+            default: throw new IllegalArgumentException(q.get("what").asText());
         }
     }
 

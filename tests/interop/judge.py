@@ -105,6 +105,12 @@ class PaimonJava(_LineServer):
         database, name = table.split(".")
         self.ask(do="compact", warehouse=str(warehouse), database=database, table=name)
 
+    def maintain(self, warehouse: Path, table: str, what: str, *arguments: Any) -> None:
+        database, name = table.split(".")
+        self.ask(
+            do="maintain", warehouse=str(warehouse), database=database, table=name, what=what, arguments=list(arguments)
+        )
+
     def create(self, warehouse: Path, table: str, columns: list[list[Any]], **more: Any) -> None:
         database, name = table.split(".")
         self.ask(do="create", warehouse=str(warehouse), database=database, table=name, columns=columns, **more)

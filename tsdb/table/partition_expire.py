@@ -7,7 +7,6 @@ no time never expires. 'update-time' takes the newest file. Source: Paimon, `Par
 
 import datetime as dt
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from tsdb.options import TableOptions, parse_duration_ms
 from tsdb.table.scan import live_files, partition_values
 from tsdb.table.table import Table
 from tsdb.table.tag import now
+from tsdb.table.update_time import partition_update_times
 
 _EPOCH = dt.datetime(1970, 1, 1)
 _LETTERS: Mapping[str, tuple[str, str]] = {
@@ -68,14 +68,13 @@ def expired_partitions(table: Table, life: PartitionLife) -> dict[bytes, dict[st
     """
     if not table.schema.partition_keys:
         raise ProgrammingError(f"table `{table.identifier}` has no partitions, so none can expire")
-    newest: dict[bytes, int] = defaultdict(int)
-    for entry in live_files(table, table.latest_snapshot()):
-        newest[entry.partition] = max(newest[entry.partition], entry.file.creation_time_millis or 0)
+    snapshot = table.latest_snapshot()
+    newest = partition_update_times(table, snapshot)
     limit = now() - life.time
     due = []
-    for partition, millis in newest.items():
+    for partition in {entry.partition for entry in live_files(table, snapshot)}:
         values = dict(zip(table.schema.partition_keys, partition_values(table, partition), strict=True))
-        time: dt.datetime | None = _EPOCH + dt.timedelta(milliseconds=millis)
+        time: dt.datetime | None = _EPOCH + dt.timedelta(milliseconds=newest[partition])
         if life.strategy == "values-time":
             time = time_of_values(values, life.pattern, life.formatter)
         if time is not None and time < limit:

@@ -22,10 +22,13 @@ from tsdb.table.read import read_plan
 from tsdb.table.scan import live_files, plan_scan
 from tsdb.table.table import Table
 
+KEYS = ("colId", "distinctCount", "min", "max", "nullCount", "avgLen", "maxLen")
+"""What is known of a column, in Paimon's order; what is absent is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The JSON of a statistics file. columns: by name, colId, distinctCount, min, max, nullCount, avgLen, maxLen."""
+    """The JSON of a statistics file. columns: by name, what `KEYS` lists."""
 
     snapshot_id: int
     schema_id: int

@@ -9,6 +9,7 @@ from tsdb.catalog.system.rows import REQUIRED_TIME, listed, required_bigint, str
 from tsdb.metadata.manifest import ManifestEntry
 from tsdb.table.scan import live_files, partition_values
 from tsdb.table.table import Table
+from tsdb.table.update_time import partition_update_times, update_times
 
 _COUNTS = [required_bigint("record_count"), required_bigint("file_size_in_bytes"), required_bigint("file_count")]
 PARTITIONS = pa.schema(
@@ -35,29 +36,37 @@ BUCKETS = pa.schema(
 def partitions(table: Table) -> pa.Table:
     """One row a partition that has files."""
     groups: dict[bytes, list[ManifestEntry]] = defaultdict(list)
-    for entry in live_files(table, table.latest_snapshot()):
+    snapshot = table.latest_snapshot()
+    for entry in live_files(table, snapshot):
         groups[entry.partition].append(entry)
+    times = partition_update_times(table, snapshot)
     rows = []
     for partition, entries in groups.items():
         pairs = zip(table.schema.partition_keys, partition_values(table, partition), strict=True)
         name = "/".join(f"{key}={text(value)}" for key, value in pairs)
-        rows.append((name, *_counted(entries), None, None, None, None))
+        rows.append((name, *_counted(entries), times[partition] or None, None, None, None, None))
     return table_of(sorted(rows, key=lambda row: str(row[0])), PARTITIONS)
 
 
 def buckets(table: Table) -> pa.Table:
     """One row a bucket that has files."""
     groups: dict[tuple[bytes, int], list[ManifestEntry]] = defaultdict(list)
-    for entry in live_files(table, table.latest_snapshot()):
+    snapshot = table.latest_snapshot()
+    for entry in live_files(table, snapshot):
         groups[entry.partition, entry.bucket].append(entry)
+    times = update_times(table, snapshot)
     rows = [
-        (listed(partition_values(table, partition), "{}"), bucket, *_counted(entries))
+        (
+            listed(partition_values(table, partition), "{}"),
+            bucket,
+            *_counted(entries),
+            times[partition, bucket] or None,
+        )
         for (partition, bucket), entries in groups.items()
     ]
     return table_of(sorted(rows, key=lambda row: (str(row[0]), row[1])), BUCKETS)
 
 
-def _counted(entries: Sequence[ManifestEntry]) -> tuple[int, int, int, int | None]:
+def _counted(entries: Sequence[ManifestEntry]) -> tuple[int, int, int]:
     files = [entry.file for entry in entries]
-    newest = max((f.creation_time_millis for f in files if f.creation_time_millis is not None), default=None)
-    return sum(f.row_count for f in files), sum(f.file_size for f in files), len(files), newest
+    return sum(f.row_count for f in files), sum(f.file_size for f in files), len(files)

@@ -55,5 +55,19 @@ def listed(values: Iterable[Any], brackets: str) -> str:
 
 
 def mapped(names: Sequence[str], values: Sequence[Any]) -> str:
-    """`{k=0, v=null}`."""
-    return "{" + ", ".join(f"{name}={text(value)}" for name, value in zip(names, values, strict=True)) + "}"
+    """`{k=0, v=null}`, by name."""
+    pairs = sorted(zip(names, values, strict=True), key=lambda pair: pair[0])
+    return "{" + ", ".join(f"{name}={text(value)}" for name, value in pairs) + "}"
+
+
+def duration(value: dt.timedelta) -> str:
+    """`PT168H`, `PT1M30S`: as Java prints a duration."""
+    micros = value // dt.timedelta(microseconds=1)
+    if micros == 0:
+        return "PT0S"
+    sign, micros = (-1, -micros) if micros < 0 else (1, micros)
+    hours, rest = divmod(micros, 3_600_000_000)
+    minutes, rest = divmod(rest, 60_000_000)
+    seconds = f"{sign * rest / 1_000_000:.6f}".rstrip("0").rstrip(".")
+    parts = ((sign * hours, "H"), (sign * minutes, "M"))
+    return "PT" + "".join(f"{n}{unit}" for n, unit in parts if n) + (f"{seconds}S" if rest else "")

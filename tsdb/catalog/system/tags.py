@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from tsdb.catalog.system.rows import REQUIRED_TIME, bigint, required_bigint, required_string, string, table_of
+from tsdb.catalog.system.rows import REQUIRED_TIME, bigint, duration, required_bigint, required_string, string, table_of
 from tsdb.table.table import Table
 from tsdb.table.tag import tags as tags_of
 
@@ -24,6 +24,6 @@ def tags(table: Table) -> pa.Table:
     rows = []
     for tag in tags_of(table):
         s = tag.snapshot
-        kept = None if tag.time_retained is None else f"{tag.time_retained.total_seconds():g} s"
+        kept = None if tag.time_retained is None else duration(tag.time_retained)
         rows.append((tag.name, s.id, s.schema_id, s.time_millis, s.total_record_count, tag.create_time, kept))
     return table_of(rows, SCHEMA)

@@ -3,7 +3,17 @@
 import argparse
 import sys
 
-from bench import compaction, group_by_stream, ingest, memory, merge_on_read, planning, point_lookup, startup
+from bench import (
+    amplification,
+    compaction,
+    group_by_stream,
+    ingest,
+    memory,
+    merge_on_read,
+    planning,
+    point_lookup,
+    startup,
+)
 
 BENCHMARKS = {
     "ingest": ingest.main,
@@ -15,6 +25,7 @@ BENCHMARKS = {
     "group_by_stream": group_by_stream.main,
     "planning": planning.main,
     "point_lookup": point_lookup.main,
+    "amplification": amplification.main,
     "startup": startup.main,
 }
 

@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "catalog": {"table", "metadata", "connector", "fs"},
     "procedure": {"catalog", "table", "metadata"},
     "sql": set(),
-    "exec": {"sql", "catalog", "table", "connector", "log", "metadata", "fs", "format"},
+    "exec": {"sql", "catalog", "table", "connector", "log", "metadata", "fs", "format", "kafka"},
     "session": {"sql", "exec", "procedure", "catalog", "table", "connector", "fs", "metadata"},
     "dbapi": {"session", "exec", "sql", "catalog", "fs"},
     "__init__": {"dbapi"},

@@ -159,6 +159,15 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("alter-column-null-to-not-null.disabled", "bool", "true", "Refuse to make a column NOT NULL."),
     _table("add-column-before-partition", "bool", "false", "Put new columns before the partition columns."),
     _table("row-tracking.enabled", "bool", "false", "Give every row of an append table an id."),
+    _table("log.system", "none|kafka", "none", "`kafka`: a topic with the changes of every snapshot beside the table."),
+    _table("log.consistency", "transactional", "transactional", "Readers of the log see what is committed, once."),
+    _table("log.changelog-mode", "auto", "auto", "The changes of the log are those that a stream of the table sees."),
+    _table("log.format", "arrow", "arrow", "Messages of the log are Arrow batches."),
+    _table("log.key.format", "none", "none", "Messages of the log have no keys; their partition is the bucket."),
+    _table("log.retention", "duration", None, "How long the topic keeps changes; the broker's own setting."),
+    _table("kafka.bootstrap.servers", "string", None, "Brokers of the log; `kafka.<property>` for other properties."),
+    _table("kafka.topic", "string", None, "Topic of the log; by default `<database>.<table>`."),
+    _table("kafka.delete-topic-on-drop", "bool", "false", "Whether DROP TABLE deletes the topic, too."),
     _table("connector", "string", None, "What the table is: absent for a table stored here, else a connector's name."),
     _table("type", "string", None, "Kind of table; only `table`."),
     _table("path", "string", None, "Location; set by the catalog."),
@@ -202,6 +211,7 @@ BY_KEY: Mapping[str, OptionSpec] = {option.key: option for option in OPTIONS}
 # prefixes under which any key is accepted: they carry a column's name or are meant for other engines
 OPEN_PREFIXES = (
     "fields.", "file-index.", "metadata.iceberg.", "tag.", "changelog.", "lookup", "partition.", "orc.", "parquet.",
+    "kafka.",
 )  # fmt: skip
 
 # options of Paimon that change neither what a table holds nor what a query sees: kept for the engines that heed them

@@ -37,6 +37,7 @@ from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.parameters import bind, count
 from tsdb.sql.parser import parse_query, parse_script
 from tsdb.sql.table_ref import references
+from tsdb.table.log import close_logs
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -96,6 +97,7 @@ class Session:
     def close(self) -> None:
         """Stop the jobs of this session, each with a last checkpoint, and free the warehouse."""
         self.jobs.close()
+        close_logs(self._storage.root)
         self._storage.close()
 
     # --- one statement

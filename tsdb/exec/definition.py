@@ -10,13 +10,14 @@ from sqlglot import exp
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
 from tsdb.data_types import DataField, from_arrow
-from tsdb.errors import AlreadyExists, NotSupportedError, ProgrammingError, TableNotFound
+from tsdb.errors import AlreadyExists, Error, NotSupportedError, ProgrammingError, TableNotFound
 from tsdb.exec.names import Names
 from tsdb.exec.plan import QueryPlan
 from tsdb.exec.relation import View
 from tsdb.metadata.schema import TableSchema
 from tsdb.sql import statements as sql
 from tsdb.table import schema_change
+from tsdb.table.log import create_log, drop_log, with_topic
 from tsdb.table.table import Identifier, Table
 
 Planner = Callable[[exp.Query], QueryPlan]
@@ -48,7 +49,15 @@ def create_table(statement: sql.CreateTable, names: Names, plan_of: Planner) -> 
     if draft.options.get("connector", "paimon") != "paimon":
         outside = ConnectorTable(identifier, draft)
         connector_of(outside).validate(outside)
-    return names.catalog.create_table(identifier, draft, if_not_exists=statement.if_not_exists)
+    draft = with_topic(draft, identifier)
+    created = names.catalog.create_table(identifier, draft, if_not_exists=statement.if_not_exists)
+    if isinstance(created, Table):
+        try:
+            create_log(created)
+        except Error:
+            names.catalog.drop_table(identifier)
+            raise
+    return created
 
 
 def drop_table(statement: sql.DropTable, names: Names) -> None:
@@ -61,7 +70,10 @@ def drop_table(statement: sql.DropTable, names: Names) -> None:
         return
     if isinstance(found, View):
         raise ProgrammingError(f"`{statement.name}` is a view; write DROP VIEW")
-    names.catalog.drop_table(names.table(statement.name, statement).identifier)
+    table = names.table(statement.name, statement)
+    names.catalog.drop_table(table.identifier)
+    if isinstance(table, Table):
+        drop_log(table)
 
 
 def rename_table(statement: sql.RenameTable, names: Names) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from tsdb.errors import OperationalError
+
 Partition: TypeAlias = tuple[str, int]
 Headers: TypeAlias = list[tuple[str, bytes | None]]
 
@@ -54,6 +56,12 @@ class Outgoing:
     headers: Sequence[Headers] | None = None
 
 
+class OffsetGone(OperationalError):
+    """An offset that is not there (any more); the message names it, and the offsets there are."""
+
+    code = "OFFSET_GONE"
+
+
 class Unreachable(Exception):
     """No answer for now; a later try may have one."""
 
@@ -74,7 +82,7 @@ class Consumer(Protocol):
         ...
 
     def poll(self, rows_max: int, timeout_ms: int) -> list[Fetched]:
-        """Records that are here, else what comes within the time. Raises OperationalError for an offset that is gone.
+        """Records that are here, else what comes within the time. Raises OffsetGone for an offset that is not there.
 
         Raises Unreachable.
         """

@@ -16,7 +16,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import NewTopic
 
 from tsdb.errors import OperationalError, OptionError
-from tsdb.kafka.client import Fetched, Outgoing, Partition, Unreachable
+from tsdb.kafka.client import Fetched, OffsetGone, Outgoing, Partition, Unreachable
 from tsdb.kafka.properties import arguments
 
 _BOOTSTRAP_MS = 8_000
@@ -29,13 +29,15 @@ _CONSUMER = {
     "auto_offset_reset": "none",
     "isolation_level": "read_committed",
     "max_partition_fetch_bytes": 8 << 20,
+    "retry_backoff_ms": 10,
     "reconnect_backoff_max_ms": 1_000,
     "metrics_enabled": False,
     "allow_auto_create_topics": False,
 }
 _PRODUCER = {
     "batch_size": 256 << 10,
-    "linger_ms": 5,
+    "linger_ms": 1,
+    "retry_backoff_ms": 10,
     "reconnect_backoff_max_ms": 1_000,
     "metrics_enabled": False,
     "allow_auto_create_topics": False,
@@ -162,7 +164,7 @@ class PythonConsumer:
             with self._answer():
                 found = self._inner.poll(timeout_ms=timeout_ms, max_records=rows_max)
         except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError) as err:
-            raise OperationalError(self._gone()) from err
+            raise OffsetGone(self._gone()) from err
         return [_columns(partition, records) for partition, records in found.items() if records]
 
     def positions(self) -> dict[Partition, int]:
@@ -211,6 +213,8 @@ class PythonConsumer:
             yield
         except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError):
             raise
+        except kafka_errors.LogTruncationError as err:
+            raise OffsetGone(f"Kafka at {self._servers}: the topic was cut off or made anew: {_text(err)}") from err
         except _RETRIED as err:
             raise Unreachable(f"Kafka at {self._servers}: {_text(err)}") from err
         except kafka_errors.KafkaError as err:
@@ -277,7 +281,7 @@ class PythonProducer:
         """See `Producer`."""
         offsets = {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in marks.items()}
         with _wrapped(f"Kafka at {self._servers}: the transaction cannot be committed"):
-            if offsets:
+            if offsets and group:
                 _within(_TRANSACTION_S, lambda: self._inner.send_offsets_to_transaction(offsets, group))
             _within(_TRANSACTION_S, self._inner.commit_transaction)
         self._in_transaction = False

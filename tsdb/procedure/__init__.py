@@ -9,6 +9,7 @@ from tsdb.procedure.consumer import CONSUMER_PROCEDURES
 from tsdb.procedure.expire import EXPIRE_PROCEDURES
 from tsdb.procedure.partition import PARTITION_PROCEDURES
 from tsdb.procedure.procedure import Argument, Procedure, bind
+from tsdb.procedure.rebuild_log import REBUILD_LOG
 from tsdb.procedure.repair import REPAIR_PROCEDURES
 from tsdb.procedure.rescale import RESCALE
 from tsdb.procedure.rollback import ROLLBACK_PROCEDURES
@@ -19,6 +20,7 @@ PROCEDURES: Mapping[str, Procedure] = {
     for procedure in (
         COMPACT,
         RESCALE,
+        REBUILD_LOG,
         *TAG_PROCEDURES,
         *BRANCH_PROCEDURES,
         *ROLLBACK_PROCEDURES,

@@ -33,6 +33,7 @@ from tsdb.table.commit_message import CommitMessage
 from tsdb.table.conflict import check_base, check_conflicts
 from tsdb.table.hash_rebase import rebased, superseded
 from tsdb.table.index_change import IndexChange, appended_index, compacted_index, index_after
+from tsdb.table.log import follow_log, log_ends
 from tsdb.table.maintenance import after_commit
 from tsdb.table.manifest_merge import merge_manifests
 from tsdb.table.scan import POSTPONE_BUCKET, in_partition, live_files, partition_values
@@ -94,13 +95,17 @@ def commit(
     author = Author(user, identifier, properties, watermark, log_offsets)
     snapshot = _commit(table, messages, author, overwrite)
     if snapshot is not None:
+        follow_log(table, snapshot)
         after_commit(table, snapshot, lambda gone: drop_partitions(table, gone, user=user))
     return snapshot
 
 
 def drop_partitions(table: Table, gone: Callable[[bytes], bool], *, user: str) -> Snapshot | None:
     """Commit that partitions have no rows any more; None if they have none already."""
-    return _commit(table, [], Author(user, BATCH_IDENTIFIER), Overwrite(gone))
+    snapshot = _commit(table, [], Author(user, BATCH_IDENTIFIER), Overwrite(gone))
+    if snapshot is not None:
+        follow_log(table, snapshot)
+    return snapshot
 
 
 def commit_statistics(table: Table, statistics: str, *, user: str) -> Snapshot | None:
@@ -316,7 +321,7 @@ def _prepare(
         statistics=author.statistics or (latest.statistics if latest and latest.schema_id == schema_id else None),
         properties=author.properties or None,
         next_row_id=0 if latest is None else latest.next_row_id or 0,
-        log_offsets=_log_offsets(author, latest),
+        log_offsets=_log_offsets(table, author, latest),
     )
 
 
@@ -413,9 +418,9 @@ def _largest(*values: int | None) -> int | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _log_offsets(author: Author, latest: Snapshot | None) -> Mapping[str, int] | None:
+def _log_offsets(table: Table, author: Author, latest: Snapshot | None) -> Mapping[str, int] | None:
     before = (latest.log_offsets if latest is not None else None) or {}
-    return {**before, **(author.log_offsets or {})} or None
+    return {**before, **(author.log_offsets or log_ends(table, latest))} or None
 
 
 def _wait_s(table: Table, retry: int) -> float:

@@ -20,6 +20,7 @@ from tsdb.table.assigner import Replaces
 from tsdb.table.bucket import BucketMode
 from tsdb.table.commit import Overwrite, commit
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.log import log_ends
 from tsdb.table.redistribute import batch_assigner
 from tsdb.table.scan import in_partition
 from tsdb.table.table import Table
@@ -42,6 +43,7 @@ def write(
     """
     user = clock.current().new_id()
     count = 0
+    log_ends(table, table.latest_snapshot())  # a log that is away is found out before anything is written
     replaces = None if overwrite is None else _replaces(table, overwrite)
     at_once = table.bucket_mode is BucketMode.POSTPONED and table.options.flag("postpone.batch-write-fixed-bucket")
     assigner = batch_assigner(table) if at_once else None

@@ -18,9 +18,11 @@ from tsdb.exec.relation import FileSource, Registered, Relation, SystemTable
 from tsdb.exec.streaming.compile import InputSpec, compile_plan
 from tsdb.exec.streaming.dataflow import Dataflow
 from tsdb.exec.streaming.graph import flat_names
+from tsdb.exec.streaming.hybrid_source import HybridSource
 from tsdb.exec.streaming.key_guard import KeyGuard
 from tsdb.exec.streaming.pipeline import Feed, Pipeline
 from tsdb.exec.streaming.source import LogSource, RegisteredSource, TableSource
+from tsdb.table.log import log_of
 from tsdb.table.table import Table
 
 
@@ -157,6 +159,9 @@ def _open(relation: Relation, columns: set[str] | None) -> Source:
     if isinstance(source, Table):
         # rows without any column could not be counted
         some = columns or (None if columns is None else {relation.schema.names[0]})
+        log = None if _is_bounded(relation) or "consumer-id" in relation.options else log_of(source)
+        if log is not None:
+            return HybridSource(source, log, relation.options, some)
         return TableSource(source, relation.options, bounded=_is_bounded(relation), columns=some)
     if isinstance(source, Registered | SystemTable):
         pack = _LOGS.get(source.kind) if isinstance(source, SystemTable) and source.table is not None else None
@@ -184,7 +189,7 @@ def _is_bounded(relation: Relation) -> bool:
 def _prudent(source: Source) -> InputSpec:
     """What operators must be ready for: an append table may have rows deleted or overwritten."""
     spec = _spec(source)
-    takes_back = spec.mode == "append" and isinstance(source, TableSource) and source.may_take_back
+    takes_back = spec.mode == "append" and isinstance(source, TableSource | HybridSource) and source.may_take_back
     return replace(spec, mode="all") if takes_back else spec
 
 

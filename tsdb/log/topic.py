@@ -1,0 +1,185 @@
+"""The topic of one table: made, checked, written to snapshot by snapshot, and asked how far it is.
+
+Law: the topic holds, for readers of `read_committed`, each snapshot's changes once, in the order of the snapshots. All
+writers share one transactional id: who begins to write fences whoever wrote before, and then looks how far the topic
+is, so a snapshot is neither left out nor written twice, whoever is killed and when.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from tsdb import clock
+from tsdb.errors import OperationalError
+from tsdb.kafka import connect
+from tsdb.kafka.client import Consumer, Outgoing, Partition, Producer, Unreachable
+from tsdb.log.message import Mark, headers_of, mark_of
+from tsdb.log.settings import LogSettings
+
+_TAIL = 64
+_POLL_MS = 1_000
+_POLLS_MAX = 20
+_DELETED_S = 15.0
+_CHECKED_S = 1.0
+
+
+class LogTopic:
+    """See the module. One per table and process; its methods may be called from any thread."""
+
+    def __init__(self, table: str, settings: LogSettings, partitions: int) -> None:
+        """table: its name, for messages."""
+        self.settings = settings
+        self.partitions = partitions
+        self._table = table
+        self._client = connect(settings.properties)
+        self._lock = threading.RLock()
+        self._producer: Producer | None = None
+        self._consumer: Consumer | None = None
+        self._newest: int | None = None
+        self._checked_s: float | None = None
+
+    def create(self) -> None:
+        """Make the topic, or adopt the one there is. Raises OperationalError if that has records."""
+        configs = {"cleanup.policy": "delete"}
+        if self.settings.retention_ms is not None:
+            configs["retention.ms"] = str(self.settings.retention_ms)
+        self._client.create_topic(self.settings.topic, self.partitions, configs)
+        ends = self.ends()
+        if any(ends.values()):
+            raise OperationalError(
+                f"topic '{self.settings.topic}' has records already; give table `{self._table}` a topic of its own "
+                "with 'kafka.topic', or delete that one"
+            )
+
+    def delete(self) -> None:
+        """Delete the topic, and wait until it is gone: brokers do so in the background."""
+        self.close()
+        self._client.delete_topic(self.settings.topic)
+        deadline_s = clock.current().monotonic_s() + _DELETED_S
+        while self._client.topic_id(self.settings.topic) is not None:
+            if clock.current().monotonic_s() > deadline_s:
+                raise OperationalError(f"topic '{self.settings.topic}' is still there after {_DELETED_S:g} s")
+            clock.current().sleep(0.05)
+
+    def consumer(self) -> Consumer:
+        """A consumer of its own, for a reader."""
+        return self._client.consumer()
+
+    def ends(self, floor: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Partition to next offset. floor: offsets that were there once.
+
+        Raises OperationalError if the topic is not what it was.
+        """
+        with self._lock:
+            wanted = [(self.settings.topic, number) for number in range(self.partitions)]
+            try:
+                self._check_partitions(wanted)
+                ends = {str(number): end for (_, number), end in self._asked().ends(wanted).items()}
+            except Unreachable as err:
+                self.close()
+                raise OperationalError(f"the log of table `{self._table}`: {err}") from err
+            for number, offset in (floor or {}).items():
+                if number in ends and ends[number] < offset:
+                    what = f"partition {number} ends at offset {ends[number]}, but had {offset}"
+                    raise OperationalError(self._broken(what))
+            return ends
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Let no other thread of this process write or close it meanwhile; other processes are fenced by the broker."""
+        with self._lock:
+            yield
+
+    def newest(self) -> int:
+        """The newest snapshot in the topic; 0: none. Takes over the writing."""
+        with self._lock:
+            if self._producer is None:
+                self._producer = self._client.producer(f"tsdb-log-{self.settings.topic}")
+                self._newest = None
+            if self._newest is None:
+                self._newest = self._look()
+            return self._newest
+
+    def append(self, snapshot_id: int, schema_id: int, messages: Iterable[tuple[int, bytes]]) -> None:
+        """Write one snapshot, in one transaction. messages: (bucket, body). If it raises, nothing is there."""
+        with self._lock:
+            producer = self._producer
+            assert producer is not None, "`newest` comes first"
+            producer.begin()
+            topic, count = self.settings.topic, self.partitions
+            head = headers_of(Mark(snapshot_id, schema_id, False))
+            for bucket, body in messages:
+                producer.send(Outgoing(topic, [None], [body], [bucket % count], headers=[head]))
+            end = headers_of(Mark(snapshot_id, schema_id, True))
+            producer.send(Outgoing(topic, [None] * count, [b""] * count, list(range(count)), headers=[end] * count))
+            producer.flush()
+            producer.commit({}, "")
+            self._newest = snapshot_id
+
+    def passed(self, snapshot_id: int) -> None:
+        """Note that a snapshot had nothing to write."""
+        self._newest = max(self._newest or 0, snapshot_id)
+
+    def close(self) -> None:
+        """Let the broker go, and forget what was known of the topic."""
+        with self._lock:
+            for client in (self._producer, self._consumer):
+                if client is not None:
+                    client.close()
+            self._producer = self._consumer = None
+            self._newest = self._checked_s = None
+
+    def _check_partitions(self, wanted: list[Partition]) -> None:
+        """They are there, as far as was known a second ago: a topic that is gone does not answer for its ends."""
+        now_s = clock.current().monotonic_s()
+        if self._checked_s is not None and now_s - self._checked_s < _CHECKED_S:
+            return
+        there = self._asked().partitions([self.settings.topic])
+        if there != wanted:
+            raise OperationalError(self._broken(f"it has {len(there)} partitions, not {len(wanted)}"))
+        self._checked_s = now_s
+
+    def _asked(self) -> Consumer:
+        if self._consumer is None:
+            self._consumer = self._client.consumer()
+        return self._consumer
+
+    def _look(self) -> int:
+        """The snapshot of the last mark in partition 0, searched from the end in growing steps."""
+        partition = (self.settings.topic, 0)
+        consumer = self._asked()
+        try:
+            begin, end = consumer.beginnings([partition])[partition], consumer.ends([partition])[partition]
+            size = _TAIL
+            while begin < end:
+                start = max(begin, end - size)
+                found = self._marks(consumer, start, end)
+                if found:
+                    return max(found)
+                if start == begin:
+                    break
+                size *= 4
+        except Unreachable as err:
+            raise OperationalError(f"the log of table `{self._table}`: {err}") from err
+        if end:
+            raise OperationalError(self._broken("the broker's retention has removed every record"))
+        return 0
+
+    def _marks(self, consumer: Consumer, start: int, end: int) -> list[int]:
+        """The snapshots of the marks at offsets start … end-1 of partition 0."""
+        partition = (self.settings.topic, 0)
+        consumer.assign({partition: start})
+        found: list[int] = []
+        for _ in range(_POLLS_MAX):
+            for records in consumer.poll(1000, _POLL_MS):
+                marks = [mark_of(head) for head in records.headers]
+                found += [mark.snapshot_id for mark in marks if mark is not None]
+            if consumer.positions()[partition] >= end:
+                break
+        return found
+
+    def _broken(self, what: str) -> str:
+        return (
+            f"the log of table `{self._table}`, topic '{self.settings.topic}', is not what it was: {what}. It was "
+            f"deleted, truncated or made anew; CALL sys.rebuild_log('{self._table}') mends it"
+        )

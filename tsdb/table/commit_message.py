@@ -59,4 +59,5 @@ class CommitMessage:
         files: dict[str, Any] = {name: tuple(map(DataFileMeta.from_json, value[name])) for name in _FILE_LISTS}
         # checkpoints of older versions have no index files
         files |= {name: tuple(map(IndexFileMeta.from_json, value.get(name, ()))) for name in _INDEX_LISTS}
+        files["based_on"] = value.get("based_on")
         return cls(base64.b64decode(value["partition"]), int(value["bucket"]), int(value["total_buckets"]), **files)

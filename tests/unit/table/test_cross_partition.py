@@ -1,5 +1,7 @@
 """Cross-partition upsert against a dictionary that is told row by row what each merge engine does."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,9 +13,11 @@ from tsdb.errors import CommitConflict, IntegrityError
 from tsdb.row_hash import hash_rows
 from tsdb.table import key_index
 from tsdb.table.commit import commit
+from tsdb.table.commit_message import CommitMessage
 from tsdb.table.compact import compact
 from tsdb.table.key_index import KeyIndex, KeyPlaces, Keys, keys_of
 from tsdb.table.read import read_table
+from tsdb.table.replay import commit_rows
 from tsdb.table.scan import live_files, plan_scan
 from tsdb.table.stream_scan import StreamScan, read_changes
 from tsdb.table.write import TableWriter
@@ -149,6 +153,34 @@ def test_of_two_writers_the_one_that_knows_less_loses(tmp_path):
         one.write(row.set_column(0, "p", pa.array(["c"])))  # reads the index again, because of the other's rows
         commit(table, one.prepare_commit(), user="one")
     assert state_of(table) == {1: ("c", 1, 1)}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_rows_that_came_too_late_are_placed_anew(tmp_path, engine):
+    table, rng, state = a_table(tmp_path, **ENGINES[engine]), np.random.default_rng(6), {}
+    with TableWriter(table, user="job") as job:
+        for step in range(8):
+            mine, others = batch(rng, 40, 2 * step, "int"), batch(rng, 40, 2 * step + 1, "int")
+            kinds = np.zeros(40, np.int8)
+            if engine == "deduplicate":
+                kinds[rng.random(40) < 0.2] = RowKind.DELETE
+            for at in (0, 20):  # two files a bucket
+                job.write(mine.slice(at, 20), kinds[at : at + 20])
+                job._flush(keep_small=False)
+            messages = [CommitMessage.from_json(m.to_json()) for m in job.prepare_commit()]
+            for when in range(step % 3):
+                part = others.slice(20 * when, 20)
+                with TableWriter(table, user=f"other {step}.{when}") as other:
+                    other.write(part)
+                    commit_rows(table, other.prepare_commit(), user=f"other {step}.{when}")
+                told(engine, state, part, np.zeros(20))
+            for _ in "12":  # the second time it is there already
+                commit_rows(table, messages, user="job", identifier=step)
+            told(engine, state, mine, kinds)
+            assert state_of(table) == state
+    snapshots = [table.snapshots.snapshot(i) for i in table.snapshots.ids()]
+    named = {e.file.file_name for s in snapshots for e in live_files(table, s)}
+    assert {p.name for p in Path(table.path).glob("*/*/bucket-*/*")} == named, "the files that came too late are gone"
 
 
 def test_keys_with_equal_hashes_are_told_apart(monkeypatch):

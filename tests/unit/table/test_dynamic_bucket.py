@@ -19,9 +19,11 @@ from tsdb.metadata.binary_row import hash_rows
 from tsdb.options import TableOptions
 from tsdb.table.bucket_fill import BucketFill
 from tsdb.table.commit import Overwrite, commit
+from tsdb.table.commit_message import CommitMessage
 from tsdb.table.hash_index import PartitionIndex, read_hashes
 from tsdb.table.index_change import index_entries
 from tsdb.table.read import read_table
+from tsdb.table.replay import commit_rows
 from tsdb.table.scan import live_files, plan_scan
 from tsdb.table.table import Identifier
 from tsdb.table.write import TableWriter, discard
@@ -140,7 +142,7 @@ def index_files_there_and_named(table):
 
 
 def commit_both(table, first, second, changes_between=lambda: None):
-    """Two writers begin at once; whether the second one's commit was refused, and had to be made again."""
+    """Two writers begin at once; why the second one's commit was refused and had to be made again, or None."""
     with TableWriter(table, user="one") as one, TableWriter(table, user="two") as two:
         one.write(rows(first, 1))
         two.write(rows(second, 2))
@@ -187,6 +189,31 @@ def test_two_writers_of_any_keys(tmp_path, lanes):
         assert state(table) == wanted
         assert len({(p, h) for p, _, h in indexed(table)}) == len(wanted) == len(indexed(table))
     assert any(outcomes)
+
+
+def test_a_job_and_statements_at_once(tmp_path):
+    table, rng, wanted = a_table(tmp_path), np.random.default_rng(7), {}
+    with TableWriter(table, user="job") as job:
+        for step in range(10):
+            mine, others = rng.integers(0, 120, 30), rng.integers(0, 120, 30)
+            job.write(rows(mine, step))
+            messages = [CommitMessage.from_json(m.to_json()) for m in job.prepare_commit()]
+            overwrite = Overwrite("dynamic") if step % 4 == 3 else None
+            insert(table, others, 100 + step, user=f"other {step}", overwrite=overwrite)
+            if overwrite is not None:
+                gone = {k % 2 for k in others.tolist()}
+                wanted = {k: v for k, v in wanted.items() if k % 2 not in gone}
+            wanted |= dict.fromkeys(others.tolist(), 100 + step)
+            for _ in "12":  # the second time it is there already
+                commit_rows(table, messages, user="job", identifier=step)
+            wanted |= dict.fromkeys(mine.tolist(), step)
+            now = state(table)
+            # of rows of a key that were written at once either may stay, as in any table
+            wanted |= {k: now[k] for k in {*mine.tolist(), *others.tolist()} if now.get(k) in (step, 100 + step)}
+            assert now == wanted
+            assert len({(p, h) for p, _, h in indexed(table)}) == len(wanted) == len(indexed(table))
+    there, named = index_files_there_and_named(table)
+    assert there == named
 
 
 def test_rows_for_a_partition_that_was_overwritten_are_refused(tmp_path):

@@ -22,6 +22,7 @@ from tsdb.table.commit import Overwrite, commit
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.log import log_ends
 from tsdb.table.redistribute import batch_assigner
+from tsdb.table.replay import commit_rows
 from tsdb.table.scan import in_partition
 from tsdb.table.table import Table
 from tsdb.table.write import TableWriter, discard
@@ -53,8 +54,11 @@ def write(
             count += rows.num_rows
         messages = writer.prepare_commit(compact=None if replaced is None else False)
     try:
-        messages += replaced or ()
-        commit(table, messages, user=user, overwrite=overwrite)
+        if overwrite is None and replaced is None:
+            commit_rows(table, messages, user=user)
+        else:
+            messages += replaced or ()
+            commit(table, messages, user=user, overwrite=overwrite)
     except CommitConflict:
         discard(table, messages)
         raise

@@ -20,8 +20,8 @@ from tsdb.connector.connector import ChangelogMode, Json, Sink
 from tsdb.errors import BindError, IntegrityError, NotSupportedError
 from tsdb.exec.streaming.key_guard import conflict_message
 from tsdb.exec.streaming.net_changes import NetChanges
-from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.replay import commit_rows
 from tsdb.table.table import Table
 from tsdb.table.write import TableWriter
 
@@ -73,7 +73,7 @@ class TableSink:
     def commit(self, version: int, committable: Json) -> None:
         """Publish; what a snapshot of this job and version has already is not done again."""
         messages = [CommitMessage.from_json(message) for message in committable]
-        commit(self._table, messages, user=self._user, identifier=version)
+        commit_rows(self._table, messages, user=self._user, identifier=version)
 
     def abort(self) -> None:
         """Forget what was written since the last `prepare`."""

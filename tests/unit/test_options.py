@@ -64,7 +64,7 @@ def test_wrong_table_options(key: str, value: str, message: str) -> None:
 def test_options_of_paimon() -> None:
     check_table_options({"read.batch-size": "1024", "sink.parallelism": "4", "fields.v.aggregate-function": "sum"})
     check_table_options({"primary-key.nullable": "FALSE", "consumer.mode": "exactly-once"})
-    for key, value in (("record-level.expire-time", "1 h"), ("primary-key.nullable", "true"), ("consumer-id", "me")):
+    for key, value in (("primary-key.nullable", "true"), ("query-auth.enabled", "true")):
         with pytest.raises(NotSupportedError, match=key):
             check_table_options({key: value})
     for key in ("read.batch-size", "primary-key.nullable", "bucket"):

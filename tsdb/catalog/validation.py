@@ -16,6 +16,7 @@ from tsdb.table.bucket import is_cross_partition
 from tsdb.table.bucket_fill import BUCKETS_MAX
 from tsdb.table.default_value import default_scalar
 from tsdb.table.file_choice import file_defaults
+from tsdb.table.record_expire import check_record_life
 from tsdb.table.table import check_writable
 from tsdb.table.type_change import numbered
 
@@ -210,6 +211,7 @@ def _check_option_columns(schema: TableSchema, options: TableOptions, name: str)
             f"'{options.changelog_producer}'"
         )
     check_field_options(schema, options)
+    check_record_life(schema, options, name)
     kind = options.get("rowkind.field")
     if kind is not None:
         _check_listed(schema, (kind,), "'rowkind.field'", name)

@@ -31,6 +31,7 @@ from tsdb.metadata.paths import FileNames
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.data_file_reader import row_reader
 from tsdb.table.deletion_maintainer import DeletionMaintainer
+from tsdb.table.record_expire import RecordLife, record_life, without_expired_rows
 from tsdb.table.table import Table, check_writable
 
 _SLICE_ROWS = 1 << 18
@@ -48,6 +49,7 @@ class BucketPlan:
     target_file_size_bytes: int
     total_buckets: int
     empties_level_zero: bool = False
+    record_life: RecordLife | None = None
 
 
 def bucket_plan(table: Table) -> BucketPlan:
@@ -70,6 +72,7 @@ def bucket_plan(table: Table) -> BucketPlan:
         target_file_size_bytes=target,
         total_buckets=options.bucket,
         empties_level_zero=table.empties_level_zero,
+        record_life=record_life(table),
     )
 
 
@@ -175,6 +178,10 @@ class BucketWriter:
                     self.deletions.read, self.writer, self.deletions.maintainer,
                 )
             )  # fmt: skip
+        life, max_level = self.plan.record_life, self.plan.compaction.max_level
+        # with deletion vectors only a full compaction leaves files that none points into
+        if life is not None and (full or (self.compact_after and self.deletions is None)):
+            self._apply(without_expired_rows(life, self.live, max_level, self.read, self.writer))
         return bool(self.compact_before or self.compact_after)
 
     def runs(self) -> Sequence[SortedRun]:

@@ -22,7 +22,7 @@ from tsdb.data_types import TypeRoot, to_arrow
 from tsdb.errors import CorruptFile
 from tsdb.format.parquet import open_parquet
 from tsdb.metadata.data_file import DataFileMeta
-from tsdb.metadata.predicate import And, Comparison, Predicate, may_match
+from tsdb.metadata.predicate import And, Comparison, Predicate
 from tsdb.table.data_file_reader import Mask, read_file
 from tsdb.table.table import Table
 
@@ -115,7 +115,7 @@ class _Group:
 
     start: int
     rows: int
-    bounds: tuple[tuple[Any, Any, int | None, int] | None, ...]
+    bounds: tuple[tuple[Any, Any] | None, ...]
 
 
 class _Cache:
@@ -152,11 +152,9 @@ def _positions(table: Table, path: str, names: list[str], keys: Keys) -> Positio
         with open_parquet(table.file_io, path) as parquet:
             groups = _groups(parquet.metadata, names)
         _CACHE.put((path, *names), groups, 100 * len(groups) * (1 + len(names)))
-    predicate = And(keys)
     found = []
     for index, group in enumerate(groups):
-        bounds = {key.column: bound for key, bound in zip(keys, group.bounds, strict=True)}
-        if may_match(predicate, bounds.get):
+        if _may_have(group, keys):
             columns = _key_columns(table, path, index, names)
             columns = [_typed(column, table, key) for column, key in zip(columns, keys, strict=True)]
             found.append(np.flatnonzero(_has_key(columns, keys)) + group.start)
@@ -168,17 +166,30 @@ def _groups(metadata: pq.FileMetaData, names: Sequence[str]) -> list[_Group]:
     groups, start = [], 0
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
-        bounds = tuple(_bounds(group.column(places[name]), group.num_rows) for name in names)
+        bounds = tuple(_bounds(group.column(places[name])) for name in names)
         groups.append(_Group(start, group.num_rows, bounds))
         start += group.num_rows
     return groups
 
 
-def _bounds(chunk: pq.ColumnChunkMetaData, rows: int) -> tuple[Any, Any, int | None, int] | None:
+def _may_have(group: _Group, keys: Keys) -> bool:
+    for key, bounds in zip(keys, group.bounds, strict=True):
+        if bounds is None:
+            continue
+        low, high = bounds
+        try:
+            if not any(low <= value <= high for value in key.values):
+                return False
+        except TypeError:  # statistics of another type than the constant: they decide nothing
+            continue
+    return True
+
+
+def _bounds(chunk: pq.ColumnChunkMetaData) -> tuple[Any, Any] | None:
     stats = chunk.statistics if chunk.is_stats_set else None
     if stats is None or not stats.has_min_max or stats.physical_type in ("FLOAT", "DOUBLE", "INT96"):
         return None
-    return stats.min, stats.max, None, rows
+    return stats.min, stats.max
 
 
 def _key_columns(table: Table, path: str, group: int, names: list[str]) -> list[pa.Array]:

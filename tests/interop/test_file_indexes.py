@@ -1,5 +1,6 @@
 """File indexes written here are used by Paimon Java, and its own by us."""
 
+import datetime as dt
 import re
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,57 @@ def test_every_kind_of_index_of_java_is_read(kind: str, tmp_path: Path, java: Pa
             found = ours(tmp_path, f"{column} {op} {literal}")
             assert len(found) == {"<": 301, "<=": 302, ">": 298, ">=": 299, "<>": 599}[op]
         assert len(ours(tmp_path, f"{column} IS NULL")) == 3
+
+
+ALL_KINDS = {
+    "INT": "CAST({i} * 3 - 900 AS INT)",
+    "BIGINT": "CAST({i} AS BIGINT) * 10000000000 - 3000000000000",
+    "SMALLINT": "CAST({i} - 300 AS SMALLINT)",
+    "STRING": "'text ' || ({i} + 10000) || repeat('x', {i} % 40)",
+    "DATE": "DATE '2024-01-01' + CAST({i} * 2 AS INT)",
+    "TIMESTAMP(3)": "TIMESTAMP '2024-01-01 00:00:00' + INTERVAL '1' SECOND * {i}",
+    "TIMESTAMP(6)": "TIMESTAMP '1969-12-31 23:58:00' + INTERVAL '1' SECOND * {i}",
+    "DECIMAL(10, 2)": "CAST({i} AS DECIMAL(10, 2)) / 4 - 20",
+    "DOUBLE": "CAST({i} AS DOUBLE) / 2 - 100",
+}
+UNINDEXED = {
+    "STRING": ("bsi",),
+    "DECIMAL(10, 2)": ("bloom-filter", "bitmap"),
+    "DOUBLE": ("bsi",),
+}
+
+
+@pytest.mark.judged("file indexes (bloom filter, bitmap)", "Paimon Java", "reads")
+@pytest.mark.judged("file indexes (bit slices, range bitmap)", "Paimon Java", "reads")
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_java_finds_rows_by_every_kind_of_index_of_ours(kind: str, tmp_path: Path, java: PaimonJava) -> None:
+    indexes = {"bloom-filter": "a", "bitmap": "b", "bsi": "c", "range-bitmap": "d"}
+    indexes = {name: column for name, column in indexes.items() if name not in UNINDEXED.get(kind, ())}
+    options = ", ".join(f"'file-index.{name}.columns' = '{column}'" for name, column in indexes.items())
+    value = ALL_KINDS[kind]
+    with tsdb.connect(tmp_path) as con:
+        con.execute(
+            f"CREATE TABLE t (a {kind}, b {kind}, c {kind}, d {kind}, i INT) WITH ({options}, "
+            "'file-index.bloom-filter.a.items' = '500', 'file-index.bloom-filter.a.fpp' = '0.0001', "
+            "'file-index.bitmap.b.index-block-size' = '1 kb', 'file-index.range-bitmap.d.chunk-size' = '1 kb')"
+        )
+        for part in range(2):
+            made = value.format(i="i")
+            con.execute(
+                f"INSERT INTO t SELECT {made}, {made}, {made}, {made}, i FROM "
+                f"(SELECT value * 2 + {part} AS i FROM generate_series(0, 299) AS g(value)) UNION ALL "
+                f"SELECT NULL, NULL, NULL, NULL, -1"
+            )
+    everything = ours(tmp_path)
+    assert in_order(java.read(tmp_path, "default.t")) == everything
+    for wanted in (0, 301, 599):
+        (row,) = [r for r in everything if r[4] == wanted]
+        given = row[0]
+        if kind.startswith("TIMESTAMP"):
+            given = str(dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=int(row[0].split(":")[0]))).replace(
+                " ", "T"
+            )
+        for name, column in indexes.items():
+            found = java.read(tmp_path, "default.t", where=(column, given))
+            assert row in found, (name, wanted)
+            assert len(found) <= (301 if name == "bloom-filter" else 1), (name, wanted)  # of one file at the most

@@ -149,8 +149,11 @@ def test_no_index_rules_out_a_file_with_a_matching_row(kind: str, data: st.DataO
         options["file-index.bloom-filter.columns"] = "c"
     if kind != "BYTES":
         options |= {"file-index.bitmap.columns": "c", "file-index.bitmap.c.index-block-size": "64 b"}
+        options |= {"file-index.range-bitmap.columns": "c", "file-index.range-bitmap.c.chunk-size": "40 b"}
     if kind == "STRING":
-        options["file-index.bitmap.c.index-block-size"] = "1 kb"
+        options |= {f"file-index.{x}": "1 kb" for x in ("bitmap.c.index-block-size", "range-bitmap.c.chunk-size")}
+    if kind not in ("STRING", "BYTES", "BOOLEAN", "DOUBLE", "FLOAT"):
+        options["file-index.bsi.columns"] = "c"
     writer = FileIndexWriter(wanted_indexes(options, fields), fields)
     array = pa.array(values, to_arrow(fields[0].type))
     cut = data.draw(st.integers(0, len(values)))
@@ -192,7 +195,7 @@ def test_what_cannot_be_indexed_is_named() -> None:
         ("file-index.bitmap.columns", "x", ColumnNotFound, "no column `x`"),
         ("file-index.bitmap.columns", "c", NotSupportedError, "DECIMAL"),
         ("file-index.bloom-filter.columns", "m[k]", NotSupportedError, "map"),
-        ("file-index.bsi.columns", "c", NotSupportedError, "read, but not written"),
+        ("file-index.bsi.columns", "m", NotSupportedError, "MAP"),
     ):
         with pytest.raises(error, match=why):
             wanted_indexes({key: value}, fields)

@@ -14,13 +14,13 @@ import pyarrow as pa
 
 from tsdb.data_types import DataField, DataType, TypeRoot, to_arrow
 from tsdb.errors import ColumnNotFound, CorruptFile, NotSupportedError, OptionError, nearest
-from tsdb.metadata.file_index import bloom_filter
-from tsdb.metadata.file_index.bit_slices import BitSliceReader
+from tsdb.metadata.file_index import bit_slices, bloom_filter
+from tsdb.metadata.file_index.bit_slices import BitSliceReader, BitSliceWriter
 from tsdb.metadata.file_index.bitmap import BitmapReader, BitmapWriter
 from tsdb.metadata.file_index.bloom_filter import BloomFilterReader, BloomFilterWriter
 from tsdb.metadata.file_index.container import decode, encode
 from tsdb.metadata.file_index.physical import FLOATS, key_codec, physical
-from tsdb.metadata.file_index.range_bitmap import RangeBitmapReader
+from tsdb.metadata.file_index.range_bitmap import RangeBitmapReader, RangeBitmapWriter
 from tsdb.metadata.predicate import And, Comparison, Or, Predicate
 
 _PREFIX = "file-index."
@@ -35,8 +35,8 @@ class IndexWriter(Protocol):
         """The next rows. values: as `physical` gives them."""
         ...
 
-    def finish(self) -> bytes:
-        """The index of all rows."""
+    def finish(self) -> bytes | None:
+        """The index of all rows; None if they cannot have one."""
         ...
 
 
@@ -52,11 +52,11 @@ class IndexReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class IndexType:
-    """One kind of index. writer: None if it is only read. check: raises OptionError for options of a column."""
+    """One kind of index. supports: which columns can have it. check: raises OptionError for options of a column."""
 
     reader: Callable[[bytes, DataType], IndexReader]
-    writer: Callable[[DataType, Mapping[str, str]], IndexWriter] | None = None
-    supports: Callable[[DataType], bool] = lambda kind: False
+    writer: Callable[[DataType, Mapping[str, str]], IndexWriter]
+    supports: Callable[[DataType], bool]
     check: Callable[[Mapping[str, str]], None] = lambda options: None
 
 
@@ -64,11 +64,16 @@ def _is_listable(kind: DataType) -> bool:
     return kind.root is not TypeRoot.DECIMAL and key_codec(kind) is not None
 
 
+def _is_ordered(kind: DataType) -> bool:
+    is_wide = kind.root in (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ) and kind.precision > 6
+    return key_codec(kind) is not None and not is_wide
+
+
 INDEX_TYPES: Mapping[str, IndexType] = {
     "bloom-filter": IndexType(BloomFilterReader, BloomFilterWriter, bloom_filter.supports, bloom_filter.check_options),
     "bitmap": IndexType(BitmapReader, BitmapWriter, _is_listable),
-    "range-bitmap": IndexType(RangeBitmapReader),
-    "bsi": IndexType(BitSliceReader),
+    "range-bitmap": IndexType(RangeBitmapReader, RangeBitmapWriter, _is_ordered),
+    "bsi": IndexType(BitSliceReader, BitSliceWriter, bit_slices.supports),
 }
 
 
@@ -107,8 +112,6 @@ def _check(key: str, column: str, name: str, fields: Mapping[str, DataField], op
             raise NotSupportedError(f"'{key}' = '{column}': indexes of values in a map are not supported yet")
         raise ColumnNotFound(f"'{key}': there is no column `{column}`.{nearest(column, list(fields))}")
     index, kind = INDEX_TYPES[name], fields[column].type
-    if index.writer is None:
-        raise NotSupportedError(f"'{key}': an index '{name}' is read, but not written; use 'bitmap' or 'bloom-filter'")
     if not index.supports(kind):
         raise NotSupportedError(f"'{key}': a column of type {kind.sql()}, as `{column}` is, has no index '{name}'")
     index.check(options)
@@ -121,9 +124,8 @@ class FileIndexWriter:
         types = {field.name: field.type for field in fields}
         self._writers: list[tuple[WantedIndex, DataType, IndexWriter]] = []
         for index in wanted:
-            make = INDEX_TYPES[index.kind].writer
-            assert make is not None, index
-            self._writers.append((index, types[index.column], make(types[index.column], index.options)))
+            kind = types[index.column]
+            self._writers.append((index, kind, INDEX_TYPES[index.kind].writer(kind, index.options)))
 
     def add(self, table: pa.Table) -> None:
         """The next rows."""
@@ -135,7 +137,9 @@ class FileIndexWriter:
         """The container of the indexes; None if none is wanted."""
         found: dict[str, dict[str, bytes]] = {}
         for index, _, writer in self._writers:
-            found.setdefault(index.column, {})[index.kind] = writer.finish()
+            data = writer.finish()
+            if data is not None:
+                found.setdefault(index.column, {})[index.kind] = data
         return encode(found) if found else None
 
 

@@ -1,9 +1,10 @@
-"""The index type `bsi`: the numbers of a column, bit by bit, a Roaring bitmap a bit; negative ones apart. Read only.
+"""The index type `bsi`: the numbers of a column, bit by bit, a Roaring bitmap a bit; negative ones apart.
 
 Source: Paimon, `BitSliceIndexBitmapFileIndex`; O'Neil and Quass, Improved query performance (1997).
 """
 
 import struct
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,49 @@ import pyarrow as pa
 
 from tsdb.data_types import DataType
 from tsdb.metadata.file_index.physical import FLOATS, key_codec
-from tsdb.metadata.roaring import read_roaring
+from tsdb.metadata.roaring import read_roaring, write_roaring
+
+
+class BitSliceWriter:
+    """Gathers the numbers of one column."""
+
+    def __init__(self, kind: DataType, options: Mapping[str, str]) -> None:
+        """options: there are none."""
+        del kind, options
+        self._parts: list[pa.Array] = []
+
+    def add(self, values: pa.Array) -> None:
+        """More rows."""
+        self._parts.append(values)
+
+    def finish(self) -> bytes | None:
+        """The index of all rows; None if there is the one number whose amount is no BIGINT."""
+        values = pa.concat_arrays(self._parts)
+        numbers = values.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+        if len(numbers) and numbers.min() == np.iinfo(np.int64).min:
+            return None
+        valid = np.asarray(values.is_valid())
+        data = struct.pack(">bi", 1, len(numbers))
+        for rows in (np.flatnonzero(valid & (numbers >= 0)), np.flatnonzero(valid & (numbers < 0))):
+            data += struct.pack(">?", len(rows) > 0)
+            if len(rows):
+                amounts = np.abs(numbers[rows])
+                high = int(amounts.max())
+                slices = bit_slices(rows, amounts, high.bit_length())
+                data += struct.pack(">bqq", 1, 0, high) + write_roaring(rows.astype(np.uint32))
+                data += struct.pack(">i", len(slices)) + b"".join(slices)
+        return data
+
+
+def bit_slices(rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64], count: int) -> list[bytes]:
+    """A bitmap a bit, from the lowest on: the rows whose number has it. rows: ascending."""
+    return [write_roaring(rows[(numbers >> bit) & 1 == 1].astype(np.uint32)) for bit in range(count)]
+
+
+def supports(kind: DataType) -> bool:
+    """Whether columns of the type can have bit slices."""
+    codec = key_codec(kind)
+    return codec is not None and codec.number not in (None, "?") and kind.root not in FLOATS
 
 
 class BitSliceReader:

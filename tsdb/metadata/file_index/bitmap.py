@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tsdb.data_types import DataType
-from tsdb.metadata.file_index.physical import key_codec
+from tsdb.metadata.file_index.physical import java_order, key_codec, sorted_codes
 from tsdb.metadata.roaring import write_roaring
 from tsdb.options import parse_size
 
@@ -40,21 +39,17 @@ class BitmapWriter:
 
     def finish(self) -> bytes:
         """The index of all rows."""
-        values = pa.concat_arrays(self._parts)
-        encoded = values.dictionary_encode()
-        order = pc.sort_indices(encoded.dictionary)
-        codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+        distinct, codes = sorted_codes(pa.concat_arrays(self._parts))
         rows = np.argsort(codes, kind="stable")
-        nulls = rows[: encoded.null_count].astype(np.uint32)
-        counts = np.bincount(codes[codes >= 0], minlength=len(order))
+        counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
+        nulls = rows[: len(rows) - int(counts.sum())].astype(np.uint32)
         ends = len(nulls) + np.cumsum(counts)
-        chosen = order.to_numpy()
-        bitmaps, offsets, lengths = _bitmaps(rows, ends[chosen], counts[chosen], _body_of_nulls(nulls))
-        head = struct.pack(">biib", 2, len(values), len(order), len(nulls) > 0)
+        bitmaps, offsets, lengths = _bitmaps(rows, ends, counts, _body_of_nulls(nulls))
+        head = struct.pack(">biib", 2, len(codes), len(distinct), len(nulls) > 0)
         if len(nulls):
             offset = -1 - int(nulls[0]) if len(nulls) == 1 else 0
             head += struct.pack(">ii", offset, len(write_roaring(nulls)))
-        key_data, key_sizes = self._codec.write(encoded.dictionary.take(order))
+        key_data, key_sizes = self._codec.write(distinct)
         return head + _blocks(key_data.tobytes(), key_sizes, offsets, lengths, self._block_bytes) + bitmaps
 
 
@@ -158,7 +153,7 @@ class BitmapReader:
         """The values of the block in which the value would be; None: of the first."""
         if self._version == 1:
             return self._all
-        index = 0 if value is None else max(0, bisect_right(self._firsts, _order(value), key=_order) - 1)
+        index = 0 if value is None else max(0, bisect_right(self._firsts, java_order(value), key=java_order) - 1)
         return self._block(index)
 
     def _last(self) -> Any:
@@ -177,8 +172,3 @@ class BitmapReader:
             keys.append(key)
             at += gap
         return keys
-
-
-def _order(value: Any) -> tuple[bool, Any]:
-    """Java's order: NaN is greater than all other numbers."""
-    return value != value, value

@@ -101,6 +101,33 @@ def key_codec(kind: DataType) -> KeyCodec | None:
     return None if number is None else KeyCodec(number)
 
 
+def sorted_codes(values: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """The distinct values, ascending as Java compares them, and the place of each row's value in them (-1: NULL)."""
+    kind = values.type
+    if pa.types.is_floating(kind):
+        # by their bits: -0.0 is another value than 0.0, and smaller; NaN is one value, the largest
+        bits = pa.int32() if kind.bit_width == 32 else pa.int64()
+        numbers = values.fill_null(0).to_numpy()
+        raw = np.where(np.isnan(numbers), numbers.dtype.type("nan"), numbers).view(f"i{kind.bit_width // 8}")
+        largest = np.iinfo(raw.dtype).max
+        ordered = pa.array(np.where(raw < 0, raw ^ largest, raw), bits, mask=~np.asarray(values.is_valid()))
+        distinct, codes = sorted_codes(ordered)
+        back = distinct.to_numpy()
+        return pa.array(np.where(back < 0, back ^ largest, back).astype(raw.dtype).view(numbers.dtype), kind), codes
+    encoded = values.dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    found = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+    codes = np.where(found < 0, -1, rank[found]) if len(rank) else found
+    return encoded.dictionary.take(pa.array(order)), codes
+
+
+def java_order(value: Any) -> tuple[bool, Any]:
+    """A key to sort values by, as Java compares them: NaN is greater than all other numbers."""
+    return value != value, value
+
+
 def text_bytes(values: pa.Array) -> tuple[Bytes, npt.NDArray[np.int64]]:
     """The bytes of a binary array without NULLs, one value after the other, and the length of each."""
     _, offset_buffer, data = values.buffers()

@@ -29,14 +29,16 @@ from tsdb.errors import (
     Position,
     WarehouseError,
 )
+from tsdb.exec.batch.parquet_files import damaged_file
 from tsdb.sql.script import position_of
 from tsdb.sql.statements import Statement
 
 
 class Failures:
-    """The first exception that our code raised on a thread of DataFusion."""
+    """The first exception that our code raised on a thread of DataFusion; and files that DataFusion itself reads."""
 
     def __init__(self) -> None:
+        self.scanned: list[str] = []
         self._lock = threading.Lock()
         self._first: BaseException | None = None
 
@@ -105,6 +107,9 @@ def _by_text(err: Exception, scope: ErrorScope) -> Error:
     raised = re.search(r"PyErr \{ type: <class '[\w.]+'>, value: (\w+)\((.*?)\), traceback: ", text, re.DOTALL)
     if raised is not None:  # of a function that is written in Python
         return DataError(_literal(raised[2]) if raised[1] == "DataError" else f"{raised[1]}: {_literal(raised[2])}")
+    damage = damaged_file(scope.failures.scanned) if "Parquet error" in text else None
+    if damage is not None:
+        return damage
     message = _clean(text, scope)
     for pattern, kind in _KINDS:
         if re.search(pattern, text):

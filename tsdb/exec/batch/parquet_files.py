@@ -14,8 +14,11 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from datafusion import DataFrame, SessionContext
 from datafusion.plan import LogicalPlan
+
+from tsdb.errors import CorruptFile
 
 _LISTING_SCAN = 0x0A
 _PATHS = 0x12
@@ -34,6 +37,18 @@ def parquet_scan(context: SessionContext, name: str, paths: Sequence[str], schem
     if len(urls) > 1:
         plan = LogicalPlan.from_bytes(context, with_paths(plan.to_bytes(context), urls[1:]))
     return context.create_dataframe_from_logical_plan(plan)
+
+
+def damaged_file(paths: Sequence[str]) -> CorruptFile | None:
+    """An error that names the first of the files that cannot be read, which DataFusion's own errors do not."""
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                for _ in file.iter_batches():
+                    pass
+        except (pa.ArrowException, OSError) as err:
+            return CorruptFile(f"data file {path} cannot be read: {err}")
+    return None
 
 
 def with_paths(plan: bytes, urls: Sequence[str]) -> bytes:

@@ -207,6 +207,7 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
     elif isinstance(source, FileSource) and source.format == "json":
         register_json(context, name, source)
     elif read.files is not None and read.parts is None:
+        control.failures.scanned.extend(read.files)
         rows = parquet_scan(context, "files", read.files, schema)
         context.register_table(name, exact_floats(rows, schema))
     else:

@@ -26,7 +26,7 @@ from tsdb.format.parquet import VALUE_KIND
 from tsdb.mergetree.merge import is_add
 from tsdb.metadata.manifest import ADD, ManifestEntry
 from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
-from tsdb.options import parse_bool
+from tsdb.options import TableOptions, parse_bool
 from tsdb.table.bucket import BucketMode
 from tsdb.table.changed_keys import resolved_changes
 from tsdb.table.changelog import changelog_ids, find_changelog
@@ -382,12 +382,19 @@ def _start(table: Table) -> int:
 
 
 def _check(table: Table) -> None:
-    """Without a changelog only a table whose newest row of a key is the row can be followed."""
+    """Without a changelog only a table whose newest row of a key is the row can be followed; each has a state."""
     options = table.options
     if not table.is_primary_key or options.changelog_producer in ("lookup", "full-compaction"):
+        return
+    if options.get("scan.bounded.mode") == "latest" and _begins_with_state(options):
         return
     if options.merge_engine != "deduplicate":
         raise NotSupportedError(
             f"table `{table.identifier}` has 'merge-engine' = '{options.merge_engine}': its stream needs a changelog; "
             f"set 'changelog-producer' = 'lookup' or 'full-compaction' when the table is created"
         )
+
+
+def _begins_with_state(options: TableOptions) -> bool:
+    """Whether the stream begins with the whole state, so that a bounded one has nothing else."""
+    return options.get("scan.mode") in ("default", "latest-full", "full") and given_option(options.values) is None

@@ -201,3 +201,13 @@ def test_an_expired_position(tmp_path):
     expire_snapshots(table, Retention(1, 1, 2**60, 100))
     with pytest.raises(OperationalError, match=r"snapshot 1 of table `db\.t`.*snapshots 4 to 4 are there"):
         scan.plan()
+
+
+@pytest.mark.parametrize("engine", ["aggregation", "partial-update", "first-row"])
+def test_a_table_that_folds_is_a_stream_only_as_far_as_its_state(tmp_path, engine):
+    table = make_table(tmp_path, {"k": "INT NOT NULL", "v": "INT"}, ("k",), (), {"bucket": "1", "merge-engine": engine})
+    scan = StreamScan(table, {"scan.bounded.mode": "latest"})
+    assert scan.plan() is None
+    for more in ({}, {"scan.mode": "latest"}, {"scan.snapshot-id": "1"}):
+        with pytest.raises(NotSupportedError, match="'lookup' or 'full-compaction'"):
+            StreamScan(table, {"scan.bounded.mode": "latest", **more} if more else {})

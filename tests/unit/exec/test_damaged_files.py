@@ -50,26 +50,25 @@ def rows(warehouse: Path, table: str) -> list[tuple[int, str]]:
 @pytest.mark.parametrize(("table", "name", "how"), CASES, ids=["-".join(case) for case in CASES])
 def test_a_damaged_file_is_named(table: str, name: str, how: str, made: Path, tmp_path: Path) -> None:
     wanted = rows(made, table)
-    shutil.copytree(made / "default.db" / table, tmp_path / "default.db" / table)
-    files = sorted(p for p in (tmp_path / "default.db" / table).rglob("*") if re.fullmatch(name, p.name))
+    files = sorted(p for p in (made / "default.db" / table).rglob("*") if re.fullmatch(name, p.name))
     assert files
     found = []
-    for path in files:
-        data = path.read_bytes()
+    for i, original in enumerate(files):
+        warehouse = tmp_path / str(i)  # another place each time: what never changes is remembered by its path
+        shutil.copytree(made / "default.db" / table, warehouse / "default.db" / table)
+        path = warehouse / original.relative_to(made)
         if how == "gone":
             path.unlink()
         else:
-            path.write_bytes(DAMAGES[how](data))
+            path.write_bytes(DAMAGES[how](path.read_bytes()))
         try:
-            got = rows(tmp_path, table)
+            got = rows(warehouse, table)
             # without its newest snapshot the table is as it was before that: so it is after a rollback, too
             assert got == wanted or (path.name.startswith("snapshot-") and how == "gone")
         except tsdb.Error as err:
             if not (name == "schema-0" and how == "gone"):  # a directory without a schema is no table
                 assert isinstance(err, tsdb.OperationalError) and path.name in str(err)
             found.append(path.name)
-        path.write_bytes(data)
-        assert rows(tmp_path, table) == wanted
     assert found or name in HINTS or (name == "snapshot-.*" and how == "gone")
 
 

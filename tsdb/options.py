@@ -58,6 +58,12 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("merge-engine", "deduplicate|partial-update|aggregation|first-row", "deduplicate",
            "What becomes of several rows of one primary key."),
     _table("changelog-producer", "none|input|lookup|full-compaction", "none", "How the table makes its changelog."),
+    _table("changelog-producer.row-deduplicate", "bool", "false",
+           "Leave -U and +U out of the changelog of `lookup` and `full-compaction` where the rows are equal."),
+    _table("changelog-producer.row-deduplicate-ignore-fields", "string", None,
+           "Columns, separated by commas, that do not count in that comparison."),
+    _table("force-lookup", "bool", "false", "Compact level 0 with every commit, as `lookup` does."),
+    _table("full-compaction.delta-commits", "int", None, "After how many commits a writer compacts everything."),
     _table("sequence.field", "string", None, "Columns that decide which of two rows of a key is newer."),
     _table("sequence.field.sort-order", "ascending|descending", "ascending",
            "Which value of `sequence.field` is newer."),
@@ -230,7 +236,7 @@ KEPT_OPTIONS = frozenset([
     "compaction.small-file-ratio", "compaction.total-size-threshold",
     "continuous.discovery-interval", "cross-partition-upsert.bootstrap-parallelism",
     "dynamic-bucket.assigner-parallelism", "file-operation.thread-num", "file-reader-async-threshold",
-    "full-compaction.delta-commits", "local-kv-db.block-size",
+    "local-kv-db.block-size",
     "local-merge-buffer-size", "local-sort.max-num-file-handles", "manifest-sort.enabled",
     "manifest-sort.max-rewrite-size", "manifest-sort.partition-field", "manifest.delete-file-drop-stats",
     "manifest.merge-optimize.enabled",
@@ -248,7 +254,7 @@ KEPT_OPTIONS = frozenset([
 # options of Paimon that do, and that tsdb does not know how to follow; only the default may be given (None: nothing)
 REFUSED_OPTIONS: Mapping[str, str | None] = {
     **dict.fromkeys([
-        "changelog-producer.row-deduplicate-ignore-fields", "commit.callbacks",
+        "commit.callbacks",
         "data-file.external-paths", "data-file.path-directory",
         "scan.bounded.watermark", "scan.bucket", "scan.creation-time-millis",
         "scan.fallback-delta-branch", "scan.fallback-snapshot-branch",
@@ -258,9 +264,9 @@ REFUSED_OPTIONS: Mapping[str, str | None] = {
     ]),
     **dict.fromkeys([
         "auto-create",
-        "changelog-producer.row-deduplicate", "chain-table.enabled", "consumer.changelog-only",
+        "chain-table.enabled", "consumer.changelog-only",
         "data-evolution.enabled", "delete.force-produce-changelog",
-        "force-lookup", "index-file-in-data-file-dir",
+        "index-file-in-data-file-dir",
         "postpone.merge-on-read", "primary-key.nullable",
         "query-auth.enabled", "scan.ignore-corrupt-files", "scan.ignore-lost-files", "sequence.snapshot-ordering",
         "streaming-read-append-overwrite", "table-read.sequence-number.enabled", "visibility-callback.enabled",
@@ -419,6 +425,16 @@ class TableOptions:
     def sequence_field(self) -> tuple[str, ...]:
         """Columns of `sequence.field`, or ()."""
         return self.words("sequence.field")
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether compactions take all of level 0 and look up its keys in older levels."""
+        return (
+            self.changelog_producer == "lookup"
+            or self.merge_engine == "first-row"
+            or self.deletion_vectors_enabled
+            or self.flag("force-lookup")
+        )
 
     @property
     def write_only(self) -> bool:

@@ -33,11 +33,14 @@ class CompactionOptions:
 
 @dataclass(frozen=True, slots=True)
 class CompactUnit:
-    """Merge these runs (newest first) into the output level."""
+    """Merge these runs (newest first) into the output level. passed_levels: files of other levels are always written
+    anew, because somebody wants to see their rows; None: wherever that is not needed, they are not.
+    """
 
     runs: tuple[SortedRun, ...]
     output_level: int
     drop_delete: bool
+    passed_levels: range | None = None
 
     @property
     def files(self) -> tuple[DataFileMeta, ...]:
@@ -123,6 +126,8 @@ def _rewrite(
 def _upgrade(file: DataFileMeta, unit: CompactUnit, options: CompactionOptions) -> list[Rewrite | Upgrade]:
     if file.level == unit.output_level:
         return []
+    if unit.passed_levels is not None and file.level not in unit.passed_levels:
+        return [Rewrite(((SortedRun(file.level, (file,)),),))]
     if (unit.output_level == options.max_level or unit.drop_delete) and file.delete_row_count != 0:
         return [Rewrite(((SortedRun(file.level, (file,)),),))]
     return [Upgrade(file)]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tsdb.mergetree.changes import ChangeWriter
 from tsdb.mergetree.compaction import CompactionOptions, CompactUnit
 from tsdb.mergetree.data_writer import DataWriter
 from tsdb.mergetree.merge import MergeSpec, ReadColumns
@@ -33,8 +34,9 @@ def compact_first(
     key_range: Callable[[DataFileMeta], KeyRange],
     read: ReadColumns,
     writer: DataWriter,
+    changes: ChangeWriter | None = None,
 ) -> CompactResult:
-    """Compact the unit. runs: all of the bucket."""
+    """Compact the unit. runs: all of the bucket. changes: takes note of the new rows."""
     inside = {file.file_name: file for file in unit.files}
     older = [file for run in runs for file in run.files if file.file_name not in inside]
     new = {
@@ -43,7 +45,7 @@ def compact_first(
         if file.level == 0 and (mask := _new_rows(file, older, spec, key_range, read)) is not None
     }
     if not new:
-        return rewrite(unit, options, spec, key_range, read, writer)
+        return rewrite(unit, options, spec, key_range, read, writer, changes)
 
     def read_new(file: DataFileMeta, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         mask, start = new.get(file.file_name), 0
@@ -57,8 +59,9 @@ def compact_first(
         return file if mask is None else replace(file, delete_row_count=int(np.count_nonzero(~mask)))
 
     marked_runs = tuple(SortedRun(run.level, tuple(marked(file) for file in run.files)) for run in unit.runs)
-    result = rewrite(replace(unit, runs=marked_runs, drop_delete=True), options, spec, key_range, read_new, writer)
-    return CompactResult(tuple(inside[file.file_name] for file in result.before), result.after)
+    marked_unit = replace(unit, runs=marked_runs, drop_delete=True)
+    result = rewrite(marked_unit, options, spec, key_range, read_new, writer, changes)
+    return CompactResult(tuple(inside[file.file_name] for file in result.before), result.after, result.changelog)
 
 
 def _new_rows(

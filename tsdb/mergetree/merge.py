@@ -50,7 +50,8 @@ ReadColumns = Callable[[DataFileMeta, Sequence[str]], Iterator[pa.RecordBatch]]
 @dataclass(frozen=True, slots=True)
 class MergeSpec:
     """How rows of one key become one. key: the primary key without partition columns; sequence_fields:
-    'sequence.field'.
+    'sequence.field'. looks_up: a row above level 0 was merged with those of older levels when it was written, so only the
+    newest of such rows counts.
     """
 
     key: tuple[str, ...]
@@ -58,6 +59,7 @@ class MergeSpec:
     sequence_descending: bool = False
     ignore_delete: bool = False
     engine: Engine = _DEDUPLICATE
+    looks_up: bool = False
 
     @property
     def folds(self) -> bool:
@@ -83,6 +85,7 @@ def merge_spec(schema: TableSchema, options: TableOptions) -> MergeSpec:
         sequence_descending=options.get("sequence.field.sort-order", "ascending") == "descending",
         ignore_delete=options.ignore_delete,
         engine=merge_engine(schema, options),
+        looks_up=options.looks_up,
     )
 
 
@@ -134,7 +137,7 @@ def merge_steps(
     are the newer ones), and any others. step_rows: about how many rows of each run are held.
     Raises CorruptFile if a run is not sorted.
     """
-    for rows, keys in _key_steps(runs, spec, step_rows):
+    for rows, keys in key_steps(runs, spec, step_rows):
         yield MergeStep(rows, survivors(keys, rows, spec, by_sequence_number=by_sequence_number))
 
 
@@ -143,23 +146,55 @@ def merge_rows(
     spec: MergeSpec,
     *,
     by_sequence_number: bool,
+    old_runs: int = 0,
     step_rows: int = 1 << 16,
 ) -> Iterator[pa.Table]:
     """The merged rows in key order, retractions included, with the columns of the runs.
 
     runs, by_sequence_number, step_rows: as in `merge_steps`; the columns are complete as of `spec.columns_for`, with
-    `_VALUE_KIND`. Raises NotSupportedError for retractions that the engine cannot take.
+    `_VALUE_KIND`. old_runs: how many of them, the first ones, are above level 0, for `spec.looks_up`.
+    Raises NotSupportedError for retractions that the engine cannot take.
     """
-    for parts, keys in _key_steps(runs, spec, step_rows):
+    for parts, keys in key_steps(runs, spec, step_rows):
         rows = pa.concat_tables(parts).combine_chunks()
         order, starts = order_rows(keys, parts, spec, by_sequence_number=by_sequence_number)
-        if isinstance(spec.engine, FoldEngine):
-            if len(order):
-                yield fold_rows(rows, spec, order, starts)
+        if not len(order):
             continue
-        chosen = order[spec.engine.survivors(starts[:-1], starts[1:])]
+        if spec.folds:
+            if spec.looks_up:
+                order, starts = newest_old_rows(order, starts, parts, old_runs)
+            yield fold_rows(rows, spec, order, starts)
+            continue
+        chosen = _selected(spec, order, starts)
         for start in range(0, len(chosen), _SLICE_ROWS):
             yield rows.take(pa.array(chosen[start : start + _SLICE_ROWS]))
+
+
+def merged_groups(
+    rows: pa.Table, spec: MergeSpec, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
+) -> pa.Table:
+    """One merged row for each key, with an engine of either kind; order, starts: of `order_rows`."""
+    return fold_rows(rows, spec, order, starts) if spec.folds else rows.take(pa.array(_selected(spec, order, starts)))
+
+
+def newest_old_rows(
+    order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], parts: Sequence[pa.Table], old_runs: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """`order_rows` without those rows of the first old_runs parts that a later one of these has a row for, too."""
+    if old_runs < 2:
+        return order, starts
+    run = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])[order]
+    is_old = run < old_runs
+    newest = np.maximum.reduceat(np.where(is_old, run, -1), starts[:-1])
+    sizes = np.diff(starts)
+    kept = ~is_old | (run == np.repeat(newest, sizes))
+    left = np.add.reduceat(kept, starts[:-1], dtype=np.int64)
+    return order[kept], np.concatenate([[0], np.cumsum(left)])
+
+
+def _selected(spec: MergeSpec, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    assert not isinstance(spec.engine, FoldEngine)
+    return order[spec.engine.survivors(starts[:-1], starts[1:])]
 
 
 def fold_rows(rows: pa.Table, spec: MergeSpec, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> pa.Table:
@@ -200,10 +235,12 @@ def order_rows(
     return eligible[order], starts
 
 
-def _key_steps(
+def key_steps(
     runs: Sequence[Iterator[pa.RecordBatch]], spec: MergeSpec, step_rows: int
 ) -> Iterator[tuple[tuple[pa.Table, ...], Words]]:
-    """Some rows of every run, complete in their keys, and the words of these."""
+    """Some rows of every run, complete in their keys, and the words of these. Raises CorruptFile if a run is not
+    sorted.
+    """
     cursors = [_Cursor(run, step_rows) for run in runs]
     while True:
         for cursor in cursors:

@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND
 from tsdb.mergetree.changelog_producer import ChangelogProducer, changelog_producer
-from tsdb.mergetree.compaction import CompactionOptions, pick, pick_full, pick_level_zero
+from tsdb.mergetree.changes import ChangeRule, ChangeWriter
+from tsdb.mergetree.compaction import CompactionOptions, CompactUnit, pick, pick_full, pick_level_zero
 from tsdb.mergetree.data_writer import FILE_SOURCE_APPEND, DataWriter
-from tsdb.mergetree.deleting_compaction import ReadRows, compact_deleting, without_deleted_rows
 from tsdb.mergetree.first_row_compaction import compact_first
 from tsdb.mergetree.key_order import Words, grouped_order, order_words
+from tsdb.mergetree.lookup_compaction import ReadRows, compact_looking_up, masked, without_deleted_rows
 from tsdb.mergetree.merge import MergeSpec, ReadColumns, fold_rows, merge_spec, order_rows, survivors
 from tsdb.mergetree.rewrite import CompactResult, rewrite
 from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sorted_runs
@@ -40,7 +41,7 @@ _SLICE_ROWS = 1 << 18
 @dataclass(frozen=True, slots=True)
 class BucketPlan:
     """What all buckets of a writer share. merge: None for append tables. empties_level_zero: whether every compaction
-    takes all of level 0, because nobody sees what is there.
+    takes all of level 0, because nobody sees what is there, or what it changes. rule: for the changes of compactions.
     """
 
     merge: MergeSpec | None
@@ -50,6 +51,7 @@ class BucketPlan:
     total_buckets: int
     empties_level_zero: bool = False
     record_life: RecordLife | None = None
+    rule: ChangeRule = field(default_factory=ChangeRule)
 
 
 def bucket_plan(table: Table) -> BucketPlan:
@@ -71,8 +73,13 @@ def bucket_plan(table: Table) -> BucketPlan:
         compaction=compaction,
         target_file_size_bytes=target,
         total_buckets=options.bucket,
-        empties_level_zero=table.empties_level_zero,
         record_life=record_life(table),
+        empties_level_zero=keyed and options.looks_up,
+        rule=ChangeRule(
+            options.flag("changelog-producer.row-deduplicate"),
+            options.words("changelog-producer.row-deduplicate-ignore-fields"),
+            only_new=options.merge_engine == "first-row",
+        ),
     )
 
 
@@ -124,6 +131,7 @@ class BucketWriter:
     changelog_files: list[DataFileMeta] = field(default_factory=list)
     compact_before: list[DataFileMeta] = field(default_factory=list)
     compact_after: list[DataFileMeta] = field(default_factory=list)
+    compact_changelog: list[DataFileMeta] = field(default_factory=list)
 
     def flush(self, buffered: BufferedRows) -> None:
         """Write the rows as level-0 files, in a keyed table one row a key, and the changelog file if there is one."""
@@ -157,19 +165,25 @@ class BucketWriter:
         # files that another writer put on a higher level than this table has today count, too
         levels = max([self.plan.compaction.num_levels, *(run.level + 1 for run in runs)])
         options = replace(self.plan.compaction, num_levels=levels)
-        unit = pick_full(runs, options) if full else pick(runs, options)
-        if unit is None and self.plan.empties_level_zero:
-            unit = pick_level_zero(runs, options)
+        unit = self._unit(runs, options, full=full)
         result = CompactResult((), ())
-        if unit is not None and self.plan.merge.engine.name == "first-row":
-            result = compact_first(unit, runs, options, self.plan.merge, key_range, self.read, self.writer)
-        elif unit is not None and self.deletions is None:
-            result = rewrite(unit, options, self.plan.merge, key_range, self.read, self.writer)
-        elif unit is not None and self.deletions is not None:
-            result = compact_deleting(
-                unit, runs, options, self.plan.merge, key_range,
-                self.deletions.read, self.writer, self.deletions.maintainer,
-            )  # fmt: skip
+        if unit is not None:
+            changes = self._changes(unit, options)
+            looks_up = self.plan.merge.looks_up and (changes is not None or self.plan.merge.folds)
+            if self.plan.merge.engine.name == "first-row":
+                result = compact_first(unit, runs, options, self.plan.merge, key_range, self.read, self.writer, changes)
+            elif self.deletions is not None:
+                result = compact_looking_up(
+                    unit, runs, options, self.plan.merge, key_range,
+                    self.deletions.read, self.writer, self.deletions.maintainer, changes,
+                )  # fmt: skip
+            elif looks_up:
+                read = masked(self.read)
+                result = compact_looking_up(
+                    unit, runs, options, self.plan.merge, key_range, read, self.writer, None, changes
+                )
+            else:
+                result = rewrite(unit, options, self.plan.merge, key_range, self.read, self.writer, changes)
         self._apply(result)
         if full and self.deletions is not None:
             self._apply(
@@ -183,6 +197,22 @@ class BucketWriter:
         if life is not None and (full or (self.compact_after and self.deletions is None)):
             self._apply(without_expired_rows(life, self.live, max_level, self.read, self.writer))
         return bool(self.compact_before or self.compact_after)
+
+    def _unit(self, runs: Sequence[SortedRun], options: CompactionOptions, *, full: bool) -> CompactUnit | None:
+        unit = pick_full(runs, options) if full else pick(runs, options)
+        if self.plan.empties_level_zero and (unit is None or any(r.level == 0 for r in runs[len(unit.runs) :])):
+            unit = pick_level_zero(runs, options)
+        return unit
+
+    def _changes(self, unit: CompactUnit, options: CompactionOptions) -> ChangeWriter | None:
+        """Who notes what the compaction changes; None if nobody has to."""
+        assert self.plan.merge is not None
+        if self.plan.producer.compares == "level 0":
+            return ChangeWriter(self.plan.merge, self.plan.rule, self.writer, range(1, options.num_levels))
+        if self.plan.producer.compares == "highest level" and unit.output_level == options.max_level:
+            highest = range(options.max_level, options.num_levels)
+            return ChangeWriter(self.plan.merge, self.plan.rule, self.writer, highest)
+        return None
 
     def runs(self) -> Sequence[SortedRun]:
         """The sorted runs, newest first; none for append tables."""
@@ -201,6 +231,7 @@ class BucketWriter:
             tuple(self.changelog_files),
             tuple(self.compact_before),
             tuple(self.compact_after),
+            tuple(self.compact_changelog),
             compact_new_index_files=new_index,
             compact_deleted_index_files=old_index,
         )
@@ -210,16 +241,18 @@ class BucketWriter:
     def abort(self) -> None:
         """Delete the files that are in no message yet."""
         kept = {file.file_name for file in self.compact_before} - {file.file_name for file in self.new_files}
-        added = (*self.new_files, *self.changelog_files, *self.compact_after)
+        added = (*self.new_files, *self.changelog_files, *self.compact_after, *self.compact_changelog)
         self.writer.delete(file for file in added if file.file_name not in kept)
         self._forget()
 
     def _forget(self) -> None:
         self.new_files, self.changelog_files, self.compact_before, self.compact_after = [], [], [], []
+        self.compact_changelog = []
 
     def _apply(self, result: CompactResult) -> None:
         """Note a compaction; a file that an earlier one of the same commit made leaves without a trace."""
         gone = {(file.file_name, file.level) for file in result.before}
+        self.compact_changelog += result.changelog
         self.live = [file for file in self.live if (file.file_name, file.level) not in gone] + list(result.after)
         made_here = {(file.file_name, file.level) for file in self.compact_after}
         lasting = {file.file_name for file in (*result.after, *self.compact_before, *self.new_files)}

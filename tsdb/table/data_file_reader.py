@@ -16,7 +16,7 @@ from tsdb.data_types import DataField, DataType, parse_type, to_arrow
 from tsdb.errors import CorruptFile, NotSupportedError
 from tsdb.format import FORMATS, read_columns
 from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND, open_parquet
-from tsdb.mergetree.deleting_compaction import ReadRows
+from tsdb.mergetree.lookup_compaction import ReadRows
 from tsdb.mergetree.merge import ReadColumns
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import Predicate, columns, may_match

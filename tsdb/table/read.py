@@ -157,7 +157,8 @@ class Fragment:
             by_sequence_number = not is_ordered_by_age(runs)
             read = [*names, SEQUENCE_NUMBER] if by_sequence_number else names
             readers = [self._rows_of(run, read, skips, keys) for run in runs]
-            for rows in merge_rows(readers, spec, by_sequence_number=by_sequence_number):
+            old_runs = sum(run.level > 0 for run in runs)
+            for rows in merge_rows(readers, spec, by_sequence_number=by_sequence_number, old_runs=old_runs):
                 adds = is_add(kinds_of(rows))
                 rows = rows.select(list(columns))
                 yield rows if adds.all() else rows.filter(pa.array(adds))

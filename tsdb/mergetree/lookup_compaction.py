@@ -1,9 +1,9 @@
-"""Compaction with deletion vectors: level 0 moves up, and the rows it replaces are marked as deleted where they are.
+"""Compaction that looks keys up: level 0 moves up, merged with what the bucket knew of its keys before.
 
-Above level 0 a key lives in one row at most, so those files are read without merging. To keep that true, the keys of
-the level-0 files that are compacted are looked up in the older runs that stay: the rows found are merged with the new
-ones, as if they were one more run, and are then deleted in their files. Deletions themselves are never written above
-level 0.
+The keys of the level-0 files that are compacted are looked up in the older runs that stay: the rows found are merged
+with the new ones, as if they were one more run. So the merged row is complete, and what changed is known. With deletion
+vectors the rows found are then marked as deleted in their files: above level 0 a key lives in one row at most, so those
+files are read without merging, and deletions themselves are never written there.
 
 Needs memory for the distinct keys of the level-0 files, and for the keys of one older file at a time.
 Source: Paimon, `LookupMergeTreeCompactRewriter` and `BucketedDvMaintainer`.
@@ -18,9 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND
+from tsdb.mergetree.changes import ChangeWriter
 from tsdb.mergetree.compaction import CompactionOptions, CompactUnit
 from tsdb.mergetree.data_writer import FILE_SOURCE_COMPACT, DataWriter
-from tsdb.mergetree.merge import MergeSpec
+from tsdb.mergetree.merge import MergeSpec, ReadColumns
 from tsdb.mergetree.rewrite import CompactResult, rewrite
 from tsdb.mergetree.sorted_run import KeyRange, SortedRun
 from tsdb.metadata.data_file import DataFileMeta
@@ -49,7 +50,7 @@ class Deletions(Protocol):
         ...
 
 
-def compact_deleting(
+def compact_looking_up(
     unit: CompactUnit,
     runs: Sequence[SortedRun],
     options: CompactionOptions,
@@ -57,9 +58,13 @@ def compact_deleting(
     key_range: Callable[[DataFileMeta], KeyRange],
     read: ReadRows,
     writer: DataWriter,
-    deletions: Deletions,
+    deletions: Deletions | None,
+    changes: ChangeWriter | None,
 ) -> CompactResult:
-    """Compact the unit, and tell `deletions` what that deletes in files that stay. runs: all of the bucket."""
+    """Compact the unit, and tell `deletions` what that deletes in files that stay, `changes` what it changes.
+
+    runs: all of the bucket.
+    """
     inside = {file.file_name for file in unit.files}
     older = [file for run in runs for file in run.files if file.file_name not in inside]
     replaced = _replaced_rows(unit, older, spec, key_range, read, deletions)
@@ -67,7 +72,7 @@ def compact_deleting(
     def live(file: DataFileMeta, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         found = replaced.get(file.file_name)
         if found is None:
-            return read(file, names, deletions.live_rows(file.file_name, file.row_count))
+            return read(file, names, None if deletions is None else deletions.live_rows(file.file_name, file.row_count))
         mask = np.zeros(file.row_count, np.bool_)
         mask[found] = True
         return read(file, names, mask)
@@ -77,16 +82,19 @@ def compact_deleting(
         for run in runs
         if (files := tuple(file for file in run.files if file.file_name in replaced))
     ]
-    together = replace(unit, runs=(*unit.runs, *looked_up), drop_delete=True)
-    result = rewrite(together, options, spec, key_range, live, writer)
+    drop_delete = unit.drop_delete or deletions is not None
+    together = replace(unit, runs=(*unit.runs, *looked_up), drop_delete=drop_delete)
+    result = rewrite(together, options, spec, key_range, live, writer, changes)
     before = tuple(file for file in result.before if file.file_name in inside)
+    if deletions is None:
+        return CompactResult(before, result.after, result.changelog)
     for name, positions in replaced.items():
         deletions.delete(name, positions)
     stays = {file.file_name for file in result.after}
     for file in before:
         if file.file_name not in stays:
             deletions.remove(file.file_name)
-    return CompactResult(before, result.after)
+    return CompactResult(before, result.after, result.changelog)
 
 
 def without_deleted_rows(
@@ -117,7 +125,7 @@ def _replaced_rows(
     spec: MergeSpec,
     key_range: Callable[[DataFileMeta], KeyRange],
     read: ReadRows,
-    deletions: Deletions,
+    deletions: Deletions | None,
 ) -> dict[str, Positions]:
     """By older file, its live rows with a key that is in the level-0 files of the unit."""
     fresh = [file for file in unit.files if file.level == 0]
@@ -131,7 +139,7 @@ def _replaced_rows(
     found = {}
     for file in asked:
         positions = _rows_with(keys, pa.Table.from_batches(list(read(file, names, None))), names)
-        live = deletions.live_rows(file.file_name, file.row_count)
+        live = None if deletions is None else deletions.live_rows(file.file_name, file.row_count)
         positions = positions if live is None else positions[live[positions]]
         if len(positions):
             found[file.file_name] = positions
@@ -147,3 +155,15 @@ def _rows_with(keys: pa.Table, rows: pa.Table, names: list[str]) -> Positions:
 
 def _overlap(one: KeyRange, other: KeyRange) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
+
+
+def masked(read: ReadColumns) -> ReadRows:
+    """Reading under masks, of files that have no deleted rows otherwise."""
+
+    def under(file: DataFileMeta, names: Sequence[str], mask: Mask | None) -> Iterator[pa.RecordBatch]:
+        start = 0
+        for batch in read(file, names):
+            yield batch if mask is None else batch.filter(pa.array(mask[start : start + batch.num_rows]))
+            start += batch.num_rows
+
+    return under

@@ -70,7 +70,7 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("ignore-delete", "bool", "false", "Drop -D and -U rows."),
     _table("ignore-update-before", "bool", "false", "Drop -U rows when writing."),
     _table("rowkind.field", "string", None, "A STRING column that holds the row kind."),
-    _table("partial-update.remove-record-on-delete", "bool", "false", "-D removes the row of a `partial-update` table."),
+    _table("partial-update.remove-record-on-delete", "bool", "false", "-D removes the row of `partial-update`."),
     _table("partial-update.remove-record-on-sequence-group", "string", None,
            "Sequence columns, separated by commas: a -D that is the newest of their group removes the row."),
     _table("aggregation.remove-record-on-delete", "bool", "false", "-D removes the row of an `aggregation` table."),

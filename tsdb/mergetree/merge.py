@@ -50,8 +50,8 @@ ReadColumns = Callable[[DataFileMeta, Sequence[str]], Iterator[pa.RecordBatch]]
 @dataclass(frozen=True, slots=True)
 class MergeSpec:
     """How rows of one key become one. key: the primary key without partition columns; sequence_fields:
-    'sequence.field'. looks_up: a row above level 0 was merged with those of older levels when it was written, so only the
-    newest of such rows counts.
+    'sequence.field'. looks_up: a row above level 0 was merged with those of older levels when it was written, so
+    only the newest of such rows counts.
     """
 
     key: tuple[str, ...]

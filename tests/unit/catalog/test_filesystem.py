@@ -239,7 +239,6 @@ REFUSED = [
         (),
         {"merge-engine": "partial-update", "ignore-delete": "true", "partial-update.remove-record-on-delete": "true"},
     ),
-    (NotSupportedError, "'changelog-producer' = 'lookup'", {}, ("k",), (), {"changelog-producer": "lookup"}),
     (OptionError, "'merge-engine' needs a PRIMARY KEY", {}, (), (), {"merge-engine": "aggregation"}),
     (OptionError, "'merge-engine' is one of", {}, ("k",), (), {"merge-engine": "dedup"}),
     (ColumnNotFound, "PRIMARY KEY: table `default.t` has no column `kk`", {}, ("kk",), (), {}),

@@ -284,6 +284,21 @@ def test_a_topic_that_was_deleted_says_so_and_is_mended(
     reader.close()
 
 
+def test_a_table_that_is_rolled_back_never_skips_its_log_silently(
+    con: tsdb.Connection, topics: Topics, topic: str
+) -> None:
+    create(con, topics.bootstrap, topic)
+    for n in range(3):
+        con.execute("INSERT INTO t VALUES (?, ?)", [n, n])
+    con.execute("CALL sys.rollback_to('default.t', 1)")
+    with pytest.warns(RuntimeWarning, match="rolled back"):
+        con.execute("INSERT INTO t VALUES (9, 9)")
+    con.execute("CALL sys.rebuild_log('default.t')")
+    con.execute("INSERT INTO t VALUES (10, 10)")
+    assert folded(history(topics, topic)) == [(10, 10)]
+    assert rows(con) == [(0, 0), (9, 9), (10, 10)]
+
+
 def test_a_topic_made_anew_with_other_partitions_says_so(con: tsdb.Connection, topics: Topics, topic: str) -> None:
     create(con, topics.bootstrap, topic)
     con.execute("INSERT INTO t VALUES (1, 1)")

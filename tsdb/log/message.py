@@ -14,7 +14,7 @@ import pyarrow as pa
 from tsdb.errors import OperationalError
 from tsdb.kafka.client import Headers
 
-_SNAPSHOT, _SCHEMA, _END = "tsdb.snapshot", "tsdb.schema", "tsdb.end"
+_SNAPSHOT, _SCHEMA, _COMMIT, _END = "tsdb.snapshot", "tsdb.schema", "tsdb.commit", "tsdb.end"
 _KIND = "_VALUE_KIND"
 BYTES_MAX = 700_000
 """Of one message; brokers refuse those over a megabyte by default."""
@@ -24,16 +24,21 @@ Kinds = npt.NDArray[np.int8]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the headers of a message say. is_end: nothing more of this snapshot comes in this partition."""
+    """What the headers of a message say. commit: what tells the snapshot from another of that id, after a rollback.
+
+    is_end: nothing more of this snapshot comes in this partition.
+    """
 
     snapshot_id: int
     schema_id: int
-    is_end: bool
+    commit: str
+    is_end: bool = False
 
 
 def headers_of(mark: Mark) -> Headers:
     """The headers of a message."""
-    found: Headers = [(_SNAPSHOT, str(mark.snapshot_id).encode()), (_SCHEMA, str(mark.schema_id).encode())]
+    numbers = ((_SNAPSHOT, mark.snapshot_id), (_SCHEMA, mark.schema_id), (_COMMIT, mark.commit))
+    found: Headers = [(name, str(value).encode()) for name, value in numbers]
     return [*found, (_END, b"1")] if mark.is_end else found
 
 
@@ -43,7 +48,7 @@ def mark_of(headers: Headers) -> Mark | None:
     snapshot_id, schema_id = found.get(_SNAPSHOT, b""), found.get(_SCHEMA, b"")
     if not (snapshot_id.isdigit() and schema_id.isdigit()):
         return None
-    return Mark(int(snapshot_id), int(schema_id), _END in found)
+    return Mark(int(snapshot_id), int(schema_id), found.get(_COMMIT, b"").decode(), _END in found)
 
 
 def bodies(rows: pa.RecordBatch, kinds: Kinds) -> Iterator[bytes]:

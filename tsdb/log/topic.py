@@ -8,6 +8,7 @@ is, so a snapshot is neither left out nor written twice, whoever is killed and w
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tsdb import clock
 from tsdb.errors import OperationalError
@@ -36,6 +37,7 @@ class LogTopic:
         self._producer: Producer | None = None
         self._consumer: Consumer | None = None
         self._newest: int | None = None
+        self._last: Mark | None = None
         self._checked_s: float | None = None
 
     def create(self) -> None:
@@ -97,24 +99,30 @@ class LogTopic:
                 self._producer = self._client.producer(f"tsdb-log-{self.settings.topic}")
                 self._newest = None
             if self._newest is None:
-                self._newest = self._look()
+                self._last = self._look()
+                self._newest = 0 if self._last is None else self._last.snapshot_id
             return self._newest
 
-    def append(self, snapshot_id: int, schema_id: int, messages: Iterable[tuple[int, bytes]]) -> None:
+    @property
+    def last_mark(self) -> Mark | None:
+        """What the topic ends with, as `newest` found it or `append` left it; None: nothing."""
+        return self._last
+
+    def append(self, mark: Mark, messages: Iterable[tuple[int, bytes]]) -> None:
         """Write one snapshot, in one transaction. messages: (bucket, body). If it raises, nothing is there."""
         with self._lock:
             producer = self._producer
             assert producer is not None, "`newest` comes first"
             producer.begin()
             topic, count = self.settings.topic, self.partitions
-            head = headers_of(Mark(snapshot_id, schema_id, False))
+            head = headers_of(mark)
             for bucket, body in messages:
                 producer.send(Outgoing(topic, [None], [body], [bucket % count], headers=[head]))
-            end = headers_of(Mark(snapshot_id, schema_id, True))
+            end = headers_of(replace(mark, is_end=True))
             producer.send(Outgoing(topic, [None] * count, [b""] * count, list(range(count)), headers=[end] * count))
             producer.flush()
             producer.commit({}, "")
-            self._newest = snapshot_id
+            self._newest, self._last = mark.snapshot_id, mark
 
     def passed(self, snapshot_id: int) -> None:
         """Note that a snapshot had nothing to write."""
@@ -127,7 +135,7 @@ class LogTopic:
                 if client is not None:
                     client.close()
             self._producer = self._consumer = None
-            self._newest = self._checked_s = None
+            self._newest = self._last = self._checked_s = None
 
     def _check_partitions(self, wanted: list[Partition]) -> None:
         """They are there, as far as was known a second ago: a topic that is gone does not answer for its ends."""
@@ -144,8 +152,8 @@ class LogTopic:
             self._consumer = self._client.consumer()
         return self._consumer
 
-    def _look(self) -> int:
-        """The snapshot of the last mark in partition 0, searched from the end in growing steps."""
+    def _look(self) -> Mark | None:
+        """The last mark in partition 0, searched from the end in growing steps."""
         partition = (self.settings.topic, 0)
         consumer = self._asked()
         try:
@@ -155,7 +163,7 @@ class LogTopic:
                 start = max(begin, end - size)
                 found = self._marks(consumer, start, end)
                 if found:
-                    return max(found)
+                    return found[-1]
                 if start == begin:
                     break
                 size *= 4
@@ -163,17 +171,17 @@ class LogTopic:
             raise OperationalError(f"the log of table `{self._table}`: {err}") from err
         if end:
             raise OperationalError(self._broken("the broker's retention has removed every record"))
-        return 0
+        return None
 
-    def _marks(self, consumer: Consumer, start: int, end: int) -> list[int]:
-        """The snapshots of the marks at offsets start … end-1 of partition 0."""
+    def _marks(self, consumer: Consumer, start: int, end: int) -> list[Mark]:
+        """The marks at offsets start … end-1 of partition 0."""
         partition = (self.settings.topic, 0)
         consumer.assign({partition: start})
-        found: list[int] = []
+        found: list[Mark] = []
         for _ in range(_POLLS_MAX):
             for records in consumer.poll(1000, _POLL_MS):
                 marks = [mark_of(head) for head in records.headers]
-                found += [mark.snapshot_id for mark in marks if mark is not None]
+                found += [mark for mark in marks if mark is not None]
             if consumer.positions()[partition] >= end:
                 break
         return found

@@ -12,7 +12,7 @@ from typing import Any
 
 from tsdb import clock
 from tsdb.errors import NotSupportedError, OperationalError
-from tsdb.log.message import bodies
+from tsdb.log.message import Mark, bodies
 from tsdb.log.settings import LOG_SYSTEM, TOPIC, log_settings
 from tsdb.log.topic import LogTopic
 from tsdb.metadata.schema import TableSchema
@@ -101,6 +101,7 @@ def follow_log(table: Table, snapshot: Snapshot) -> None:
 def catch_up(table: Table, log: LogTopic, snapshot_id: int) -> None:
     """Write every snapshot that the topic lacks, at least up to this one, in order."""
     newest = log.newest()
+    _check_same_history(table, log)
     if newest >= snapshot_id:
         return
     earliest = table.snapshots.earliest_id() or 1
@@ -112,8 +113,25 @@ def catch_up(table: Table, log: LogTopic, snapshot_id: int) -> None:
     scan = StreamScan(table, {}, newest + 1)
     while (plan := scan.plan()) is not None:
         snapshot = table.snapshots.snapshot(plan.snapshot_id)
-        log.append(snapshot.id, snapshot.schema_id, _messages(table, plan))
+        log.append(_mark(snapshot), _messages(table, plan))
     log.passed(snapshot_id)
+
+
+def _mark(snapshot: Snapshot) -> Mark:
+    return Mark(snapshot.id, snapshot.schema_id, snapshot.delta_manifest_list)
+
+
+def _check_same_history(table: Table, log: LogTopic) -> None:
+    """The snapshot that the topic ends with is the table's: after a rollback another one may have its id."""
+    mark = log.last_mark
+    if mark is None or mark.snapshot_id < (table.snapshots.earliest_id() or 1):
+        return
+    snapshots, snapshot_id = table.snapshots, mark.snapshot_id
+    if not snapshots.exists(snapshot_id) or snapshots.snapshot(snapshot_id).delta_manifest_list != mark.commit:
+        raise OperationalError(
+            f"the log of table `{table.identifier}` ends with a snapshot {mark.snapshot_id} that the table does not "
+            f"have any more: it was rolled back; CALL sys.rebuild_log('{table.identifier}') begins the log anew"
+        )
 
 
 def _messages(table: Table, plan: StreamPlan) -> Iterator[tuple[int, bytes]]:
@@ -144,7 +162,7 @@ def rebuild_log(table: Table) -> tuple[int, dict[str, int]]:
         latest = table.latest_snapshot()
         if latest is not None:
             log.newest()
-            log.append(latest.id, latest.schema_id, ())
+            log.append(_mark(latest), ())
         return 0 if latest is None else latest.id, log.ends()
 
 

@@ -202,7 +202,9 @@ class HybridSource:
             return
         self._looked_s = now_s
         latest = self._table.snapshots.latest_id() or 0
-        if latest < self._next:
+        if latest < self._next - 1:
+            self._leave()  # it was rolled back, which the snapshots say better
+        elif latest < self._next:
             self._late_since_s = 0.0
         elif not self._late_since_s:
             self._late_since_s = now_s

@@ -3,11 +3,10 @@
 import pytest
 
 from tsdb.errors import NotSupportedError, OptionError
+from tsdb.foreign_options import KEPT_OPTIONS, REFUSED_OPTIONS
 from tsdb.options import (
     BY_KEY,
-    KEPT_OPTIONS,
     OPTIONS,
-    REFUSED_OPTIONS,
     SCAN,
     SESSION,
     TABLE,

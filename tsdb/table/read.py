@@ -37,6 +37,7 @@ from tsdb.table.key_lookup import Keys, fixed_key, rows_with_key
 from tsdb.table.prune import Pruner
 from tsdb.table.scan import DataSplit, ScanPlan
 from tsdb.table.table import Table
+from tsdb.table.threads import ahead
 
 Mask = npt.NDArray[np.bool_]
 
@@ -157,6 +158,8 @@ class Fragment:
             by_sequence_number = not is_ordered_by_age(runs)
             read = [*names, SEQUENCE_NUMBER] if by_sequence_number else names
             readers = [self._rows_of(run, read, skips, keys) for run in runs]
+            if keys is None and sum(file.row_count for run in runs for file in run.files) > BATCH_ROWS:
+                readers = [ahead(reader) for reader in readers]
             old_runs = sum(run.level > 0 for run in runs)
             for rows in merge_rows(readers, spec, by_sequence_number=by_sequence_number, old_runs=old_runs):
                 adds = is_add(kinds_of(rows))

@@ -23,13 +23,13 @@ _VERSION = 1
 def read_deletion_vector(file_io: FileIO, path: str, offset: int) -> npt.NDArray[np.int64]:
     """The deleted row positions, ascending, of the block at `offset`. Raises CorruptFile naming the file."""
     try:
-        data = file_io.read_bytes(path)
+        with file_io.open_input(path) as file:
+            file.seek(offset)
+            (size,) = struct.unpack(">i", file.read(4))
+            block = file.read(max(0, size))
+            (checksum,) = struct.unpack(">I", file.read(4))
     except FileNotFoundError as err:
         raise CorruptFile(f"deletion vector file {path} is missing") from err
-    try:
-        (size,) = struct.unpack_from(">i", data, offset)
-        block = data[offset + 4 : offset + 4 + size]
-        (checksum,) = struct.unpack_from(">I", data, offset + 4 + size)
     except struct.error as err:
         raise CorruptFile(f"deletion vector file {path} ends too early") from err
     if zlib.crc32(block) != checksum:

@@ -12,6 +12,7 @@ from tsdb.procedure.procedure import Argument, Procedure, bind
 from tsdb.procedure.rebuild_log import REBUILD_LOG
 from tsdb.procedure.repair import REPAIR_PROCEDURES
 from tsdb.procedure.rescale import RESCALE
+from tsdb.procedure.rewrite_file_index import REWRITE_FILE_INDEX
 from tsdb.procedure.rollback import ROLLBACK_PROCEDURES
 from tsdb.procedure.tag import TAG_PROCEDURES
 
@@ -20,6 +21,7 @@ PROCEDURES: Mapping[str, Procedure] = {
     for procedure in (
         COMPACT,
         RESCALE,
+        REWRITE_FILE_INDEX,
         REBUILD_LOG,
         *TAG_PROCEDURES,
         *BRANCH_PROCEDURES,

@@ -148,10 +148,12 @@ class FileIndex:
 
     def __init__(self, data: bytes, fields: Mapping[str, DataField], path: str) -> None:
         """path: of what holds the bytes, for messages. Raises CorruptFile."""
+        self.kinds: set[tuple[str, str]] = set()  # of a column and a type each
         self._readers: dict[str, list[IndexReader]] = {}
         self._types: dict[str, DataType] = {}
         try:
             for column, kinds in decode(data).items():
+                self.kinds |= {(column, kind) for kind in kinds}
                 if column in fields:
                     self._types[column] = fields[column].type
                     self._readers[column] = [

@@ -118,3 +118,36 @@ def test_what_cannot_be_is_refused_when_the_table_is_made(ask: Asker) -> None:
         ask.run("CREATE TABLE t (k INT) WITH ('file-index.bloom.columns' = 'k')")
     with pytest.raises(NotSupportedError, match="BOOLEAN"):
         ask.run("CREATE TABLE t (k BOOLEAN) WITH ('file-index.bloom-filter.columns' = 'k')")
+
+
+@pytest.mark.parametrize("threshold", ["1 b", "1 mb"])
+@pytest.mark.parametrize("key", ["", ", PRIMARY KEY (k) NOT ENFORCED"], ids=["append", "keyed"])
+def test_files_get_indexes_later(ask: Asker, warehouse: Path, key: str, threshold: str) -> None:
+    ask.run(f"CREATE TABLE t {COLUMNS.format(key=key, parts='')} WITH ('deletion-vectors.enabled' = 'true', "
+            f"'file-index.in-manifest-threshold' = '{threshold}', 'snapshot.num-retained.min' = '1')")  # fmt: skip
+    for i in range(3):
+        ask.run(f"INSERT INTO t (k, s) SELECT value * 3 + {i}, CAST(value * 3 + {i} AS STRING) FROM "
+                "generate_series(0, 9) AS g(value)")  # fmt: skip
+    ask.run("ALTER TABLE t RENAME COLUMN s TO name")
+    ask.run("DELETE FROM t WHERE k = 5")
+    everything = ask.bag("SELECT * FROM t")
+    assert ask.rows("CALL sys.rewrite_file_index('default.t')") == [("nothing to rewrite",)]
+    files = len(ask.rows("SELECT * FROM `t$files` WHERE level > 0" if key else "SELECT * FROM `t$files`"))
+    for options, kept in (
+        ("'file-index.bloom-filter.columns' = 'name', 'file-index.bloom-filter.name.items' = '50'", 0),
+        ("'file-index.bitmap.columns' = 'k,name'", 0),
+    ):
+        ask.run(f"ALTER TABLE t SET ({options})")
+        assert ask.rows("CALL sys.rewrite_file_index('default.t')")[0][0].startswith("snapshot")
+        assert ask.bag("SELECT * FROM t") == everything
+        assert files_kept(ask, "SELECT * FROM t WHERE name = '0x'") == (kept, files)
+        assert ask.rows("SELECT k FROM t WHERE name = '7'") == [(7,)]
+    ask.rows("CALL sys.expire_snapshots('default.t', 1)")
+    assert ask.bag("SELECT * FROM t") == everything
+    beside = [path.name for path in (warehouse / "default.db" / "t").rglob("*.index")]
+    assert all(name.endswith("-1.index") for name in beside) and bool(beside) == (threshold == "1 b")
+    ask.run("ALTER TABLE t RESET ('file-index.bloom-filter.columns', 'file-index.bitmap.columns')")
+    ask.rows("CALL sys.rewrite_file_index('default.t')")
+    ask.rows("CALL sys.expire_snapshots('default.t', 1)")
+    assert not list((warehouse / "default.db" / "t").rglob("*.index"))
+    assert ask.bag("SELECT * FROM t") == everything

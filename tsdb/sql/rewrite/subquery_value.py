@@ -75,6 +75,7 @@ def _quantified(node: exp.Expr, quantifier: exp.Any | exp.All) -> exp.Expr | Non
     is_all = isinstance(quantifier, exp.All)
     opposite = _OPPOSITES[type(node)]
     compare = opposite if is_all else _OPPOSITES[opposite]
+    body = _apart(body, node.this)
     y = exp.paren(body.expressions[0].unalias().copy())
     holds = exp.paren(compare(this=_moved(node.this), expression=y))
     unknown = exp.Is(this=holds.copy(), expression=exp.Null())
@@ -113,14 +114,16 @@ def _rows_in(node: exp.In, body: exp.Expr) -> exp.Expr | None:
     is_positive = _is_condition(node) and not isinstance(node.parent, exp.Not)
     if not is_positive or not _is_plain(body) or len(body.expressions) != len(values):
         return None
+    assert isinstance(body, exp.Select)
+    body = _apart(body, node.this)
     equal = [_equal(y, x) for y, x in zip(body.expressions, values, strict=True)]
     exists = body.copy()
-    assert isinstance(exists, exp.Select)
     exists.set("expressions", [exp.Literal.number(1)])
     return exp.Exists(this=exists.where(*equal, copy=False))
 
 
 def _is_in(x: exp.Expr, body: exp.Select) -> exp.Expr:
+    body = _apart(body, x)
     y = body.expressions[0].unalias()
     matches = _count(body.copy().where(_equal(y, x), copy=False))
     nulls = _count(body.copy().where(exp.Is(this=exp.paren(y.copy()), expression=exp.Null()), copy=False))
@@ -133,6 +136,42 @@ def _is_in(x: exp.Expr, body: exp.Select) -> exp.Expr:
         ],
         default=exp.Boolean(this=False),
     )
+
+
+def _apart(body: exp.Select, x: exp.Expr) -> exp.Select:
+    """The subquery with other names for its tables where the value x, which comes to stand in it, has theirs."""
+    names = {column.table or column.meta.get("source") for column in x.find_all(exp.Column)}
+    clashes = [source for source in _sources(body) if source.alias_or_name in names]
+    if not clashes:
+        return body
+    body = body.copy()
+    for source in [source for source in _sources(body) if source.alias_or_name in names]:
+        name = source.alias_or_name
+        for column in body.find_all(exp.Column):
+            if name in (column.table, column.meta.get("source")) and not _is_anothers(column, body, name):
+                column.meta["source"] = f"{name}$inner"
+                if column.table:
+                    column.set("table", exp.to_identifier(f"{name}$inner", quoted=True))
+        source.set("alias", exp.TableAlias(this=exp.to_identifier(f"{name}$inner", quoted=True)))
+    return body
+
+
+def _sources(body: exp.Select) -> list[exp.Expr]:
+    """The tables of FROM and JOIN."""
+    from_ = body.args["from_"].this
+    return [from_, *(join.this for join in body.args.get("joins") or ())]
+
+
+def _is_anothers(column: exp.Column, body: exp.Select, name: str) -> bool:
+    """The column is one of a table of that name in the query around, or in a subquery within."""
+    if column.meta.get("outer"):
+        return True
+    select = column.find_ancestor(exp.Select)
+    while select is not None and select is not body:
+        if select.args.get("from_") is not None and any(s.alias_or_name == name for s in _sources(select)):
+            return True
+        select = select.find_ancestor(exp.Select)
+    return False
 
 
 def _equal(y: exp.Expr, x: exp.Expr) -> exp.Expr:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .cache/peers
 
-.PHONY: help install demo test check format slt interop compatibility bench docs lock clean
+.PHONY: help install demo demo-kafka test check format slt interop compatibility bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml
 
 demo: $(VENV)/.installed  ## run the main job: a real change log to a live answer
 	@$(BIN)/python examples/demo.py
+
+demo-kafka: $(VENV)/.installed .cache/kafka/.installed  ## run the main job over Kafka, on a broker of its own
+	@$(BIN)/python examples/demo_kafka.py
 
 test: $(VENV)/.installed-dev $(PEERS)/.installed .cache/paimon-java/.installed .cache/kafka/.installed  ## run the whole suite
 	$(BIN)/ruff check .

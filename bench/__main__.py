@@ -8,6 +8,8 @@ from bench import (
     compaction,
     group_by_stream,
     ingest,
+    kafka_latency,
+    kafka_throughput,
     memory,
     merge_on_read,
     planning,
@@ -27,6 +29,8 @@ BENCHMARKS = {
     "point_lookup": point_lookup.main,
     "amplification": amplification.main,
     "startup": startup.main,
+    "kafka_latency": kafka_latency.main,
+    "kafka_throughput": kafka_throughput.main,
 }
 
 

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "mergetree": {"metadata", "format", "fs"},
     "kafka": set(),
     "log": {"metadata", "fs", "kafka"},
-    "table": {"mergetree", "metadata", "log", "format", "fs"},
+    "table": {"mergetree", "metadata", "log", "format", "fs", "kafka"},
     "connector": {"metadata", "format", "fs", "kafka"},
     "catalog": {"table", "metadata", "connector", "fs"},
     "procedure": {"catalog", "table", "metadata"},

@@ -62,6 +62,13 @@ class OffsetGone(OperationalError):
     code = "OFFSET_GONE"
 
 
+class BrokerAway(OperationalError):
+    """No broker answers, or none lets us in; the message names the addresses."""
+
+    code = "BROKER_AWAY"
+    retryable = True
+
+
 class Unreachable(Exception):
     """No answer for now; a later try may have one."""
 

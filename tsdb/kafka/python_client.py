@@ -16,7 +16,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import NewTopic
 
 from tsdb.errors import OperationalError, OptionError
-from tsdb.kafka.client import Fetched, OffsetGone, Outgoing, Partition, Unreachable
+from tsdb.kafka.client import BrokerAway, Fetched, OffsetGone, Outgoing, Partition, Unreachable
 from tsdb.kafka.properties import arguments
 
 _BOOTSTRAP_MS = 8_000
@@ -114,7 +114,7 @@ class PythonClient:
         try:
             return kind(**chosen)
         except kafka_errors.KafkaTimeoutError as err:
-            raise OperationalError(self._why_away()) from err
+            raise BrokerAway(self._why_away()) from err
         except (kafka_errors.KafkaError, ValueError, AssertionError, OSError) as err:
             raise OperationalError(f"Kafka at {self.servers}: {_text(err)}") from err
 

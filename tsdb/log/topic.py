@@ -13,7 +13,7 @@ from dataclasses import replace
 from tsdb import clock
 from tsdb.errors import OperationalError
 from tsdb.kafka import connect
-from tsdb.kafka.client import Consumer, Outgoing, Partition, Producer, Unreachable
+from tsdb.kafka.client import BrokerAway, Consumer, Outgoing, Partition, Producer, Unreachable
 from tsdb.log.message import Mark, headers_of, mark_of
 from tsdb.log.settings import LogSettings
 
@@ -79,7 +79,7 @@ class LogTopic:
                 ends = {str(number): end for (_, number), end in self._asked().ends(wanted).items()}
             except Unreachable as err:
                 self.close()
-                raise OperationalError(f"the log of table `{self._table}`: {err}") from err
+                raise BrokerAway(f"the log of table `{self._table}`: {err}") from err
             for number, offset in (floor or {}).items():
                 if number in ends and ends[number] < offset:
                     what = f"partition {number} ends at offset {ends[number]}, but had {offset}"

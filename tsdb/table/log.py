@@ -12,6 +12,7 @@ from typing import Any
 
 from tsdb import clock
 from tsdb.errors import NotSupportedError, OperationalError
+from tsdb.kafka.client import BrokerAway
 from tsdb.log.message import Mark, bodies
 from tsdb.log.settings import LOG_SYSTEM, TOPIC, log_settings
 from tsdb.log.topic import LogTopic
@@ -23,6 +24,7 @@ from tsdb.table.table import MAIN_BRANCH, Identifier, Table
 
 _TRIES = 4
 _WAIT_S = 0.1
+_PATIENCE_S = 30.0
 
 _topics: dict[tuple[Any, ...], LogTopic] = {}
 _lock = threading.Lock()
@@ -71,10 +73,22 @@ def drop_log(table: Table) -> None:
         log.close()
 
 
-def log_ends(table: Table, latest: Snapshot | None) -> dict[str, int]:
-    """Where the table's topic ends now; {} without one. Raises OperationalError if it is away or not what it was."""
+def log_ends(table: Table, latest: Snapshot | None, patience_s: float = _PATIENCE_S) -> dict[str, int]:
+    """Where the table's topic ends now; {} without one. patience_s: how long a broker that is away is waited for.
+
+    Raises OperationalError if it stays away, or if the topic is not what it was.
+    """
     log = log_of(table)
-    return {} if log is None else log.ends(None if latest is None else latest.log_offsets)
+    if log is None:
+        return {}
+    deadline_s = clock.current().monotonic_s() + patience_s
+    while True:
+        try:
+            return log.ends(None if latest is None else latest.log_offsets)
+        except BrokerAway:
+            if clock.current().monotonic_s() > deadline_s:
+                raise
+            clock.current().sleep(_WAIT_S)
 
 
 def follow_log(table: Table, snapshot: Snapshot) -> None:

@@ -44,7 +44,7 @@ def write(
     """
     user = clock.current().new_id()
     count = 0
-    log_ends(table, table.latest_snapshot())  # a log that is away is found out before anything is written
+    log_ends(table, table.latest_snapshot(), 0.0)  # a log that is away is found out before anything is written
     replaces = None if overwrite is None else _replaces(table, overwrite)
     at_once = table.bucket_mode is BucketMode.POSTPONED and table.options.flag("postpone.batch-write-fixed-bucket")
     assigner = batch_assigner(table) if at_once else None

@@ -100,7 +100,7 @@ def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
         for feed in feeds:
             feed.source.close()
         raise
-    bounded = all(_is_bounded(relation) for relation in plan.relations.values())
+    bounded = all(_is_bounded(r) or "scan.bounded.watermark" in r.options for r in plan.relations.values())
     keyed = target is not None and _is_keyed(dataflow, target)
     guarded = target is not None and not keyed and not append_only
     driven = _guarded(dataflow, target) if target is not None and guarded else dataflow

@@ -40,8 +40,15 @@ class HybridSource:
     skipped = 0
 
     def __init__(
-        self, table: Table, log: LogTopic, options: Mapping[str, str], columns: Collection[str] | None = None
+        self,
+        table: Table,
+        log: LogTopic,
+        options: Mapping[str, str],
+        columns: Collection[str] | None = None,
+        *,
+        starts_in_topic: bool = False,
     ) -> None:
+        """starts_in_topic: go there at once, if the topic has all that follows where the options begin."""
         self._table = table
         self._log = log
         self._inner = TableSource(table, options, bounded=False, columns=columns)
@@ -58,6 +65,8 @@ class HybridSource:
         self.upsert_key = self._inner.upsert_key
         self.may_take_back = self._inner.may_take_back
         self.finished = False
+        if starts_in_topic:
+            self._enter()
 
     @property
     def reads_topic(self) -> bool:

@@ -35,6 +35,8 @@ def table_of(ask: Asker, name: str = "t"):
         "'bucket' = '1', 'sequence.field' = 's'",
         "'bucket' = '1', 'num-sorted-run.compaction-trigger' = '2', 'target-file-size' = '2 kb'",
         "'bucket' = '1', 'changelog-producer' = 'input'",
+        "'bucket' = '1', 'changelog-producer' = 'lookup'",
+        "'bucket' = '-1'",
     ],
 )
 def test_statements_against_a_model(ask: Asker, more: str, bits: str) -> None:
@@ -154,8 +156,10 @@ def test_vectors_of_append_tables_go_with_a_compaction(ask: Asker) -> None:
         "(k INT, v INT) WITH ('deletion-vectors.enabled' = 'true', 'bucket' = '2', 'bucket-key' = 'k'",
         "(k INT, v INT, PRIMARY KEY (k) NOT ENFORCED) WITH ('deletion-vectors.enabled' = 'true', 'bucket' = '2'",
         "(k INT, v INT, PRIMARY KEY (k) NOT ENFORCED) WITH ('deletion-vectors.enabled' = 'true', 'write-only' = 'true'",
+        "(k INT, v INT, PRIMARY KEY (k) NOT ENFORCED) "
+        "WITH ('deletion-vectors.enabled' = 'true', 'changelog-producer' = 'lookup'",
     ],
-    ids=["append", "bucketed", "keyed", "write-only"],
+    ids=["append", "bucketed", "keyed", "write-only", "lookup"],
 )
 def test_a_stream_adds_up_to_the_table_wherever_it_begins(ask: Asker, ddl: str) -> None:
     ask.run(f"CREATE TABLE t {ddl}, 'snapshot.num-retained.min' = '1000')")

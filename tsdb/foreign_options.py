@@ -35,9 +35,9 @@ REFUSED_OPTIONS: Mapping[str, str | None] = {
     **dict.fromkeys([
         "commit.callbacks",
         "data-file.external-paths", "data-file.path-directory",
-        "scan.bounded.watermark", "scan.bucket", "scan.creation-time-millis",
+        "scan.bucket",
         "scan.fallback-delta-branch", "scan.fallback-snapshot-branch",
-        "scan.file-creation-time-millis", "scan.primary-branch",
+        "scan.primary-branch",
         "streaming.read.snapshot.delay", "vector-field",
         "commit.strict-mode.last-safe-snapshot", "blob-field",
     ]),

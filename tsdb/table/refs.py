@@ -18,6 +18,8 @@ TRAVEL_OPTIONS = (
     "scan.tag-name",
     "scan.version",
     "scan.watermark",
+    "scan.creation-time-millis",
+    "scan.file-creation-time-millis",
 )
 INCREMENTAL_OPTIONS = ("incremental-between", "incremental-between-timestamp", "incremental-to-auto-tag")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -44,6 +46,9 @@ def resolve_snapshot(table: Table, options: Mapping[str, str]) -> Snapshot | Non
             return _version(table, options[given])
         case "scan.watermark":
             return at_watermark(table, whole_number(given, options[given]))
+        case "scan.creation-time-millis" | "scan.file-creation-time-millis":
+            first = None if given.startswith("scan.file") else first_since(table, whole_number(given, options[given]))
+            return table.latest_snapshot() if first is None else table.snapshots.snapshot(first)
     time_ms = timestamp_option(options)
     assert time_ms is not None
     snapshot = table.snapshots.at_or_before(time_ms)
@@ -52,6 +57,21 @@ def resolve_snapshot(table: Table, options: Mapping[str, str]) -> Snapshot | Non
             f"table `{table.identifier}` has no snapshot at or before {text_of(time_ms)}{_earliest(table)}"
         )
     return snapshot
+
+
+def first_since(table: Table, time_ms: int) -> int | None:
+    """The first snapshot at or after a time; None unless the one before it is there, too."""
+    before = table.snapshots.at_or_before(time_ms - 1)
+    return None if before is None or not table.snapshots.exists(before.id + 1) else before.id + 1
+
+
+def created_since(table: Table, options: Mapping[str, str]) -> int | None:
+    """The options ask for the files of the state that were made from then on, in epoch milliseconds."""
+    for key in ("scan.file-creation-time-millis", "scan.creation-time-millis"):
+        if key in options:
+            time_ms = whole_number(key, options[key])
+            return time_ms if key.startswith("scan.file") or first_since(table, time_ms) is None else None
+    return None
 
 
 def at_watermark(table: Table, watermark: int) -> Snapshot:

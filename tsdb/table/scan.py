@@ -66,10 +66,12 @@ def plan_scan(
     predicate: Predicate | None = None,
     *,
     keeps_level: Callable[[int], bool] | None = None,
+    created_since_ms: int | None = None,
 ) -> ScanPlan:
     """The splits of a snapshot that may hold rows for which the predicate is true.
 
-    keeps_level: only files of these levels (None: all that batch reads see).
+    keeps_level: only files of these levels (None: all that batch reads see). created_since_ms: only files that were
+    made from then on.
     """
     if snapshot is None:
         return ScanPlan(None, (), predicate)
@@ -83,6 +85,8 @@ def plan_scan(
         entries = [entry for entry in entries if entry.file.level > 0]
     if keeps_level is not None:
         entries = [entry for entry in entries if keeps_level(entry.file.level)]
+    if created_since_ms is not None:
+        entries = [entry for entry in entries if (entry.file.creation_time_millis or 0) >= created_since_ms]
     splits = merged_splits(table, entries, pruner, deletion_files(table, snapshot))
     kept = sum(len(split.files) for split in splits)
     return ScanPlan(snapshot, splits, predicate, files_total, kept, len(metas), len(chosen))

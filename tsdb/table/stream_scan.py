@@ -38,6 +38,8 @@ from tsdb.table.prune import Pruner
 from tsdb.table.read import Fragment
 from tsdb.table.refs import (
     compacted_snapshot,
+    created_since,
+    first_since,
     given_option,
     is_incremental,
     resolve_snapshot,
@@ -87,6 +89,10 @@ class StreamScan:
         self._consumer = self._table.options.get("consumer-id")
         self._position = _start(self._table) if start is None else start
         self._reading: int | None = None
+        self._since = created_since(self._table, self._table.options.values)
+        watermark = self._table.options.get("scan.bounded.watermark")
+        self._last_watermark = None if watermark is None else whole_number("scan.bounded.watermark", watermark)
+        self.ended = False
         follow(self._table, self)
         asked = self._table.options.values.get("scan.snapshot-id")  # which may be in the future
         self._followed = 0 if start is None or str(start) == asked else start - 1
@@ -136,11 +142,14 @@ class StreamScan:
             self._move_after(snapshot)
             # the changes tell what is on level 0, so the state does, too
             table = self._table.with_options({"deletion-vectors.merge-on-read": "true"})
-            state = plan_scan(table, snapshot, keeps_level=self._known_levels())
+            state = plan_scan(table, snapshot, keeps_level=self._known_levels(), created_since_ms=self._since)
             return StreamPlan(snapshot.id, True, added=state.splits)
         while self._is_there(self._position):
             snapshot = self._snapshot(self._position)
             self._check_history(snapshot)
+            if self._last_watermark is not None and (snapshot.watermark or 0) > self._last_watermark:
+                self.ended = True
+                return None
             self._reading = snapshot.id
             plan = self._changes(snapshot)
             self._move_after(snapshot)
@@ -337,6 +346,15 @@ def in_order(table: Table, entries: Sequence[ManifestEntry]) -> tuple[DataSplit,
     )
 
 
+_DEFAULT_MODES = {
+    None: "latest-full",
+    "scan.timestamp": "from-timestamp",
+    "scan.timestamp-millis": "from-timestamp",
+    "scan.creation-time-millis": "from-creation-timestamp",
+    "scan.file-creation-time-millis": "from-file-creation-time",
+}
+
+
 def _start(table: Table) -> int:
     """The position where the options say that the stream begins."""
     options = table.options.values
@@ -350,11 +368,15 @@ def _start(table: Table) -> int:
     mode = options.get("scan.mode", "default")
     given = given_option(options)
     if mode == "default":
-        mode = {None: "latest-full", "scan.timestamp": "from-timestamp", "scan.timestamp-millis": "from-timestamp"}.get(
-            given, "from-snapshot"
-        )
+        mode = _DEFAULT_MODES.get(given, "from-snapshot")
     latest, earliest = table.snapshots.latest_id(), table.snapshots.earliest_id()
     match mode:
+        case "from-file-creation-time":
+            return 1 if latest is None else -latest
+        case "from-creation-timestamp":
+            key = "scan.creation-time-millis"
+            first_later = first_since(table, whole_number(key, options.get(key, "")))
+            return first_later or (1 if latest is None else -latest)
         case "latest-full" | "full":
             return 1 if latest is None else -latest
         case "latest":

@@ -33,6 +33,7 @@ from tsdb.metadata.predicate import Predicate
 from tsdb.table.fallback import fallback_scan
 from tsdb.table.incremental import incremental_parts
 from tsdb.table.read import fragments, raw_files
+from tsdb.table.refs import created_since
 from tsdb.table.scan import ScanPlan, plan_scan
 from tsdb.table.table import Table
 
@@ -158,7 +159,8 @@ def _scan(relation: Relation, predicates: Mapping[str, Predicate | None], empty:
     fallback = table.options.get("scan.fallback-branch", relation.options.get("scan.fallback-branch", ""))
     if fallback:
         return _with_fallback(relation, table, predicate, fallback)
-    plan = plan_scan(table, relation.snapshot, predicate)
+    since = created_since(table, {**table.options.values, **relation.options})
+    plan = plan_scan(table, relation.snapshot, predicate, created_since_ms=since)
     files = raw_files(table, plan)
     return RelationScan(relation, predicate, plan, files or None)
 

@@ -56,7 +56,9 @@ class TableSource:
     @property
     def finished(self) -> bool:
         """Bounded, and the last snapshot is read."""
-        return self._end is not None and self._cut is None and int(self._scan.position) > self._end
+        if self._cut is not None:
+            return False
+        return self._scan.ended or (self._end is not None and int(self._scan.position) > self._end)
 
     def poll(self, rows_max: int) -> SourceDelta | None:
         """Changes of one snapshot, rows_max rows or somewhat more."""
@@ -136,7 +138,7 @@ class LogSource:
     @property
     def finished(self) -> bool:
         """Bounded, and the last snapshot is read."""
-        return self._end is not None and int(self._scan.position) > self._end
+        return self._scan.ended or (self._end is not None and int(self._scan.position) > self._end)
 
     def poll(self, rows_max: int) -> SourceDelta | None:
         """The log of one snapshot, as a whole."""

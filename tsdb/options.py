@@ -108,6 +108,13 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("compaction.max-size-amplification-percent", "int", "200",
            "Space amplification that starts a full compaction."),
     _table("compaction.size-ratio", "int", "1", "Percent by which runs may differ in size and still be merged."),
+    _table("compaction.optimization-interval", "duration", None,
+           "Compact everything when that was last done longer ago."),
+    _table("compaction.total-size-threshold", "size", None, "Compact everything while a bucket is smaller."),
+    _table("compaction.incremental-size-threshold", "size", None,
+           "Compact everything when what is below the highest level is larger."),
+    _table("compaction.force-up-level-0", "bool", "false", "Every compaction takes all of level 0."),
+    _table("compaction.small-file-ratio", "double", "0.7", "Files below this part of the target size are small."),
     _table("compaction.min.file-num", "int", "5", "Small files of an append table that are compacted together."),
     _table("commit.force-compact", "bool", "false", "Compact before each commit."),
     _table("commit.max-retries", "int", "10", "How often a commit that lost a race is tried again."),
@@ -450,6 +457,21 @@ class TableOptions:
     def max_size_amplification_percent(self) -> int:
         """See `compaction.max-size-amplification-percent`."""
         return self.integer("compaction.max-size-amplification-percent")
+
+    @property
+    def small_file_ratio(self) -> float:
+        """See `compaction.small-file-ratio`."""
+        return float(self.get("compaction.small-file-ratio") or 0.7)
+
+    def millis(self, key: str) -> int | None:
+        """The value of a duration option; None where there is none."""
+        value = self.get(key)
+        return None if value is None else int(parse_duration_ms(value, key))
+
+    def bytes(self, key: str) -> int | None:
+        """The value of a size option; None where there is none."""
+        value = self.get(key)
+        return None if value is None else parse_size(value, key)
 
     @property
     def size_ratio_percent(self) -> int:

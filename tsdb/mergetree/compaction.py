@@ -16,7 +16,11 @@ from tsdb.metadata.data_file import DataFileMeta
 
 @dataclass(frozen=True, slots=True)
 class CompactionOptions:
-    """The table options that decide about compaction. num_levels counts level 0."""
+    """The table options that decide about compaction. num_levels counts level 0.
+
+    optimization_interval_ms, total_bytes, incremental_bytes: compact everything when the highest level was written
+    longer ago, when all is smaller, when what is below the highest level is larger; None: never for that.
+    """
 
     trigger: int = 5
     num_levels: int = 6
@@ -24,6 +28,9 @@ class CompactionOptions:
     size_ratio_percent: int = 1
     target_file_size_bytes: int = 128 << 20
     small_file_ratio: float = 0.7
+    optimization_interval_ms: int | None = None
+    total_bytes: int | None = None
+    incremental_bytes: int | None = None
 
     @property
     def max_level(self) -> int:
@@ -62,8 +69,10 @@ class Upgrade:
     file: DataFileMeta
 
 
-def pick(runs: Sequence[SortedRun], options: CompactionOptions) -> CompactUnit | None:
+def pick(runs: Sequence[SortedRun], options: CompactionOptions, now_ms: int = 0) -> CompactUnit | None:
     """What to compact now, or None. runs: all runs of the bucket, newest first."""
+    if _is_due(runs, options, now_ms):
+        return pick_full(runs, options)
     if len(runs) < options.trigger:
         return None
     newer_bytes = sum(run.size_bytes for run in runs[:-1])
@@ -75,6 +84,21 @@ def pick(runs: Sequence[SortedRun], options: CompactionOptions) -> CompactUnit |
     if len(runs) > options.trigger:
         return _unit(runs, _similar(runs, len(runs) - options.trigger + 1, options), options)
     return None
+
+
+def _is_due(runs: Sequence[SortedRun], options: CompactionOptions, now_ms: int) -> bool:
+    """Whether everything is to be compacted, however few runs there are."""
+    below = [run for run in runs if run.level < options.max_level]
+    if not below:
+        return False
+    if options.optimization_interval_ms is not None:
+        highest = [file for run in runs if run.level == options.max_level for file in run.files]
+        written = max((file.creation_time_millis or 0 for file in highest), default=0)
+        if now_ms - written > options.optimization_interval_ms:
+            return True
+    if options.total_bytes is not None and sum(run.size_bytes for run in runs) < options.total_bytes:
+        return True
+    return options.incremental_bytes is not None and sum(run.size_bytes for run in below) > options.incremental_bytes
 
 
 def pick_level_zero(runs: Sequence[SortedRun], options: CompactionOptions) -> CompactUnit | None:

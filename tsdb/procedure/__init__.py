@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tsdb.procedure.analyze import ANALYZE_PROCEDURES
 from tsdb.procedure.branch import BRANCH_PROCEDURES
-from tsdb.procedure.compact import COMPACT
+from tsdb.procedure.compact import COMPACT, COMPACT_DATABASE
 from tsdb.procedure.consumer import CONSUMER_PROCEDURES
 from tsdb.procedure.expire import EXPIRE_PROCEDURES
 from tsdb.procedure.partition import PARTITION_PROCEDURES
@@ -20,6 +20,7 @@ PROCEDURES: Mapping[str, Procedure] = {
     procedure.name: procedure
     for procedure in (
         COMPACT,
+        COMPACT_DATABASE,
         RESCALE,
         REWRITE_FILE_INDEX,
         REBUILD_LOG,

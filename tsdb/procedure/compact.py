@@ -1,5 +1,7 @@
-"""`sys.compact`: merge the files of a table."""
+"""`sys.compact` and `sys.compact_database`: merge the files of tables."""
 
+import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,11 +9,14 @@ import pyarrow as pa
 
 from tsdb import clock
 from tsdb.catalog.catalog import Catalog
+from tsdb.data_types import to_arrow
 from tsdb.errors import ProgrammingError
+from tsdb.options import check_table_options, parse_duration_ms
 from tsdb.procedure.procedure import Argument, Procedure, result, table_argument
 from tsdb.table.compact import compact
-from tsdb.table.scan import in_partition
-from tsdb.table.table import Table
+from tsdb.table.scan import in_partition, live_files, partition_values
+from tsdb.table.sort_compact import sort_compact
+from tsdb.table.table import Identifier, Table
 
 
 def _run(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
@@ -19,10 +24,93 @@ def _run(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     strategy = arguments.get("compact_strategy", "full")
     if strategy not in ("full", "minor"):
         raise ProgrammingError(f"procedure compact: `compact_strategy` is 'full' or 'minor', not '{strategy}'")
-    text = arguments.get("partitions")
-    chosen = None if text is None else chosen_partitions(table, text)
-    snapshot = compact(table, partitions=chosen, full=strategy == "full", user=clock.current().new_id())
+    table = table.with_options(_options(arguments.get("options")))
+    chosen = _chosen(table, arguments)
+    user = clock.current().new_id()
+    order = arguments.get("order_strategy", "none")
+    if order != "none":
+        columns = [name.strip() for name in arguments.get("order_by", "").split(",") if name.strip()]
+        snapshot = sort_compact(table, order, columns, partitions=chosen, user=user)
+    elif arguments.get("order_by"):
+        raise ProgrammingError("procedure compact: `order_by` goes with `order_strategy` = order, zorder or hilbert")
+    else:
+        snapshot = compact(table, partitions=chosen, full=strategy == "full", user=user)
     return result(result="nothing to compact" if snapshot is None else f"snapshot {snapshot.id}")
+
+
+def _run_database(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
+    options = _options(arguments.get("table_options"))
+    databases = re.compile(arguments.get("including_databases", ".*"))
+    included = re.compile(arguments.get("including_tables", ".*"))
+    excluded = re.compile(arguments.get("excluding_tables", "(?!)"))
+    count = 0
+    for database in catalog.list_databases():
+        for name in catalog.list_tables(database) if databases.fullmatch(database) else ():
+            full_name = f"{database}.{name}"
+            if not included.fullmatch(full_name) or excluded.fullmatch(full_name):
+                continue
+            table = catalog.get_table(Identifier(database, name))
+            if isinstance(table, Table):
+                changed = table.with_options(options)
+                count += compact(changed, full=True, user=clock.current().new_id()) is not None
+    return result(result=f"{count} tables compacted")
+
+
+def _options(text: str | None) -> dict[str, str]:
+    """`a=1,b=2`."""
+    pairs = [pair.partition("=") for pair in (text or "").split(",") if pair.strip()]
+    options = {key.strip(): value.strip() for key, _, value in pairs}
+    check_table_options(options)
+    return options
+
+
+def _chosen(table: Table, arguments: Mapping[str, Any]) -> Callable[[bytes], bool] | None:
+    """Whether a serialized partition is to be compacted; None: all are."""
+    tests: list[Callable[[bytes], bool]] = []
+    if arguments.get("partitions") is not None:
+        tests.append(chosen_partitions(table, arguments["partitions"]))
+    if arguments.get("where") is not None:
+        tests.append(_where(table, arguments["where"]))
+    if arguments.get("partition_idle_time") is not None:
+        oldest = clock.current().now_ms() - parse_duration_ms(arguments["partition_idle_time"], "partition_idle_time")
+        written: dict[bytes, int] = {}
+        for entry in live_files(table, table.latest_snapshot()):
+            millis = entry.file.creation_time_millis or 0
+            written[entry.partition] = max(written.get(entry.partition, 0), millis)
+        tests.append(lambda partition: written.get(partition, 0) < oldest)
+    return (lambda partition: all(test(partition) for test in tests)) if tests else None
+
+
+_COMPARISON = re.compile(r"""\s*[`"]?(\w+)[`"]?\s*(<=|>=|<>|!=|=|<|>)\s*('(?:[^']|'')*'|-?[\w.]+)\s*""")
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "<>": operator.ne, "!=": operator.ne,
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+
+def _where(table: Table, text: str) -> Callable[[bytes], bool]:
+    """`a = 'x' AND b >= 3` over partition columns. Raises ProgrammingError for anything else."""
+    keys = table.schema.partition_keys
+    conditions: list[tuple[str, str, Any]] = []
+    for part in re.split(r"\bAND\b", text, flags=re.IGNORECASE):
+        match = _COMPARISON.fullmatch(part)
+        if match is None or match[1] not in keys:
+            listed = ", ".join(f"`{key}`" for key in keys) or "none"
+            raise ProgrammingError(
+                f"`where` compares partition columns ({listed}) with constants, joined by AND; found `{part.strip()}`"
+            )
+        literal = match[3][1:-1].replace("''", "'") if match[3].startswith("'") else match[3]
+        kind = to_arrow(table.schema.field(match[1]).type)
+        try:
+            conditions.append((match[1], match[2], pa.scalar(literal).cast(kind).as_py()))
+        except pa.ArrowInvalid as err:
+            raise ProgrammingError(f"`where`: '{literal}' is no value of partition column `{match[1]}`") from err
+
+    def test(partition: bytes) -> bool:
+        values = dict(zip(keys, partition_values(table, partition), strict=True))
+        return all(values[key] is not None and _COMPARE[sign](values[key], value) for key, sign, value in conditions)
+
+    return test
 
 
 def chosen_partitions(table: Table, text: str) -> Callable[[bytes], bool]:
@@ -49,7 +137,25 @@ COMPACT = Procedure(
     (
         Argument("table", "table", "The table, as `db.t`.", required=True),
         Argument("partitions", "partitions", "Only these partitions, as `a=1,b=2;a=3`."),
+        Argument("order_strategy", "string", "Of an append table: `order`, `zorder` or `hilbert`; `none` (default)."),
+        Argument("order_by", "string", "The columns of that order, as `a,b`."),
+        Argument("options", "string", "Table options for this compaction, as `a=1,b=2`."),
+        Argument("where", "string", "Only partitions for which this is true: `a = 'x' AND b >= 3`."),
+        Argument("partition_idle_time", "string", "Only partitions not written to for so long, as `1 d`."),
         Argument("compact_strategy", "string", "`full` (default): everything; `minor`: what is worth it."),
     ),
     _run,
+)
+
+COMPACT_DATABASE = Procedure(
+    "compact_database",
+    "Compact every table of some databases.",
+    (
+        Argument("including_databases", "string", "A regular expression for their names; all by default."),
+        Argument("mode", "string", "Kept for Paimon's sake: tables are compacted one after the other."),
+        Argument("including_tables", "string", "A regular expression for `db.t`; all by default."),
+        Argument("excluding_tables", "string", "A regular expression for those to leave out."),
+        Argument("table_options", "string", "Table options for this compaction, as `a=1,b=2`."),
+    ),
+    _run_database,
 )

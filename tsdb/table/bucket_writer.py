@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tsdb import clock
 from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND
 from tsdb.mergetree.changelog_producer import ChangelogProducer, changelog_producer
 from tsdb.mergetree.changes import ChangeRule, ChangeWriter
@@ -66,6 +67,10 @@ def bucket_plan(table: Table) -> BucketPlan:
         max_size_amplification_percent=options.max_size_amplification_percent,
         size_ratio_percent=options.size_ratio_percent,
         target_file_size_bytes=target,
+        small_file_ratio=options.small_file_ratio,
+        optimization_interval_ms=options.millis("compaction.optimization-interval"),
+        total_bytes=options.bytes("compaction.total-size-threshold"),
+        incremental_bytes=options.bytes("compaction.incremental-size-threshold"),
     )
     return BucketPlan(
         merge=merge_spec(table.schema, options) if keyed else None,
@@ -74,7 +79,7 @@ def bucket_plan(table: Table) -> BucketPlan:
         target_file_size_bytes=target,
         total_buckets=options.bucket,
         record_life=record_life(table),
-        empties_level_zero=keyed and options.looks_up,
+        empties_level_zero=keyed and (options.looks_up or options.flag("compaction.force-up-level-0")),
         rule=ChangeRule(
             options.flag("changelog-producer.row-deduplicate"),
             options.words("changelog-producer.row-deduplicate-ignore-fields"),
@@ -199,7 +204,7 @@ class BucketWriter:
         return bool(self.compact_before or self.compact_after)
 
     def _unit(self, runs: Sequence[SortedRun], options: CompactionOptions, *, full: bool) -> CompactUnit | None:
-        unit = pick_full(runs, options) if full else pick(runs, options)
+        unit = pick_full(runs, options) if full else pick(runs, options, clock.current().now_ms())
         if self.plan.empties_level_zero and (unit is None or any(r.level == 0 for r in runs[len(unit.runs) :])):
             unit = pick_level_zero(runs, options)
         return unit

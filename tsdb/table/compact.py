@@ -10,13 +10,15 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from tsdb.errors import NotSupportedError
+from tsdb import clock
+from tsdb.errors import CommitConflict, NotSupportedError
 from tsdb.format.parquet import SEQUENCE_NUMBER
 from tsdb.mergetree.data_writer import FILE_SOURCE_COMPACT, DataWriter
 from tsdb.mergetree.merge import ReadColumns
 from tsdb.mergetree.rewrite import rows_per_file
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.index_file import IndexFileMeta
+from tsdb.metadata.manifest import ADD
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.bucket import BucketMode
 from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_deletions, bucket_plan, data_writer
@@ -26,7 +28,7 @@ from tsdb.table.data_file_reader import column_reader, row_reader
 from tsdb.table.deletion_maintainer import DeletionMaintainer
 from tsdb.table.index_change import index_entries
 from tsdb.table.redistribute import redistribute
-from tsdb.table.scan import POSTPONE_BUCKET, live_files
+from tsdb.table.scan import POSTPONE_BUCKET, entries_of_list, live_files
 from tsdb.table.table import Table
 from tsdb.table.threads import in_threads
 from tsdb.table.write import discard
@@ -71,6 +73,34 @@ def compact(
     return commit(table, messages, user=user) if messages else waiting
 
 
+def compact_when_due(table: Table) -> Snapshot | None:
+    """Compact everything if 'full-compaction.delta-commits' have been made since that was last done.
+
+    A compaction counts as full if it has put files on the highest level. Where others compact at the same time, that is
+    left to them.
+    """
+    every = table.options.values.get("full-compaction.delta-commits")
+    if every is None or table.options.write_only or not table.is_primary_key:
+        return None
+    highest = table.options.num_levels - 1
+    commits = 0
+    for number in range(table.snapshots.latest_id() or 0, 0, -1):
+        if commits >= int(every) or not table.snapshots.exists(number):
+            break
+        snapshot = table.snapshots.snapshot(number)
+        if snapshot.commit_kind == "COMPACT":
+            added = entries_of_list(table, snapshot.delta_manifest_list)
+            if any(entry.kind == ADD and entry.file.level >= highest for entry in added):
+                return None
+        commits += snapshot.commit_kind == "APPEND"
+    if commits < int(every):
+        return None
+    try:
+        return compact(table, user=clock.current().new_id())
+    except CommitConflict:
+        return None
+
+
 def _compact_bucket(
     table: Table,
     plan: BucketPlan,
@@ -88,9 +118,8 @@ def _compact_bucket(
         bucket_writer.compact(full=full)
         return bucket_writer.take_message()
     deleted = DeletionMaintainer(table, index_files)
-    groups = small_neighbours(
-        files, plan.target_file_size_bytes, 2 if full else table.options.integer("compaction.min.file-num")
-    )
+    count_min = 2 if full else table.options.integer("compaction.min.file-num")
+    groups = small_neighbours(files, plan.target_file_size_bytes, count_min, table.options.small_file_ratio)
     joined = {file.file_name for group in groups for file in group}
     # files with deleted rows are worth it alone
     groups += [[f] for f in files if full and f.file_name not in joined and len(deleted.positions(f.file_name))]

@@ -48,23 +48,25 @@ def state(table, snapshot=None):
     return dict(zip(rows["k"].to_pylist(), rows["v"].to_pylist(), strict=True))
 
 
-def prepared(path):
-    table = make_table(path, {"k": "INT NOT NULL", "v": "STRING"}, ("k",), (), OPTIONS)
+def prepared(path, **more):
+    table = make_table(path, {"k": "INT NOT NULL", "v": "STRING"}, ("k",), (), {**OPTIONS, **more})
     for i in range(4):
         insert(table, [i, i + 1], f"v{i}")
     return table
 
 
 OPTIONS = {"bucket": "1", "num-sorted-run.compaction-trigger": "2", "manifest.merge-min-count": "3"}
+VECTORS = {"deletion-vectors.enabled": "true", "deletion-vectors.merge-on-read": "true"}
 BEFORE = {0: "v0", 1: "v1", 2: "v2", 3: "v3", 4: "v3"}
 
 
+@pytest.mark.parametrize("more", [{}, VECTORS], ids=["plain", "deletion vectors"])
 @pytest.mark.parametrize("how", [{}, {"overwrite": Overwrite({})}], ids=["append", "overwrite"])
-def test_commit(tmp_path, how):
+def test_commit(tmp_path, how, more):
     after = ({} if how else BEFORE) | {4: "new", 9: "new"}
     outcomes = []
     for n in range(40):
-        table = prepared(tmp_path / str(n))
+        table = prepared(tmp_path / str(n), **more)
         count = table.snapshots.latest_id()
         stopping = open_table(StoppingFileIO(n), table.identifier, table.path)
         try:

@@ -17,7 +17,7 @@ from tsdb.table.bucket_fill import BUCKETS_MAX
 from tsdb.table.default_value import default_scalar
 from tsdb.table.file_choice import file_defaults
 from tsdb.table.record_expire import check_record_life
-from tsdb.table.table import check_writable
+from tsdb.table.table import check_merging, check_writable
 from tsdb.table.type_change import numbered
 
 _NESTED = (TypeRoot.ARRAY, TypeRoot.MAP, TypeRoot.MULTISET, TypeRoot.ROW, TypeRoot.VARIANT, TypeRoot.BLOB)
@@ -53,6 +53,7 @@ def check_changed(schema: TableSchema, name: str, options_set: bool = False) -> 
     """
     _check_columns(schema, name)
     _check_option_columns(schema, TableOptions(schema.options), name)
+    check_merging(schema, TableOptions(schema.options))
     if options_set:
         check_writable(schema, TableOptions(schema.options))
 

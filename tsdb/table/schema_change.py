@@ -26,6 +26,12 @@ IMMUTABLE_OPTIONS = (
 )  # fmt: skip
 
 
+# options that list columns
+_COLUMN_OPTIONS = (
+    "bucket-key", "sequence.field", "rowkind.field", "partial-update.remove-record-on-sequence-group",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class SetOptions:
     """New values of options."""
@@ -192,14 +198,10 @@ def _rename(schema: TableSchema, change: RenameColumn, table_name: str) -> Table
     if name in schema.partition_keys:
         raise NotSupportedError(f"partition column `{name}` of table `{table_name}` cannot be renamed")
     options = dict(schema.options)
-    for key in ("bucket-key", "sequence.field", "rowkind.field"):
+    for key in _COLUMN_OPTIONS:
         if key in options:
-            words = [word.strip() for word in options[key].split(",")]
-            options[key] = ",".join(new_name if word == name else word for word in words)
-    options = {
-        f"fields.{new_name}." + k.removeprefix(f"fields.{name}.") if k.startswith(f"fields.{name}.") else k: v
-        for k, v in options.items()
-    }
+            options[key] = _replaced(options[key], name, new_name)
+    options = dict(_renamed_option(key, value, name, new_name) for key, value in options.items())
     keys = tuple(new_name if key == name else key for key in schema.primary_keys)
     return replace(edited, primary_keys=keys, options=options)
 
@@ -244,11 +246,28 @@ def _nullable(field: DataField, nullable: bool | None, may_tighten: bool, owner:
     return field.type if nullable is None else field.type.with_nullable(nullable)
 
 
+def _renamed_option(key: str, value: str, name: str, new_name: str) -> tuple[str, str]:
+    """An option `fields.<column>.<what>`, or a sequence group, after a column has got another name."""
+    prefix, columns, what = key[:7], *(key[7:].rpartition(".")[::2])
+    if prefix != "fields.":
+        return key, value
+    if what == "sequence-group":
+        return f"fields.{_replaced(columns, name, new_name)}.{what}", _replaced(value, name, new_name)
+    if key.startswith(f"fields.{name}."):
+        return f"fields.{new_name}.{key.removeprefix(f'fields.{name}.')}", value
+    return key, value
+
+
+def _replaced(words: str, name: str, new_name: str) -> str:
+    stripped = [word.strip() for word in words.split(",")]
+    return ",".join(new_name if word == name else word for word in stripped) if name in stripped else words
+
+
 def _check_not_key(schema: TableSchema, name: str, done: str, table_name: str) -> None:
     for keys, what in ((schema.primary_keys, "the primary key"), (schema.partition_keys, "the partition keys")):
         if name in keys:
             raise NotSupportedError(f"column `{name}` of table `{table_name}` is one of {what} and cannot be {done}")
-    for key in ("bucket-key", "sequence.field", "rowkind.field"):
+    for key in _COLUMN_OPTIONS:
         if name in [word.strip() for word in schema.options.get(key, "").split(",")]:
             raise NotSupportedError(f"column `{name}` of table `{table_name}` is used by '{key}' and cannot be {done}")
 

@@ -4,6 +4,7 @@ A `Table` is a value: another schema or other options make another `Table`; noth
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tsdb.errors import NotSupportedError
@@ -95,6 +96,13 @@ def check_writable(schema: TableSchema, options: TableOptions) -> None:
     if schema.primary_keys:
         merge_engine(schema, options)
         changelog_producer(options.changelog_producer)
+
+
+def check_merging(schema: TableSchema, options: TableOptions) -> None:
+    """Raise OptionError or ColumnNotFound for merge options that do not fit the columns; those of other engines may."""
+    if schema.primary_keys:
+        with suppress(NotSupportedError):
+            merge_engine(schema, options)
 
 
 def branch_path(path: str, branch: str) -> str:

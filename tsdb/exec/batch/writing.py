@@ -13,8 +13,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tsdb import clock
+from tsdb.changes import ROW_KIND_SYMBOLS, RowKind
 from tsdb.errors import CommitConflict
 from tsdb.table.assigner import Replaces
 from tsdb.table.bucket import BucketMode
@@ -51,7 +53,7 @@ def write(
     assigner = batch_assigner(table) if at_once else None
     with TableWriter(table, user=user, overwrite=overwrite is not None, replaces=replaces, assigner=assigner) as writer:
         for rows, kinds in batches:
-            writer.write(rows, kinds)
+            writer.write(_told(rows, kinds, table), kinds)
             count += rows.num_rows
         messages = writer.prepare_commit(compact=None if replaced is None else False)
     try:
@@ -65,6 +67,17 @@ def write(
         raise
     compact_when_due(table)
     return count
+
+
+def _told(rows: pa.Table, kinds: Kinds | None, table: Table) -> pa.Table:
+    """The rows, of which those that take something back say so in the column that 'rowkind.field' names."""
+    column = table.options.get("rowkind.field")
+    if column is None or kinds is None or not table.is_primary_key:
+        return rows
+    at = rows.schema.get_field_index(column)
+    taken_back = pa.array((kinds == RowKind.UPDATE_BEFORE) | (kinds == RowKind.DELETE))
+    symbols = pa.array(ROW_KIND_SYMBOLS).take(pa.array(kinds))
+    return rows.set_column(at, column, pc.if_else(taken_back, symbols, rows[column]))
 
 
 def _replaces(table: Table, overwrite: Overwrite) -> Replaces | None:

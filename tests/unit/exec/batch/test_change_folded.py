@@ -77,3 +77,33 @@ def test_a_deleted_row_leaves_nothing_behind(make, options):
     assert rows(con)[0] == (1, 10, None, 7)
     con.execute("CALL sys.compact('default.t')")
     assert rows(con)[0] == (1, 10, None, 7)
+
+
+def test_a_kind_in_a_column_is_that_of_the_statement(tmp_path):
+    with tsdb.connect(tmp_path) as con:
+        con.execute("CREATE TABLE t (k INT PRIMARY KEY NOT ENFORCED, op STRING, v INT) WITH ('rowkind.field' = 'op')")
+        con.execute("INSERT INTO t VALUES (1, '+I', 1), (2, '+I', 1), (3, '+U', 1), (1, '-D', NULL)")
+        con.execute("DELETE FROM t WHERE k = 2")
+        con.execute("UPDATE t SET v = 5")
+        assert con.execute("SELECT * FROM t").fetchall() == [(3, "+U", 5)]
+
+
+def test_columns_of_sequence_groups_are_renamed_and_not_dropped(tmp_path):
+    with tsdb.connect(tmp_path) as con:
+        con.execute(
+            "CREATE TABLE t (k INT PRIMARY KEY NOT ENFORCED, a INT, g INT, h INT) WITH ('merge-engine' = "
+            "'partial-update', 'fields.g,h.sequence-group' = 'a', 'fields.a.aggregate-function' = 'sum', "
+            "'partial-update.remove-record-on-sequence-group' = 'h')"
+        )
+        con.execute("INSERT INTO t VALUES (1, 1, 1, 1)")
+        for old, new in (("a", "total"), ("h", "hour")):
+            con.execute(f"ALTER TABLE t RENAME COLUMN {old} TO {new}")
+        con.execute("INSERT INTO t VALUES (1, 2, 1, 2)")
+        assert con.execute("SELECT total, g, hour FROM t").fetchall() == [(3, 1, 2)]
+        for name in ("total", "g", "hour"):
+            with pytest.raises(tsdb.Error, match=name):
+                con.execute(f"ALTER TABLE t DROP COLUMN {name}")
+        with pytest.raises(tsdb.Error, match="is no sequence column of a group"):
+            con.execute("ALTER TABLE t RESET ('fields.g,hour.sequence-group')")
+        con.execute("DELETE FROM t")
+        assert con.execute("SELECT * FROM t").fetchall() == []

@@ -6,6 +6,7 @@ What is not supported is refused here, not at the first INSERT.
 from dataclasses import replace
 
 from tsdb.catalog.field_options import check_field_options
+from tsdb.catalog.option_ranges import check_ranges
 from tsdb.data_types import TypeRoot
 from tsdb.errors import ColumnNotFound, NotSupportedError, OptionError, ProgrammingError, nearest
 from tsdb.metadata.file_index import wanted_indexes
@@ -55,6 +56,7 @@ def check_changed(schema: TableSchema, name: str, options_set: bool = False) -> 
     _check_option_columns(schema, TableOptions(schema.options), name)
     check_merging(schema, TableOptions(schema.options))
     if options_set:
+        check_ranges(TableOptions(schema.options))
         check_writable(schema, TableOptions(schema.options))
 
 
@@ -63,6 +65,7 @@ def _check(schema: TableSchema, name: str) -> None:
     check_table_options(schema.options)
     _check_columns(schema, name)
     options = TableOptions(schema.options)
+    check_ranges(options)
     _check_buckets(schema, options, name)
     _check_option_columns(schema, options, name)
     if not schema.primary_keys:

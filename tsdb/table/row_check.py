@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tsdb.data_types import MAX_LENGTH, DataField, sql_name, to_arrow
+from tsdb.data_types import DataField, sql_name, to_arrow
 from tsdb.errors import ColumnNotFound, DataError, NullKeyError, nearest
 from tsdb.metadata.schema import TableSchema
 from tsdb.table.default_value import default_scalar
+from tsdb.table.nested_check import check_values
 
 
 def conform(rows: pa.Table, schema: TableSchema, table_name: str, first_row: int = 1) -> pa.Table:
@@ -47,19 +47,45 @@ def _column(
         if not _is_related(values.type, wanted):
             raise DataError(f"{misfit}: use CAST")
         try:
-            if pa.types.is_integer(values.type) and pa.types.is_decimal(wanted):
-                values = values.cast(pa.decimal256(76, wanted.scale))  # Arrow refuses by type, not by value, otherwise
-            values = in_place(values, wanted).cast(wanted)
+            values = _converted(values, wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
-            raise DataError(f"{misfit}: {err}") from err
+            raise DataError(f"{misfit}{_first_misfit(values, wanted, first_row)}: {err}") from err
     if field.default_value is not None and values.null_count:
         values = values.fill_null(default_scalar(field))
     if not field.type.nullable and values.null_count:
         row = first_row + int(np.flatnonzero(values.is_null().to_numpy())[0])
         reason = "is part of the primary key" if field.name in schema.primary_keys else "is NOT NULL"
         raise NullKeyError(f"NULL in row {row}: {where} {reason}; give a value, or leave the row out")
-    _check_length(values, field, where, first_row)
+    check_values(values, field.type, where, first_row)
     return values
+
+
+def _converted(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    if pa.types.is_integer(values.type) and pa.types.is_decimal(wanted):
+        values = values.cast(pa.decimal256(76, wanted.scale))  # Arrow refuses by type, not by value, otherwise
+    return in_place(values, wanted).cast(wanted)
+
+
+def _first_misfit(values: pa.ChunkedArray, wanted: pa.DataType, first_row: int) -> str:
+    """Where the first value lies that does not convert, found by halving; '' if it is not for a value."""
+    start, count = 0, len(values)
+    while count > 1:
+        half = count // 2
+        if _fits(values.slice(start, half), wanted):
+            start, count = start + half, count - half
+        else:
+            count = half
+    if count == 0 or _fits(values.slice(start, 1), wanted) or not values[start].is_valid:
+        return ""
+    return f", in row {first_row + start}"
+
+
+def _fits(values: pa.ChunkedArray, wanted: pa.DataType) -> bool:
+    try:
+        _converted(values, wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
 
 
 def in_place(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
@@ -120,20 +146,3 @@ def _is_point_in_time(kind: pa.DataType) -> bool:
 
 
 _FAMILIES = (_is_number, _is_text, _is_bytes, _is_point_in_time, pa.types.is_time, pa.types.is_nested)
-
-
-def _check_length(values: pa.ChunkedArray, field: DataField, where: str, first_row: int) -> None:
-    length_max = field.type.length
-    if length_max in (0, MAX_LENGTH):
-        return
-    count = pc.utf8_length if pa.types.is_string(values.type) else pc.binary_length
-    lengths = count(values)
-    longest = pc.max(lengths).as_py()
-    if longest is None or longest <= length_max:
-        return
-    row = int(np.flatnonzero(pc.greater(lengths, length_max).fill_null(False).to_numpy())[0])
-    unit = "characters" if pa.types.is_string(values.type) else "bytes"
-    raise DataError(
-        f"the value {values[row].as_py()!r} in row {first_row + row} has {lengths[row].as_py()} {unit}, "
-        f"but {where} is {field.type.sql()}; shorten it, or widen the column"
-    )

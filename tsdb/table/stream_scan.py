@@ -322,6 +322,8 @@ def _touched(table: Table, plan: StreamPlan, names: Sequence[str]) -> Iterator[t
     if not plan.touched:
         return
     snapshot = table.snapshots.snapshot(plan.snapshot_id)
+    if table.options.deletion_vectors_enabled:  # what was written last is in level 0, which then is merged, too
+        table = table.with_options({"deletion-vectors.enabled": "false"})
     moving = table.bucket_mode is BucketMode.CROSS_PARTITION
     for wanted in (False, True) if moving else (None,):
         for split in plan.touched:

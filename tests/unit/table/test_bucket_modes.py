@@ -70,3 +70,42 @@ def test_the_same_statements(tmp_path, engine, producer):
                     op, values = row.pop("op"), tuple(row.values())
                     live.append(values) if op in ("+I", "+U") else live.remove(values)
             stream.close()
+
+
+@pytest.mark.parametrize("producer", PRODUCERS)
+@pytest.mark.parametrize("more", ["", ENGINES["vectors"]])
+def test_a_key_that_moves_is_as_in_a_table_without_partitions(tmp_path, producer, more):
+    """With `deduplicate` a partition column that is not in the primary key is a column like any other."""
+    if more and producer not in ("none", "lookup"):
+        return
+    with tsdb.connect(tmp_path) as con:
+        columns = "(p STRING, k INT, v BIGINT, PRIMARY KEY (k) NOT ENFORCED)"
+        options = f"'changelog-producer' = '{producer}'{more}"
+        con.execute(f"CREATE TABLE plain {columns} WITH ({options})")
+        con.execute(
+            f"CREATE TABLE moving {columns} PARTITIONED BY (p) WITH ({options}, 'dynamic-bucket.target-row-num' = '4')"
+        )
+        con.execute("SET 'execution.mode' = 'streaming'")
+        stream = con.execute("SELECT * FROM moving")
+        con.execute("SET 'execution.mode' = 'batch'")
+        for statement in (
+            "INSERT INTO {t} SELECT 'a', value, value FROM generate_series(0, 12) AS g(value)",
+            "INSERT INTO {t} VALUES ('b', 1, 10), ('c', 1, 11), ('a', 2, 12), ('b', 3, 13), ('a', 3, 14), (NULL, 9, 0)",
+            "UPDATE {t} SET p = 'c', v = v + 1 WHERE k % 2 = 0",
+            "DELETE FROM {t} WHERE k IN (4, 5)",
+            "INSERT INTO {t} VALUES ('b', 4, 40), ('a', 6, 60), ('a', 20, 1)",
+            "UPDATE {t} SET p = NULL WHERE p = 'a'",
+        ):
+            for name in ("plain", "moving"):
+                con.execute(statement.format(t=name))
+                con.execute(f"CALL sys.compact('default.{name}')")
+            plain, moving = (sorted(con.execute(f"SELECT * FROM {t}").fetchall(), key=str) for t in ("plain", "moving"))
+            assert moving == plain, statement
+        live = []
+        while sorted(live, key=str) != moving:
+            part = stream.poll(10)
+            assert part.num_rows, live
+            for row in part.to_pylist():
+                op, values = row.pop("op"), tuple(row.values())
+                live.append(values) if op in ("+I", "+U") else live.remove(values)
+        stream.close()

@@ -219,3 +219,28 @@ def test_refused_rescales(con, bucket, call, message):
     con.execute(f"CREATE TABLE t (k INT, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '{bucket}')")
     with pytest.raises(ProgrammingError, match=message):
         con.execute(f"CALL sys.rescale({call})")
+
+
+@pytest.mark.parametrize("options", ["'deletion-vectors.enabled' = 'true'", "'merge-engine' = 'first-row'"])
+@pytest.mark.parametrize("bucket", ["2", "-2"])
+def test_rescaling_what_hides_its_newest_rows(con, tmp_path, options, bucket):
+    con.execute(
+        f"CREATE TABLE t (k INT, v STRING, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '{bucket}', {options})"
+    )
+    con.execute("INSERT INTO t SELECT value, 'v' FROM generate_series(1, 50) AS g(value)")
+    con.execute("CALL sys.compact('default.t')")
+    if "vectors" in options:
+        con.execute("DELETE FROM t WHERE k <= 10")
+    con.execute("INSERT INTO t /*+ OPTIONS('write-only' = 'true') */ VALUES (60, 'x'), (50, 'y')")
+    if bucket == "2":
+        con.execute("ALTER TABLE t SET ('bucket' = '3')")
+    else:
+        con.execute("CALL sys.compact('default.t')")
+    con.execute("CALL sys.rescale('default.t', 3)")
+    assert buckets_of(table_of(tmp_path)) == [({0, 1, 2}, {3})]
+    first, last = (11, "y") if "vectors" in options else (1, "v")
+    wanted = [*((k, "v") for k in range(first, 50)), (50, last), (60, "x")]
+    assert con.execute(QUERY).fetchall() == wanted
+    con.execute("INSERT INTO t VALUES (61, 'x')")
+    con.execute("CALL sys.compact('default.t')")
+    assert con.execute(QUERY).fetchall() == [*wanted, (61, "x")]

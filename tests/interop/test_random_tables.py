@@ -188,6 +188,10 @@ def _sql(value: Any) -> str:
     return "NULL" if value is None else value if is_number else repr(value)
 
 
+@pytest.mark.judged("random kinds of tables, written in turns", "Paimon Java", "reads", "writes")
+@pytest.mark.judged("changelog producer `lookup`", "Paimon Java", "reads", "writes")
+@pytest.mark.judged("changelog producer `full-compaction`", "Paimon Java", "reads", "writes")
+@pytest.mark.judged("data files in ORC and Avro", "Paimon Java", "reads", "writes")
 @pytest.mark.parametrize("seed", range(24))
 def test_both_read_the_same(seed: int, tmp_path: Path, java: PaimonJava) -> None:
     Game(seed, tmp_path, java).play()

@@ -107,7 +107,7 @@ class TableWriter:
             full = self._table.options.commit_force_compact
         else:
             compact_none, full = not compact, compact
-        if not compact_none and (not self._overwrite or self._table.empties_level_zero):
+        if not compact_none and (not self._overwrite or self._plan.empties_level_zero):
             in_threads(lambda bucket: bucket.compact(full=full), buckets)
         updates = self._assigner.updates()
         messages = self._with_index([bucket.take_message() for bucket in buckets], updates)

@@ -124,3 +124,30 @@ def test_the_changes_add_up_to_the_rows(engine: str, producer: str, seed: int) -
                 bag[tuple(row)] += 1 if kind in ("+I", "+U") else -1
                 assert bag[tuple(row)] >= 0
             assert +bag == Counter(con.execute("SELECT * FROM t").fetchall())
+
+
+@pytest.mark.parametrize("vectors", ["false", "true"])
+@pytest.mark.parametrize("seed", range(2))
+def test_overwrites_are_changes_too(seed: int, vectors: str) -> None:
+    """Rows that replace others are compacted at once, so that the stream has them, once."""
+    chance = random.Random(seed)
+    options = f"'changelog-producer' = 'lookup', 'bucket' = '2', 'deletion-vectors.enabled' = '{vectors}'"
+    with tsdb.connect(":memory:") as con:
+        con.execute(
+            "CREATE TABLE t (p STRING, k INT, v INT, PRIMARY KEY (p, k) NOT ENFORCED) PARTITIONED BY (p) "
+            f"WITH ({options})"
+        )
+        for i in range(10):
+            rows = ", ".join(f"('{chance.choice('ab')}', {chance.randrange(9)}, {i})" for _ in range(4))
+            statements = (
+                f"INSERT INTO t VALUES {rows}",
+                f"INSERT OVERWRITE t VALUES {rows}",
+                f"INSERT OVERWRITE t PARTITION (p = 'a') VALUES (1, {i}), (2, {i})",
+                "DELETE FROM t WHERE k < 3",
+                "CALL sys.compact('t')",
+            )
+            con.execute(chance.choice(statements))
+            bag: Counter[Event] = Counter()
+            for kind, *row in events(con):
+                bag[tuple(row)] += 1 if kind in ("+I", "+U") else -1
+            assert +bag == Counter(con.execute("SELECT * FROM t").fetchall()) and not -bag

@@ -1,8 +1,8 @@
 """Rows that wait in memory to become level-0 files, of all buckets of a writer.
 
-Rows are kept in order of arrival, each with the number of its group (a bucket of a partition). They are copied into a
-few large chunks as they come: batches often hold on to much more memory than their rows need. Law: draining gives every
-row once, each group in order of arrival.
+Rows are kept as they came, each with the number of its group (a bucket of a partition), so that a row is copied only
+twice more: all into one chunk, and when its file is written. Law: draining gives every row once, each group in order of
+arrival.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-_CHUNKS_MAX = 8  # of a full buffer
+_CHUNKS_MAX = 8  # taking rows out of more chunks costs more than the copy that joins them
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +28,24 @@ class BufferedRows:
 class WriteBuffer:
     """Rows of several groups. Not thread-safe."""
 
-    def __init__(self, capacity_bytes: int = 256 << 20) -> None:
-        """capacity_bytes: about how much is added before it is drained."""
-        self._chunk_bytes = max(1, capacity_bytes // (_CHUNKS_MAX - 1))
+    def __init__(self) -> None:
         self._rows: list[pa.Table] = []
-        self._loose: list[pa.Table] = []
-        self._loose_bytes = 0
         self._kinds: list[npt.NDArray[np.int8] | None] = []
         self._groups: list[npt.NDArray[np.int32]] = []
         self.size_bytes = 0
 
     def clear(self) -> None:
         """Forget all rows."""
-        self._rows, self._kinds, self._groups, self._loose = [], [], [], []
-        self.size_bytes = self._loose_bytes = 0
+        self._rows, self._kinds, self._groups = [], [], []
+        self.size_bytes = 0
 
     def add(self, rows: pa.Table, kinds: npt.NDArray[np.int8] | None, groups: npt.NDArray[np.int32]) -> None:
         """Append rows; kinds (None: all +I) and groups have one element a row."""
         assert rows.num_rows == len(groups) and (kinds is None or len(kinds) == len(groups))
-        self._loose.append(rows)
+        self._rows.append(rows)
         self._kinds.append(kinds)
         self._groups.append(groups)
-        size_bytes = rows.nbytes
-        self.size_bytes += size_bytes
-        self._loose_bytes += size_bytes
-        if self._loose_bytes >= self._chunk_bytes:
-            self._join()
+        self.size_bytes += rows.nbytes
 
     def drain(self, *, keep_small: bool = False) -> list[BufferedRows]:
         """Empty the buffer, largest group first.
@@ -61,10 +53,11 @@ class WriteBuffer:
         keep_small: groups that together hold under a quarter of the rows stay, so that cold partitions do not
         get tiny files.
         """
-        if not self._groups:
+        if not self._rows:
             return []
-        self._join()
         rows = pa.concat_tables(self._rows)
+        if len(self._rows) > _CHUNKS_MAX:
+            rows = rows.combine_chunks()
         groups = np.concatenate(self._groups)
         kinds = _concat_kinds(self._kinds, [len(g) for g in self._groups])
         self.clear()
@@ -80,12 +73,6 @@ class WriteBuffer:
             taken += len(positions)
             drained.append(BufferedRows(group, rows, kinds, positions))
         return drained
-
-    def _join(self) -> None:
-        """Make one chunk of what came since the last one."""
-        if self._loose:
-            self._rows.append(pa.concat_tables(self._loose).combine_chunks())
-            self._loose, self._loose_bytes = [], 0
 
 
 def _concat_kinds(parts: list[npt.NDArray[np.int8] | None], lengths: list[int]) -> npt.NDArray[np.int8] | None:

@@ -67,7 +67,7 @@ class TableWriter:
         if overwrite and replaces is None:
             replaces = _those_with_rows
         self._assigner = assigner or assigner_of(table, user=user, replaces=replaces if overwrite else None)
-        self._buffer = WriteBuffer(table.options.write_buffer_size_bytes)
+        self._buffer = WriteBuffer()
         self._numbers: dict[tuple[bytes, int], int] = {}
         self._buckets: dict[tuple[bytes, int], BucketWriter | PostponeWriter] = {}
         self._live = _LiveFiles(table, user)
@@ -171,7 +171,8 @@ class TableWriter:
         in_threads(flush, jobs)
         drained.clear()
         jobs.clear()
-        pa.default_memory_pool().release_unused()  # else what sorting took stays with the process beside the next rows
+        if keep_small:  # else what sorting took would stay with the process beside the rows that follow
+            pa.default_memory_pool().release_unused()
 
     def _relieve(self) -> None:
         """Back-pressure: compact at once the buckets that have 'num-sorted-run.stop-trigger' runs."""

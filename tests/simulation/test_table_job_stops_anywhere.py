@@ -25,10 +25,14 @@ RESULTS = [
 ]
 
 
-def make_warehouse(root: Path) -> None:
+def make_warehouse(root: Path, buckets: dict[str, str]) -> None:
     orders = make_table(root, "orders", ORDERS, ("id",), {"changelog-producer": "input"})
     make_table(
-        root, "sums", SUMS, ("customer",), {"changelog-producer": "input", "num-sorted-run.compaction-trigger": "2"}
+        root,
+        "sums",
+        SUMS,
+        ("customer",),
+        {"changelog-producer": "input", "num-sorted-run.compaction-trigger": "2", **buckets},
     )
     insert(orders, ("+I", 1, "ann", 10), ("+I", 2, "bob", 20))
     insert(orders, ("+I", 3, "ann", 5))
@@ -58,10 +62,20 @@ def check_changelog(sums: Table) -> None:
     assert sorted(+bag) == contents(sums)
 
 
-@pytest.mark.parametrize(("after", "only"), [(False, None), (True, "try_create")], ids=["anything", "publications"])
-def test_table_job_resumes_exactly_once_from_any_file_operation(tmp_path: Path, after: bool, only: str | None) -> None:
+ANYTHING, PUBLICATIONS, WRITES = (False, None), (True, "try_create"), (False, "write_bytes")
+DYNAMIC = {"bucket": "-1", "dynamic-bucket.target-row-num": "1"}
+
+
+@pytest.mark.parametrize(
+    ("after", "only", "buckets"),
+    [(*ANYTHING, {}), (*PUBLICATIONS, {}), (*PUBLICATIONS, DYNAMIC), (*WRITES, DYNAMIC)],
+    ids=["anything", "publications", "publications-dynamic", "small files-dynamic"],
+)
+def test_table_job_resumes_exactly_once_from_any_file_operation(
+    tmp_path: Path, after: bool, only: str | None, buckets: dict[str, str]
+) -> None:
     """`after` a publication the writer does not learn that it succeeded; after anything else is before the next."""
-    make_warehouse(tmp_path / "empty")
+    make_warehouse(tmp_path / "empty", buckets)
     shutil.copytree(tmp_path / "empty", tmp_path / "whole")
     whole = StoppingFileIO(LocalFileIO(), only=only)
     assert run(tmp_path / "whole", whole) == "FINISHED"

@@ -57,10 +57,11 @@ def prepared(path, **more):
 
 OPTIONS = {"bucket": "1", "num-sorted-run.compaction-trigger": "2", "manifest.merge-min-count": "3"}
 VECTORS = {"deletion-vectors.enabled": "true", "deletion-vectors.merge-on-read": "true"}
+DYNAMIC = {"bucket": "-1", "dynamic-bucket.target-row-num": "2"}
 BEFORE = {0: "v0", 1: "v1", 2: "v2", 3: "v3", 4: "v3"}
 
 
-@pytest.mark.parametrize("more", [{}, VECTORS], ids=["plain", "deletion vectors"])
+@pytest.mark.parametrize("more", [{}, VECTORS, DYNAMIC], ids=["plain", "deletion vectors", "dynamic buckets"])
 @pytest.mark.parametrize("how", [{}, {"overwrite": Overwrite({})}], ids=["append", "overwrite"])
 def test_commit(tmp_path, how, more):
     after = ({} if how else BEFORE) | {4: "new", 9: "new"}

@@ -168,3 +168,23 @@ def test_a_reference_that_leads_nowhere_is_named(topics: Topics, tmp_path: Path)
     more = {"properties.sasl.password": "${env:TSDB_NO_SUCH_VARIABLE}", "format": "json"}
     with tsdb.connect(str(tmp_path)) as con, pytest.raises(tsdb.ProgrammingError, match="TSDB_NO_SUCH_VARIABLE"):
         con.execute(f"CREATE TABLE t (id INT) WITH ({options(topics, 'x', **more)})")
+
+
+def test_no_system_table_shows_a_secret(topics: Topics, tmp_path: Path) -> None:
+    secret = "'kafka.sasl.password' = 'hush-hush'"
+    with tsdb.connect(str(tmp_path)) as con:
+        con.execute(f"CREATE TABLE t (id INT) WITH ({secret})")
+        more = {"format": "json", "properties.sasl.password": "hush-hush"}
+        con.execute(f"CREATE TABLE k (id INT) WITH ({options(topics, 'k', **more)})")
+        for sql in (
+            "SHOW CREATE TABLE t",
+            "SHOW CREATE TABLE k",
+            "SELECT * FROM t$options",
+            "SELECT * FROM t$schemas",
+            "SELECT * FROM sys.all_table_options",
+            "SELECT * FROM sys.catalog_options",
+            "EXPLAIN SELECT * FROM k",
+            "DESCRIBE t",
+        ):
+            assert "hush-hush" not in str(con.execute(sql).fetchall()), sql
+        assert "******" in str(con.execute("SELECT * FROM t$options").fetchall())

@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 
 from tsdb.catalog.system.rows import REQUIRED_TIME, required_bigint, required_string, string, table_of
+from tsdb.secrets import shown_options
 from tsdb.table.table import Table
 
 SCHEMAS = pa.schema(
@@ -28,11 +29,11 @@ def schemas(table: Table) -> pa.Table:
         s = table.schemas.schema(schema_id)
         fields = json.dumps([f.to_json() for f in s.fields], separators=(",", ":"), ensure_ascii=False)
         keys = [json.dumps(list(names), separators=(",", ":")) for names in (s.partition_keys, s.primary_keys)]
-        options = json.dumps(dict(s.options), separators=(",", ":"), ensure_ascii=False)
+        options = json.dumps(shown_options(s.options), separators=(",", ":"), ensure_ascii=False)
         rows.append((s.id, fields, *keys, options, s.comment, s.time_millis))
     return table_of(rows, SCHEMAS)
 
 
 def options(table: Table) -> pa.Table:
     """One row an option, as the newest schema has them."""
-    return table_of(sorted(table.schema.options.items()), OPTIONS)
+    return table_of(sorted(shown_options(table.schema.options).items()), OPTIONS)

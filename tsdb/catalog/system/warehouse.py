@@ -7,6 +7,7 @@ import pyarrow as pa
 from tsdb.catalog.catalog import Catalog
 from tsdb.catalog.system.partitions import partitions as partitions_of
 from tsdb.catalog.system.rows import bigint, required_string, string, table_of
+from tsdb.secrets import shown_options
 from tsdb.table.scan import live_files
 from tsdb.table.table import Identifier, Table
 
@@ -78,14 +79,14 @@ def all_table_options(catalog: Catalog) -> pa.Table:
     rows = [
         (identifier.database, identifier.name, key, value)
         for identifier, table in _stored(catalog)
-        for key, value in sorted(table.schema.options.items())
+        for key, value in sorted(shown_options(table.schema.options).items())
     ]
     return table_of(rows, ALL_TABLE_OPTIONS)
 
 
 def catalog_options(catalog: Catalog) -> pa.Table:
     """The options of the warehouse."""
-    return table_of(sorted(catalog.options.items()), CATALOG_OPTIONS)
+    return table_of(sorted(shown_options(catalog.options).items()), CATALOG_OPTIONS)
 
 
 def _stored(catalog: Catalog) -> Iterator[tuple[Identifier, Table]]:

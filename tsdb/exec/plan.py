@@ -171,7 +171,10 @@ class _Binder:
         snapshot, wanted = None, None
         if self.mode == "batch" and is_incremental({**table.options.values, **options}):
             wanted = between(table, {**table.options.values, **options})
-            hold(table, wanted.start or wanted.end, self.control)
+            earliest = table.snapshots.earliest_id()
+            first = None if earliest is None else table.snapshots.snapshot(earliest)
+            for needed in (wanted.start or first, wanted.end):
+                hold(table, needed, self.control)
         elif self.mode == "batch":
             snapshot = self._snapshot(changed, options)
             if (

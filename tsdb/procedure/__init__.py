@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tsdb.procedure.analyze import ANALYZE_PROCEDURES
 from tsdb.procedure.branch import BRANCH_PROCEDURES
+from tsdb.procedure.column_default import ALTER_COLUMN_DEFAULT_VALUE
 from tsdb.procedure.compact import COMPACT, COMPACT_DATABASE
 from tsdb.procedure.consumer import CONSUMER_PROCEDURES
 from tsdb.procedure.expire import EXPIRE_PROCEDURES
@@ -32,6 +33,7 @@ PROCEDURES: Mapping[str, Procedure] = {
         *PARTITION_PROCEDURES,
         *REPAIR_PROCEDURES,
         *ANALYZE_PROCEDURES,
+        ALTER_COLUMN_DEFAULT_VALUE,
     )
 }
 

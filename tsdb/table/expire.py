@@ -25,12 +25,15 @@ from tsdb.table.reference import (
     data_files,
     delete_empty_directories,
     delete_files,
+    earliest_whole,
+    left_change_files,
+    left_entries,
+    left_metadata_files,
     live_data_files,
     metadata_files,
     needed_elsewhere,
     replaced_data_files,
 )
-from tsdb.table.scan import entries_of_list
 from tsdb.table.table import Table
 
 
@@ -92,13 +95,12 @@ def drop_changelogs(table: Table, gone: Sequence[Snapshot]) -> int:
     data: set[str] = set()
     metadata: set[str] = set()
     for snapshot in gone:
-        more_data, more_metadata = change_files(table, snapshot)
+        more_data, more_metadata = left_change_files(table, snapshot)
         data |= more_data
         metadata |= more_metadata
     kept = [needed_elsewhere(table, ids)]
-    earliest = table.snapshots.earliest_id()
-    if earliest is not None:
-        first = table.snapshots.snapshot(earliest)
+    first = earliest_whole(table)
+    if first is not None:
         kept.append((live_data_files(table, first), metadata_files(table, first)))
         kept.append(change_files(table, first))
     for kept_data, kept_metadata in kept:
@@ -122,13 +124,13 @@ def _expire_until(table: Table, earliest: int, end: int) -> None:
     data: set[str] = set()
     for snapshot in expired:
         data |= replaced_data_files(table, snapshot)
-        data |= data_files(table, entries_of_list(table, snapshot.changelog_manifest_list))
+        data |= data_files(table, left_entries(table, snapshot.changelog_manifest_list))
     if first.commit_kind == "OVERWRITE":
         data -= replaced_data_files(table, first)
     else:
         data |= replaced_data_files(table, first)
     data -= live_data_files(table, first)
-    metadata = set().union(*(metadata_files(table, s) for s in expired)) - metadata_files(table, first)
+    metadata = set().union(*(left_metadata_files(table, s) for s in expired)) - metadata_files(table, first)
     kept_data, kept_metadata = needed_elsewhere(table)
     data -= kept_data
     delete_files(table, data)

@@ -5,8 +5,9 @@ So what is needed by none of a row of consecutive snapshots is found by comparin
 keeps files beside the snapshots: tags, changelogs that outlive their snapshots, other branches, running readers.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+from tsdb.errors import CorruptFile
 from tsdb.metadata.index_file import read_index_manifest
 from tsdb.metadata.manifest import DELETE, ManifestEntry, read_manifest_list
 from tsdb.metadata.snapshot import Snapshot
@@ -20,7 +21,11 @@ from tsdb.table.tag import tags
 def metadata_files(table: Table, snapshot: Snapshot) -> set[str]:
     """Manifest lists, manifests, the index manifest and index files, statistics."""
     names = (snapshot.base_manifest_list, snapshot.delta_manifest_list, snapshot.changelog_manifest_list)
-    paths = _listed(table, names)
+    return _listed(table, names) | _indexes_and_statistics(table, snapshot)
+
+
+def _indexes_and_statistics(table: Table, snapshot: Snapshot) -> set[str]:
+    paths: set[str] = set()
     if snapshot.index_manifest is not None:
         path = table.paths.manifest(snapshot.index_manifest)
         paths.add(path)
@@ -51,9 +56,51 @@ def data_files(table: Table, entries: Iterable[ManifestEntry]) -> set[str]:
     return paths
 
 
+def left_entries(table: Table, manifest_list: str | None) -> list[ManifestEntry]:
+    """The entries of a list of a snapshot that is expiring; none if a stopped expiration has deleted it before.
+
+    Data files are deleted before the metadata that names them, so those of a list that is gone are gone.
+    """
+    try:
+        return entries_of_list(table, manifest_list)
+    except CorruptFile as err:
+        if isinstance(err.__cause__, FileNotFoundError):
+            return []
+        raise
+
+
+def left_metadata_files(table: Table, snapshot: Snapshot) -> set[str]:
+    """The same of `metadata_files`."""
+    names = (snapshot.base_manifest_list, snapshot.delta_manifest_list, snapshot.changelog_manifest_list)
+    paths = set().union(*(_left_listed(table, name) for name in names))
+    return paths | _left(lambda: _indexes_and_statistics(table, snapshot))
+
+
+def left_change_files(table: Table, snapshot: Snapshot) -> tuple[set[str], set[str]]:
+    """The same of `change_files`."""
+    names = [snapshot.changelog_manifest_list]
+    if consists_of_delta(table, snapshot):
+        names.append(snapshot.delta_manifest_list)
+    data = set().union(*(data_files(table, left_entries(table, name)) for name in names))
+    return data, set().union(*(_left_listed(table, name) for name in names))
+
+
+def _left_listed(table: Table, name: str | None) -> set[str]:
+    return set() if name is None else {table.paths.manifest(name), *_left(lambda: _listed(table, [name]))}
+
+
+def _left(find: Callable[[], set[str]]) -> set[str]:
+    try:
+        return find()
+    except CorruptFile as err:
+        if isinstance(err.__cause__, FileNotFoundError):
+            return set()
+        raise
+
+
 def replaced_data_files(table: Table, snapshot: Snapshot) -> set[str]:
     """What the snapshot itself has taken out."""
-    entries = entries_of_list(table, snapshot.delta_manifest_list)
+    entries = left_entries(table, snapshot.delta_manifest_list)
     return data_files(table, (entry for entry in entries if entry.kind == DELETE))
 
 
@@ -76,6 +123,17 @@ def history_files(table: Table, snapshots: Sequence[Snapshot]) -> tuple[set[str]
             data |= data_files(table, (e for e in entries_of_list(table, name) if i or e.kind != DELETE))
         metadata |= metadata_files(table, snapshot)
     return data, metadata
+
+
+def earliest_whole(table: Table) -> Snapshot | None:
+    """The earliest snapshot that has all of its metadata: a stopped expiration leaves some without."""
+    for snapshot_id in table.snapshots.ids():
+        snapshot = table.snapshots.snapshot(snapshot_id)
+        lists = (snapshot.base_manifest_list, snapshot.delta_manifest_list)
+        paths = set().union(*(_left_listed(table, name) for name in lists))
+        if all(map(table.file_io.exists, paths)):
+            return snapshot
+    return None
 
 
 def needed_elsewhere(table: Table, dropped: Collection[int] = ()) -> tuple[set[str], set[str]]:

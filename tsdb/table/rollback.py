@@ -8,6 +8,7 @@ from tsdb.table.changelog import changelog_ids, changelog_path, write_hints
 from tsdb.table.reference import (
     data_files,
     delete_files,
+    earliest_whole,
     live_data_files,
     metadata_files,
     needed_elsewhere,
@@ -70,9 +71,8 @@ def drop_unneeded(table: Table, snapshot: Snapshot) -> None:
     if table.snapshots.exists(snapshot.id):
         return
     data, metadata = needed_elsewhere(table)
-    earliest = table.snapshots.earliest_id()
-    if earliest is not None:
-        first = table.snapshots.snapshot(earliest)
+    first = earliest_whole(table)
+    if first is not None:
         data |= live_data_files(table, first)
         metadata |= metadata_files(table, first)
     unneeded_data, unneeded = live_data_files(table, snapshot) - data, metadata_files(table, snapshot) - metadata

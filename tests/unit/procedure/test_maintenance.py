@@ -228,3 +228,16 @@ def test_every_argument_is_described():
     for procedure in PROCEDURES.values():
         assert procedure.description.endswith(".")
         assert all(argument.description for argument in procedure.arguments)
+
+
+def test_default_values(ask):
+    ask("CALL sys.alter_column_default_value('t', 'v', 'nothing')")
+    ask("INSERT INTO t (dt, k) VALUES ('z', 9)")
+    assert rows(ask)[-1] == ("z", 9, "nothing")
+
+
+def test_a_reader_of_what_lies_between_keeps_it(ask):
+    log = ask("SELECT * FROM t$audit_log /*+ OPTIONS('incremental-between' = '0,4') */")
+    assert len(log) == 4
+    ask("CALL sys.expire_snapshots(`table` => 't', retain_max => 2, older_than => '2100-01-01')")
+    assert ask("SELECT count(*) FROM t /*+ OPTIONS('incremental-between' = '3,4') */") == [(1,)]

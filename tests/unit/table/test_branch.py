@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.table.tables import make_table
-from tests.unit.table.test_stops import OPTIONS, Stopped, StoppingFileIO, insert, state
+from tests.unit.table.test_stops import OPTIONS, Stopped, StoppingFileIO, forget_what_was_read, insert, state
 from tsdb.errors import AlreadyExists, ProgrammingError
 from tsdb.fs.local import LocalFileIO
 from tsdb.table.branch import (
@@ -15,8 +15,9 @@ from tsdb.table.branch import (
     rename_branch,
 )
 from tsdb.table.changelog import Retention
-from tsdb.table.expire import expire_snapshots
+from tsdb.table.expire import expire_changelogs, expire_snapshots
 from tsdb.table.rollback import delete_tag, rollback_to
+from tsdb.table.stream_scan import StreamScan, read_changes
 from tsdb.table.table import open_table
 from tsdb.table.tag import create_tag, rename_tag, tags
 
@@ -121,6 +122,7 @@ def test_fast_forward_stopped_anywhere_leaves_a_state_of_both_and_can_be_done_ag
             stopped = False
         except Stopped:
             stopped = True
+        forget_what_was_read()
         table = reopened(table)
         assert state(table) in states and state(reopened(branch)) == states[-1]
         fast_forward(table, "b")
@@ -143,6 +145,7 @@ def test_creating_and_deleting_a_branch_stopped_anywhere(tmp_path):
             stopped = False
         except Stopped:
             stopped = True
+        forget_what_was_read()
         table = reopened(table)
         if "b" in [b.name for b in branches(table)]:
             assert state(get_branch(table, "b")) == AT_2
@@ -166,6 +169,7 @@ def test_tags_stopped_anywhere(tmp_path):
             stopped = False
         except Stopped:
             stopped = True
+        forget_what_was_read()
         table = reopened(table)
         assert state(table)[4] == "v3"
         for tag in tags(table):
@@ -177,3 +181,37 @@ def test_tags_stopped_anywhere(tmp_path):
         if not stopped:
             break
     assert not stopped and n > 4
+
+
+def test_expiring_with_changelogs_that_stay_stopped_anywhere(tmp_path):
+    for n in range(80):
+        table = prepared(tmp_path / str(n)).with_options({"changelog.num-retained.min": "100"})
+        wanted = changes(table)
+        stopping = reopened(table, StoppingFileIO(n)).with_options(table.options.values)
+        try:
+            expire_snapshots(stopping, ALL)
+            expire_changelogs(stopping, Retention(3, 100, 2**60, 100))
+            stopped = False
+        except Stopped:
+            stopped = True
+        forget_what_was_read()
+        table = reopened(table).with_options(table.options.values)
+        assert state(table)[4] == "v3"
+        expire_snapshots(table, ALL)
+        expire_changelogs(table, Retention(3, 100, 2**60, 100))
+        found = changes(table)
+        assert found == wanted[len(wanted) - len(found) :] and len(found) >= 2
+        assert insert(table, [7], "x")
+        if not stopped:
+            break
+    assert not stopped and n > 10
+
+
+def changes(table):
+    scan = StreamScan(table, {"scan.mode": "from-snapshot", "scan.snapshot-id": "1"})
+    found = []
+    while (plan := scan.plan()) is not None:
+        for rows, _ in read_changes(table, plan):
+            found += zip(rows["k"].to_pylist(), rows["v"].to_pylist(), strict=True)
+    scan.release()
+    return found

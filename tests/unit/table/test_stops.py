@@ -5,6 +5,7 @@ import pytest
 
 from tests.unit.table.tables import make_table
 from tsdb.fs.local import LocalFileIO
+from tsdb.metadata import manifest
 from tsdb.table.changelog import Retention
 from tsdb.table.commit import Overwrite, commit
 from tsdb.table.expire import expire_snapshots
@@ -16,6 +17,13 @@ from tsdb.table.table import open_table
 from tsdb.table.write import TableWriter
 
 CHANGES = ("write_bytes", "try_create", "replace", "delete", "delete_dir", "rename_dir", "open_output")
+
+
+def forget_what_was_read():
+    """As in a new process."""
+    for name in ("_CACHE", "_LIST_CACHE"):
+        cache = getattr(manifest, name)
+        setattr(manifest, name, type(cache)(1000))
 
 
 class Stopped(BaseException):
@@ -75,6 +83,7 @@ def test_commit(tmp_path, how, more):
             stopped = False
         except Stopped:
             stopped = True
+        forget_what_was_read()
         table = open_table(LocalFileIO(), table.identifier, table.path)
         done = table.snapshots.latest_id() > count
         outcomes.append(done)
@@ -97,6 +106,7 @@ def test_expiration(tmp_path):
             stopped = False
         except Stopped:
             stopped = True
+        forget_what_was_read()
         table = open_table(LocalFileIO(), table.identifier, table.path)
         assert state(table) == BEFORE and state(table, table.snapshots.snapshot(latest - 1)) == BEFORE
         expire_snapshots(table, keep)
@@ -117,6 +127,7 @@ def test_rollback(tmp_path):
             stopped = False
         except Stopped:
             stopped = True
+        forget_what_was_read()
         table = open_table(LocalFileIO(), table.identifier, table.path)
         ids = table.snapshots.ids()
         assert ids == list(range(1, len(ids) + 1)) and len(ids) >= 2

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import broker
+import job as job_process
 import kafka
 import pytest
 from kafka_topics import Topics
@@ -372,3 +373,29 @@ def test_snapshots_keep_where_the_topic_ended(con: tsdb.Connection, topics: Topi
     snapshots = [json.loads(p.read_text()) for p in sorted(tmp_path.rglob("snapshot/snapshot-*"))]
     assert snapshots[0]["logOffsets"] == {"0": 0, "1": 0}
     assert all(offset > 0 for offset in snapshots[1]["logOffsets"].values())
+
+
+def test_a_job_that_is_killed_while_it_writes_a_log_table_leaves_each_change_once(
+    con: tsdb.Connection, topics: Topics, topic: str, tmp_path: Path
+) -> None:
+    create(con, topics.bootstrap, topic, "k INT, v INT", bucket="1", **{"bucket-key": "k"})
+    con.execute("CREATE TABLE input (k INT, v INT)")
+    total = 0
+    for _ in range(3):
+        command = [sys.executable, job_process.__file__, str(tmp_path), "INSERT INTO t SELECT * FROM input"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert process.stdout is not None and process.stdout.readline() == "running\n"
+        for _ in range(8):
+            con.execute("INSERT INTO input VALUES (?, ?)", [total, total])
+            total += 1
+            time.sleep(0.03)
+        process.kill()
+        process.communicate()
+    con.execute("SET 'execution.mode' = 'streaming'")
+    con.execute("INSERT INTO t SELECT * FROM input")
+    (job,) = con.jobs()
+    job.checkpoint()
+    job.stop()
+    con.execute("RESET 'execution.mode'")
+    logged = sorted(tuple(row.values()) for _, _, row in history(topics, topic))
+    assert logged == rows(con) == [(n, n) for n in range(total)]

@@ -58,6 +58,7 @@ def check_changed(schema: TableSchema, name: str, options_set: bool = False) -> 
     if options_set:
         check_ranges(TableOptions(schema.options))
         check_writable(schema, TableOptions(schema.options))
+        wanted_indexes(schema.options, schema.fields)
 
 
 def _check(schema: TableSchema, name: str) -> None:

@@ -22,6 +22,7 @@ IMMUTABLE_OPTIONS = (
     "sequence.field.sort-order",
     "rowkind.field", "aggregation.remove-record-on-delete", "partial-update.remove-record-on-delete",
     "partial-update.remove-record-on-sequence-group", "row-tracking.enabled", "data-evolution.enabled",
+    "deletion-vectors.enabled",
     "data-file.path-directory", "index-file-in-data-file-dir", "force-lookup",
 )  # fmt: skip
 
@@ -247,7 +248,13 @@ def _nullable(field: DataField, nullable: bool | None, may_tighten: bool, owner:
 
 
 def _renamed_option(key: str, value: str, name: str, new_name: str) -> tuple[str, str]:
-    """An option `fields.<column>.<what>`, or a sequence group, after a column has got another name."""
+    """An option `fields.<column>.<what>`, of a sequence group or a file index, after a column has got another name."""
+    if key.startswith("file-index."):
+        kind, _, what = key.removeprefix("file-index.").partition(".")
+        own = what.removeprefix(f"{name}.")
+        return (key if own == what else f"file-index.{kind}.{new_name}.{own}"), (
+            _replaced(value, name, new_name) if what == "columns" else value
+        )
     prefix, columns, what = key[:7], *(key[7:].rpartition(".")[::2])
     if prefix != "fields.":
         return key, value
@@ -267,7 +274,8 @@ def _check_not_key(schema: TableSchema, name: str, done: str, table_name: str) -
     for keys, what in ((schema.primary_keys, "the primary key"), (schema.partition_keys, "the partition keys")):
         if name in keys:
             raise NotSupportedError(f"column `{name}` of table `{table_name}` is one of {what} and cannot be {done}")
-    for key in _COLUMN_OPTIONS:
+    indexes = [key for key in schema.options if key.startswith("file-index.") and key.endswith(".columns")]
+    for key in (*_COLUMN_OPTIONS, *(indexes if done == "dropped" else ())):
         if name in [word.strip() for word in schema.options.get(key, "").split(",")]:
             raise NotSupportedError(f"column `{name}` of table `{table_name}` is used by '{key}' and cannot be {done}")
 

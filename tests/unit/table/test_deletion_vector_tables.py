@@ -135,6 +135,13 @@ def test_what_does_not_go_together_is_refused(ask: Asker) -> None:
                     f"WITH ('deletion-vectors.enabled' = 'true', {option})")  # fmt: skip
 
 
+def test_a_table_with_rows_does_not_get_vectors_later(ask: Asker) -> None:
+    ask.run("CREATE TABLE t (k INT, v INT, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '1')")
+    ask.run("INSERT INTO t VALUES (1, 1)")
+    with pytest.raises(OptionError, match=r"'deletion-vectors\.enabled' cannot be changed"):
+        ask.run("ALTER TABLE t SET ('deletion-vectors.enabled' = 'true')")
+
+
 def test_vectors_of_append_tables_go_with_a_compaction(ask: Asker) -> None:
     ask.run("CREATE TABLE t (k INT) WITH ('deletion-vectors.enabled' = 'true')")
     for start in range(0, 300, 100):

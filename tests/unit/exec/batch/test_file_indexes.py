@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.exec.conftest import Asker
-from tsdb.errors import NotSupportedError, OptionError
+from tsdb.errors import ColumnNotFound, NotSupportedError, OptionError
 
 COLUMNS = "(k INT, s STRING, d DATE, t TIMESTAMP(6), f DOUBLE{key}) {parts}"
 INDEXES = """'file-index.bloom-filter.columns' = 's,d,t,f', 'file-index.bitmap.columns' = 's,k',
@@ -93,12 +93,19 @@ def test_no_row_is_lost(ask: Asker, key: str) -> None:
 def test_files_of_other_times_are_judged_by_what_they_were(ask: Asker) -> None:
     ask.run(f"CREATE TABLE t {COLUMNS.format(key='', parts='')} WITH ({INDEXES.format(threshold='1 mb')})")
     ask.run("INSERT INTO t (k, s) VALUES (1, 'a')")
+    with pytest.raises(NotSupportedError, match=r"used by 'file-index\.bloom-filter\.columns'"):
+        ask.run("ALTER TABLE t DROP COLUMN s")
+    with pytest.raises(ColumnNotFound, match="no column `nothing`"):
+        ask.run("ALTER TABLE t SET ('file-index.bitmap.columns' = 'nothing')")
     ask.run("ALTER TABLE t RENAME COLUMN s TO name")
     ask.run("ALTER TABLE t ALTER COLUMN k TYPE BIGINT")
     ask.run("ALTER TABLE t ADD COLUMN s STRING")
     assert ask.rows("SELECT k FROM t WHERE name = 'a'") == [(1,)]
     assert ask.rows("SELECT k FROM t WHERE s IS NULL AND k = 1") == [(1,)]
     assert files_kept(ask, "SELECT * FROM t WHERE name = 'b'") == (0, 1)
+    ask.run("INSERT INTO t (k, name) VALUES (2, 'a'), (3, 'z')")  # and new files get the indexes of the renamed column
+    assert files_kept(ask, "SELECT * FROM t WHERE name = 'm'") == (0, 2)
+    assert ask.bag("SELECT k FROM t WHERE name = 'a'") == [(1,), (2,)]
 
 
 def test_a_deleted_file_takes_its_index_along(ask: Asker, warehouse: Path) -> None:

@@ -1,6 +1,7 @@
 """What starts a compaction besides the number of runs, what `sys.compact` can be told, and rows put in an order."""
 
 import re
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -74,6 +75,27 @@ def test_a_job_compacts_every_some_checkpoints(con: Any) -> None:
     con.execute("SET 'execution.mode' = 'batch'")
     assert con.execute("SELECT count(*) FROM t").fetchone() == (4,)
     assert levels(con) in ([5], [0, 5])
+
+
+def test_a_job_goes_on_over_its_own_full_compactions(con: Any) -> None:
+    """The writer of a job finds the files that a full compaction between two checkpoints has left."""
+    options = "'full-compaction.delta-commits' = '2', 'changelog-producer' = 'full-compaction'"
+    con.execute(KEYED.format(f"{options}, 'num-sorted-run.compaction-trigger' = '2'"))
+    con.execute("CREATE TABLE s (k INT, v INT)")
+    con.execute("SET 'execution.mode' = 'streaming'")
+    con.execute("INSERT INTO t SELECT * FROM s /*+ OPTIONS('continuous.discovery-interval' = '20 ms') */")
+    con.execute("SET 'execution.mode' = 'batch'")
+    for i in range(6):
+        con.execute(f"INSERT INTO s VALUES ({i}, {i})")
+        deadline = time.monotonic() + 30
+        while con.execute("SELECT count(*) FROM t").fetchone() != (i + 1,):
+            assert time.monotonic() < deadline, con.jobs()
+            time.sleep(0.02)
+    for job in con.jobs():
+        job.stop()
+    assert con.execute("SELECT sum(k), sum(v) FROM t").fetchone() == (15, 15)
+    kinds = con.execute("SELECT commit_kind FROM `t$snapshots` ORDER BY snapshot_id").fetchall()
+    assert [kind for (kind,) in kinds][:8] == (["APPEND", "APPEND", "COMPACT"] * 3)[:8]
 
 
 def test_which_partitions_are_compacted(con: Any) -> None:

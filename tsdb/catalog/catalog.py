@@ -49,11 +49,6 @@ class Catalog(Protocol):
         """Where the warehouse is, and how it is kept."""
         ...
 
-    @property
-    def options(self) -> dict[str, str]:
-        """Where the warehouse is, and how it is kept."""
-        ...
-
     def list_databases(self) -> list[str]:
         """The names, sorted; `default` is always there."""
         ...

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
+import pytest
 from judge import PaimonJava
 
 import tsdb
@@ -16,6 +17,7 @@ SECONDS = 5.0
 RACERS = ("writer-1", "compactor", "overwriter", "expirer")
 
 
+@pytest.mark.judged("commits that race", "Paimon Java", "reads", "writes")
 def test_java_races_with_us(java: PaimonJava, tmp_path: Path) -> None:
     with tsdb.connect(str(tmp_path)) as con:
         con.execute(

@@ -97,6 +97,21 @@ CASES = (
         (["-D", 2, *[None] * 16],),
     ),
     Case(
+        "formats_by_level",
+        "formats and compressions by level",
+        """(k INT, v STRING, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '1', 'changelog-producer' = 'input',
+           'file.format.per.level' = '0:avro,5:orc', 'file.compression.per.level' = '5:zlib',
+           'changelog-file.format' = 'parquet', 'changelog-file.compression' = 'snappy',
+           'metadata.stats-mode' = 'full', 'fields.v.stats-mode' = 'none', 'metadata.stats-dense-store' = 'false')""",
+        (
+            *(f"INSERT INTO t VALUES ({i}, 'run {i}'), ({i + 1}, NULL)" for i in range(6)),
+            "CALL sys.compact('default.t')",
+            "INSERT INTO t VALUES (3, 'again')",
+        ),
+        (["+I", 1000, "java"], ["-D", 1, None]),
+        rust_reads=False,
+    ),
+    Case(
         "append",
         "append tables",
         "(k INT, v STRING)",

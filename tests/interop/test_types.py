@@ -115,8 +115,13 @@ def twin_of_java(warehouse: Path, java: PaimonJava, rows: Rows) -> None:
     java.write(warehouse, "default.twin", as_inserts(rows), identifier=1)
 
 
-@pytest.mark.judged("all types as columns", "Paimon Java", "reads", "writes")
-@pytest.mark.parametrize("form", ["parquet", "orc", "avro"])
+def forms() -> Iterator[Any]:
+    for form, shown in (("parquet", "Parquet"), ("orc", "ORC"), ("avro", "Avro")):
+        mark = pytest.mark.judged(f"all types in {shown} files", "Paimon Java", "reads", "writes")
+        yield pytest.param(form, marks=mark)
+
+
+@pytest.mark.parametrize("form", list(forms()))
 def test_as_columns(form: str, tmp_path: Path, java: PaimonJava) -> None:
     kinds = {**SCALARS, **NESTED}
     if form == "orc":  # fractions of a second before 1970 are refused

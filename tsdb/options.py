@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class OptionSpec:
-    """One option. type: `int`, `bool`, `string`, `size`, `duration`, or the allowed words with `|` between them."""
+    """One option. type: `int`, `double`, `bool`, `string`, `size`, `duration`, or the allowed words with `|` between them."""
 
     key: str
     type: str
@@ -276,6 +276,9 @@ def check_value(option: OptionSpec, value: str) -> None:
         case "int":
             if not re.fullmatch(r"\s*[+-]?\d+\s*", value):
                 raise OptionError(f"'{option.key}' is a whole number, not '{value}'")
+        case "double":
+            if not re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", value):
+                raise OptionError(f"'{option.key}' is a number, not '{value}'")
         case "bool":
             parse_bool(option.key, value)
         case "size":

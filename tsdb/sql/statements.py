@@ -61,7 +61,7 @@ class TableName:
     def _split(self) -> tuple[str, str | None]:
         base, _, rest = self.name.partition("$")
         if not base or not rest:
-            return self.name if not base else base, None
+            return base or self.name, None
         if not rest.startswith(BRANCH_PREFIX):
             return base, rest
         branch, _, suffix = rest.partition("$")

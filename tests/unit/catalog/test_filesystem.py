@@ -177,11 +177,11 @@ REFUSED = [
     ),
     (
         NotSupportedError,
-        "sketches and bitmaps",
+        "such bitmaps",
         {},
         ("k",),
         (),
-        {"merge-engine": "aggregation", "fields.v.aggregate-function": "rbm32"},
+        {"merge-engine": "aggregation", "fields.v.aggregate-function": "rbm64"},
     ),
     (
         ColumnNotFound,

@@ -12,6 +12,7 @@ from tsdb.mergetree.merge_engine.lists import Collect, ListAgg
 from tsdb.mergetree.merge_engine.maps import MergeMap, MergeMapWithKeyTime
 from tsdb.mergetree.merge_engine.nested import NestedPartialUpdate, NestedUpdate
 from tsdb.mergetree.merge_engine.numbers import Bool, Product, Sum
+from tsdb.mergetree.merge_engine.sketches import union_of
 from tsdb.options import TableOptions, parse_bool
 
 DEFAULT_FUNCTION = "fields.default-aggregate-function"
@@ -114,6 +115,10 @@ def _flag(field: DataField, given: Mapping[str, str], option: str) -> bool:
     return parse_bool(f"fields.{field.name}.{option}", given.get(option, "false"))
 
 
+def _union(name: str) -> Callable[[DataField, Mapping[str, str]], Aggregate]:
+    return lambda field, _: union_of(name, field.name)
+
+
 FUNCTIONS: Mapping[str, _Maker] = {
     "sum": _Maker(_NUMBERS, lambda field, _: Sum(field.name)),
     "product": _Maker(_NUMBERS, lambda field, _: Product(field.name)),
@@ -132,9 +137,13 @@ FUNCTIONS: Mapping[str, _Maker] = {
     "merge_map_with_keytime": _Maker((TypeRoot.MAP,), _keytime),
     "nested_update": _Maker((TypeRoot.ARRAY,), _nested_update),
     "nested_partial_update": _Maker((TypeRoot.ARRAY,), _nested_partial_update),
+    **{
+        name: _Maker((TypeRoot.BINARY, TypeRoot.VARBINARY), _union(name))
+        for name in ("hll_sketch", "theta_sketch", "rbm32")
+    },
 }
-# functions of Paimon over serialized sketches and bitmaps of libraries that are not here
-REFUSED_FUNCTIONS = ("hll_sketch", "theta_sketch", "rbm32", "rbm64")
+# functions of Paimon over bitmaps in a form that only its own library reads
+REFUSED_FUNCTIONS = ("rbm64",)
 
 
 def column_rule(field: DataField, options: TableOptions, function: str) -> ColumnRule:
@@ -145,7 +154,7 @@ def column_rule(field: DataField, options: TableOptions, function: str) -> Colum
     """
     where = f"'fields.{field.name}.aggregate-function' = '{function}'"
     if function in REFUSED_FUNCTIONS:
-        raise NotSupportedError(f"{where}: sketches and bitmaps cannot be merged here; use Paimon for such a table")
+        raise NotSupportedError(f"{where}: such bitmaps cannot be merged here; use rbm32, or Paimon for such a table")
     maker = FUNCTIONS.get(function)
     if maker is None:
         near = nearest(function, FUNCTIONS)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tsdb import clock
-from tsdb.errors import CommitConflict, NotSupportedError
+from tsdb.errors import CommitConflict, NotSupportedError, OperationalError
 from tsdb.format.parquet import SEQUENCE_NUMBER
 from tsdb.mergetree.data_writer import FILE_SOURCE_COMPACT, DataWriter
 from tsdb.mergetree.merge import ReadColumns
@@ -99,6 +99,10 @@ def compact_when_due(table: Table) -> Snapshot | None:
         return compact(table, user=clock.current().new_id())
     except CommitConflict:
         return None
+    except OSError as err:
+        raise OperationalError(
+            f"the rows are committed to `{table.identifier}`, but the full compaction that was due failed: {err}"
+        ) from err
 
 
 def _compact_bucket(

@@ -57,7 +57,7 @@ class Union:
     retracts: bool = False
 
     def fold(self, column: pa.Array, events: Events) -> pa.Array:
-        """The joined value of each key; NULL for a key without one. Raises DataError for bytes that are no such thing."""
+        """The joined value of each key; NULL for a key without one. Raises DataError for other bytes."""
         known = valid(column, events.rows)
         some = events if known is None else events.kept(known)
         first = np.full(events.key_count, -1, np.int64)

@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class OptionSpec:
-    """One option. type: `int`, `double`, `bool`, `string`, `size`, `duration`, or allowed words with `|` between them."""
+    """One option. type: `int`, `double`, `bool`, `string`, `size`, `duration`, or words with `|` between them."""
 
     key: str
     type: str

@@ -189,6 +189,11 @@ public class PaimonJudge {
             case MAP: return map(r.getMap(i), ((MapType) t).getKeyType(), ((MapType) t).getValueType());
             case MULTISET: return map(r.getMap(i), ((MultisetType) t).getElementType(), new org.apache.paimon.types.IntType());
             case ROW: return row(r.getRow(i, ((RowType) t).getFieldCount()), (RowType) t);
+            case VARIANT: {
+                org.apache.paimon.data.variant.Variant v = r.getVariant(i);
+                Base64.Encoder base64 = Base64.getEncoder();
+                return List.of(base64.encodeToString(v.value()), base64.encodeToString(v.metadata()));
+            }
             default: throw new IllegalArgumentException("type " + t);
         }
     }
@@ -317,6 +322,7 @@ public class PaimonJudge {
                 for (int i = 0; i < out.length; i++) out[i] = parse(v.get(i), ((ArrayType) t).getElementType());
                 return new GenericArray(out);
             }
+            case VARIANT: return org.apache.paimon.data.variant.GenericVariant.fromJson(v.asText());
             case MAP: return parseMap(v, ((MapType) t).getKeyType(), ((MapType) t).getValueType());
             case MULTISET: return parseMap(v, ((MultisetType) t).getElementType(), new org.apache.paimon.types.IntType());
             case ROW: {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tsdb.procedure.analyze import ANALYZE_PROCEDURES
 from tsdb.procedure.branch import BRANCH_PROCEDURES
 from tsdb.procedure.column_default import ALTER_COLUMN_DEFAULT_VALUE
-from tsdb.procedure.compact import COMPACT, COMPACT_DATABASE
+from tsdb.procedure.compact import COMPACT, COMPACT_DATABASE, MATERIALIZE_DELETION_VECTORS
 from tsdb.procedure.consumer import CONSUMER_PROCEDURES
 from tsdb.procedure.expire import EXPIRE_PROCEDURES
 from tsdb.procedure.partition import PARTITION_PROCEDURES
@@ -22,6 +22,7 @@ PROCEDURES: Mapping[str, Procedure] = {
     for procedure in (
         COMPACT,
         COMPACT_DATABASE,
+        MATERIALIZE_DELETION_VECTORS,
         RESCALE,
         REWRITE_FILE_INDEX,
         REBUILD_LOG,

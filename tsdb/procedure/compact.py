@@ -21,9 +21,7 @@ from tsdb.table.table import Identifier, Table
 
 def _run(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
-    strategy = arguments.get("compact_strategy", "full")
-    if strategy not in ("full", "minor"):
-        raise ProgrammingError(f"procedure compact: `compact_strategy` is 'full' or 'minor', not '{strategy}'")
+    full = _is_full(arguments)
     table = table.with_options(_options(arguments.get("options")))
     chosen = _chosen(table, arguments)
     user = clock.current().new_id()
@@ -34,12 +32,28 @@ def _run(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     elif arguments.get("order_by"):
         raise ProgrammingError("procedure compact: `order_by` goes with `order_strategy` = order, zorder or hilbert")
     else:
-        snapshot = compact(table, partitions=chosen, full=strategy == "full", user=user)
+        snapshot = compact(table, partitions=chosen, full=full, user=user)
     return result(result="nothing to compact" if snapshot is None else f"snapshot {snapshot.id}")
 
 
+def _is_full(arguments: Mapping[str, Any]) -> bool:
+    strategy = arguments.get("compact_strategy", "full")
+    if strategy not in ("full", "minor"):
+        raise ProgrammingError(f"`compact_strategy` is 'full' or 'minor', not '{strategy}'")
+    return bool(strategy == "full")
+
+
+def _run_materialize(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
+    table = table_argument(catalog, arguments)
+    if not table.options.deletion_vectors_enabled:
+        raise ProgrammingError(
+            f"table `{table.identifier}` has no deletion vectors: 'deletion-vectors.enabled' is not set"
+        )
+    return _run(catalog, arguments)
+
+
 def _run_database(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
-    options = _options(arguments.get("table_options"))
+    options, full = _options(arguments.get("table_options")), _is_full(arguments)
     databases = re.compile(arguments.get("including_databases", ".*"))
     included = re.compile(arguments.get("including_tables", ".*"))
     excluded = re.compile(arguments.get("excluding_tables", "(?!)"))
@@ -52,7 +66,9 @@ def _run_database(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
             table = catalog.get_table(Identifier(database, name))
             if isinstance(table, Table):
                 changed = table.with_options(options)
-                count += compact(changed, full=True, user=clock.current().new_id()) is not None
+                chosen = _chosen(changed, arguments)
+                done = compact(changed, partitions=chosen, full=full, user=clock.current().new_id())
+                count += done is not None
     return result(result=f"{count} tables compacted")
 
 
@@ -156,6 +172,20 @@ COMPACT_DATABASE = Procedure(
         Argument("including_tables", "string", "A regular expression for `db.t`; all by default."),
         Argument("excluding_tables", "string", "A regular expression for those to leave out."),
         Argument("table_options", "string", "Table options for this compaction, as `a=1,b=2`."),
+        Argument("partition_idle_time", "string", "Only partitions not written to for so long, as `1 d`."),
+        Argument("compact_strategy", "string", "`full` (default): everything; `minor`: what is worth it."),
     ),
     _run_database,
+)
+
+MATERIALIZE_DELETION_VECTORS = Procedure(
+    "materialize_deletion_vectors",
+    "Write the files that have deleted rows anew without them.",
+    (
+        Argument("table", "table", "The table, as `db.t`.", required=True),
+        Argument("partitions", "partitions", "Only these partitions, as `a=1,b=2;a=3`."),
+        Argument("options", "string", "Table options for this compaction, as `a=1,b=2`."),
+        Argument("where", "string", "Only partitions for which this is true: `a = 'x' AND b >= 3`."),
+    ),
+    _run_materialize,
 )

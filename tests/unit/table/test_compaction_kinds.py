@@ -131,6 +131,26 @@ def test_a_database_is_compacted(con: Any) -> None:
     call = "CALL sys.compact_database(including_tables => 'default\\.[ab]', excluding_tables => '.*b')"
     assert con.execute(call).fetchall() == [("1 tables compacted",)]
     assert [levels(con, name) for name in "abc"] == [[5], [0], [0]]
+    for more, count in (
+        ("partition_idle_time => '1 d'", 0),
+        ("compact_strategy => 'minor'", 0),
+        ("mode => 'divided'", 2),
+    ):
+        assert con.execute(f"CALL sys.compact_database({more})").fetchall() == [(f"{count} tables compacted",)]
+
+
+def test_deleted_rows_leave_the_files(con: Any) -> None:
+    con.execute("CREATE TABLE t (k INT) WITH ('deletion-vectors.enabled' = 'true')")
+    con.execute("INSERT INTO t VALUES (1), (2), (3)")
+    con.execute("DELETE FROM t WHERE k = 2")
+    count = "SELECT sum(record_count) FROM `t$files`"
+    assert con.execute(count).fetchone() == (3,)
+    con.execute("CALL sys.materialize_deletion_vectors('t')")
+    assert con.execute(count).fetchone() == (2,)
+    assert sorted(con.execute("SELECT * FROM t").fetchall()) == [(1,), (3,)]
+    con.execute("CREATE TABLE plain (k INT)")
+    with pytest.raises(tsdb.ProgrammingError, match="no deletion vectors"):
+        con.execute("CALL sys.materialize_deletion_vectors('plain')")
 
 
 @pytest.mark.parametrize("strategy", ["order", "zorder", "hilbert"])

@@ -137,6 +137,7 @@ _NOISE = (
     r"DataFusion error: ",
     r"Optimizer rule '\w+' failed\s*caused by\s*",
     r"type_coercion\s*caused by\s*",
+    r"Invalid \(non-executable\) plan after [\w ]+?\s*caused by\s*",
     r"(Error during planning|Arrow error|Cast error|Compute error|Execution error|Schema error|External error): ",
     r"Internal error: (?=Function)",
     r"(Invalid argument error|Arithmetic overflow): ",

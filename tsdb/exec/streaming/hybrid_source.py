@@ -84,6 +84,8 @@ class HybridSource:
         if self._consumer is None:
             delta = self._inner.poll(rows_max)
             if delta is not None:
+                if delta.complete:  # also where writers are faster than snapshots can be read
+                    self._enter()
                 return delta
             self._latest = self._inner.latest_reached()
             if self._latest:

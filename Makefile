@@ -75,7 +75,7 @@ kafka: $(VENV)/.installed .cache/kafka/.installed  ## start a Kafka broker, prin
 	elif [ -n "$(TSDB_REQUIRE_SERVERS)" ]; then echo "mvn is needed to fetch Kafka" >&2; exit 1; fi
 
 races: $(VENV)/.installed-dev  ## let processes race for two minutes while a reader checks every snapshot
-	TSDB_RACE_SECONDS=120 $(BIN)/python -m pytest -n0 tests/unit/table/test_races.py
+	TSDB_RACE_SECONDS=120 $(BIN)/python -m pytest -n0 tests/unit/table/test_races.py tests/interop/test_races.py
 
 bench: $(VENV)/.installed-dev $(PEERS)/.installed  ## run the benchmarks side by side with their peers
 	$(BIN)/python -m bench all

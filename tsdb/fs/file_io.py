@@ -35,6 +35,13 @@ class FileIO(Protocol):
         """Publish a file whole and durably, only if there is none of that name; False if there is."""
         ...
 
+    def settle(self, path: str) -> None:
+        """See to it that nobody can replace a published file any more; who reads it after that may believe it.
+
+        `try_create` has done so for what it publishes. Quiet if the file is not there.
+        """
+        ...
+
     def replace(self, path: str, data: bytes) -> None:
         """Put the file in the place of what is there: readers see the old or the new one, never a part."""
         ...

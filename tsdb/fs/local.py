@@ -1,4 +1,10 @@
-"""Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if taken."""
+"""Local disks. A file is published by writing it beside its place, `fsync`, and a hard link, which fails if taken.
+
+Paimon's own programs (Java, pypaimon) write `.NAME.<uuid>.tmp`, look whether NAME is there, and if not rename over it;
+a lock makes these two steps one, but only inside their process. So between the two they can replace what another
+process has published meanwhile. Who still has its temporary file may do that; who lost it has lost the race, as it
+finds out by the failing rename, and begins again. Hence `LocalFileIO.settle`.
+"""
 
 import contextlib
 import os
@@ -9,6 +15,8 @@ import pyarrow as pa
 
 from tsdb import clock
 from tsdb.fs.file_io import FileStatus
+
+_FOREIGN = ".tmp"
 
 
 class LocalFileIO:
@@ -30,12 +38,28 @@ class LocalFileIO:
         unfinished = self._write_beside(path, data)
         try:
             os.link(unfinished, path)
+            self.settle(path)
+            if _is_replaced(path, unfinished):
+                return False
         except FileExistsError:
             return False
         finally:
             os.unlink(unfinished)
         _sync_directory(os.path.dirname(path))
         return True
+
+    def settle(self, path: str) -> None:
+        """Take the temporary files from the programs that could still rename them over the file.
+
+        Nothing happens in a directory that is not ours to write in.
+        """
+        if not os.path.exists(path):
+            return
+        directory, name = os.path.split(path)
+        for other in os.listdir(directory):
+            if other.startswith(f".{name}.") and other.endswith(_FOREIGN):
+                with contextlib.suppress(OSError):
+                    os.unlink(f"{directory}/{other}")
 
     def replace(self, path: str, data: bytes) -> None:
         """Atomic overwrite."""
@@ -46,7 +70,7 @@ class LocalFileIO:
         """A hidden file in the same directory, on disk; removed again if writing fails."""
         _make_parent(path)
         directory, name = os.path.split(path)
-        unfinished = f"{directory}/.{name}.{clock.current().new_id()}.tmp"
+        unfinished = f"{directory}/.{name}.{clock.current().new_id()}.new"
         try:
             with open(unfinished, "wb") as file:
                 file.write(data)
@@ -123,6 +147,14 @@ def _status(entry: os.DirEntry[str]) -> FileStatus | None:
         return None
     is_dir = entry.is_dir()
     return FileStatus(entry.path, entry.name, 0 if is_dir else stat.st_size, stat.st_mtime_ns // 1_000_000, is_dir)
+
+
+def _is_replaced(path: str, by_us: str) -> bool:
+    """Whether another file is in the place of ours; what has been deleted since (an expired snapshot) was ours."""
+    try:
+        return not os.path.samefile(path, by_us)
+    except FileNotFoundError:
+        return False
 
 
 def _make_parent(path: str) -> None:

@@ -136,6 +136,8 @@ class SnapshotManager:
                 self._known.move_to_end(snapshot_id)
                 return self._known[snapshot_id]
         path = self.path(snapshot_id)
+        if not self.exists(snapshot_id + 1):
+            self._file_io.settle(path)
         try:
             snapshot = Snapshot.from_json(self._file_io.read_bytes(path))
         except FileNotFoundError as err:

@@ -62,6 +62,19 @@ def test_a_failed_write_leaves_nothing(
     assert os.listdir(tmp_path) == []
 
 
+def test_what_is_published_cannot_be_replaced_by_who_saw_its_place_free(tmp_path: Path) -> None:
+    path, theirs = str(tmp_path / "x"), tmp_path / ".x.123.tmp"
+    others = [tmp_path / ".x2.123.tmp", tmp_path / ".x.123.new"]
+    for file in (theirs, *others):
+        file.write_bytes(b"theirs")
+    assert IO.try_create(path, b"ours")
+    with pytest.raises(FileNotFoundError):
+        os.rename(theirs, path)
+    assert IO.read_bytes(path) == b"ours" and all(file.exists() for file in others)
+    IO.settle(str(tmp_path / "x2"))  # what is not there is nobody's
+    assert others[0].exists()
+
+
 def test_listing(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"123")
     (tmp_path / "a").mkdir()

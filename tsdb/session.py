@@ -34,8 +34,9 @@ from tsdb.metadata.snapshot import Snapshot
 from tsdb.procedure import PROCEDURES, Procedure
 from tsdb.sql import statements as sql
 from tsdb.sql.functions import FUNCTIONS
-from tsdb.sql.parameters import bind, count
-from tsdb.sql.parser import parse_query, parse_script
+from tsdb.sql.parameters import bind
+from tsdb.sql.parser import parse_query
+from tsdb.sql.prepared import ParsedQueries
 from tsdb.sql.table_ref import references
 from tsdb.table.log import close_logs
 
@@ -62,6 +63,7 @@ class Session:
         self.jobs = JobRegistry(storage.file_io, storage.root)
         self._storage = storage
         self.functions = Functions()
+        self._parsed = ParsedQueries()
         self._engine = Engine(options.memory_limit_bytes, self.functions)
 
     def execute(self, text: str, params: Sequence[Any] = ()) -> Iterator[Result]:
@@ -69,8 +71,7 @@ class Session:
 
         params: for the `?` of all statements, in order. The whole text is parsed before anything runs.
         """
-        statements = parse_script(text)
-        wanted = [count(statement) for statement in statements]
+        statements, wanted = self._parsed.parse(text)
         if sum(wanted) != len(params):
             raise ProgrammingError(
                 f"the statement has {sum(wanted)} placeholder{'s' * (sum(wanted) != 1)} `?`, "
@@ -127,11 +128,24 @@ class Session:
         for statement, number in zip(statements, wanted, strict=True):
             given, params = params[:number], params[number:]
             try:
-                yield from self.run(bind(statement, given))
+                found = self._look_up(statement, given)
+                if found is not None:
+                    yield found
+                else:
+                    yield from self.run(bind(statement, given))
             except ProgrammingError as err:
                 if len(statements) > 1 and err.position is None:
                     err.position = statement.position
                 raise
+
+    def _look_up(self, statement: sql.Statement, params: Sequence[Any]) -> Result | None:
+        """The rows of a query that asks for one row by its key; None for all else."""
+        if self.options.streaming or not isinstance(statement, sql.Select):
+            return None
+        try:
+            return point_lookup.look_up(statement, self.names, self.options.values, params)
+        except OSError as err:
+            raise storage_failure(err) from err
 
     def _planner(self, statement: sql.Statement) -> _Planner:
         return _Planner(self, statement)
@@ -139,9 +153,6 @@ class Session:
     def _select(self, statement: sql.Select) -> Result:
         if self.options.streaming:
             return open_changelog(self.plan(statement.query, statement))
-        found = point_lookup.look_up(statement, self.names, self.options.values)
-        if found is not None:
-            return found
         return query.run(self.plan(statement.query, statement))
 
     def _insert(self, statement: sql.Insert) -> Result:

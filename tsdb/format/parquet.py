@@ -168,10 +168,10 @@ def _dictionary_columns(schema: pa.Schema, sample: pa.Table) -> list[str]:
     return kept
 
 
-def open_parquet(file_io: FileIO, path: str) -> pq.ParquetFile:
-    """An open file; close it. Raises CorruptFile naming it."""
+def open_parquet(file_io: FileIO, path: str, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """An open file; close it. footer: of this file, if it was read before. Raises CorruptFile naming it."""
     try:
-        return pq.ParquetFile(file_io.open_input(path), pre_buffer=False)
+        return pq.ParquetFile(file_io.open_input(path), metadata=footer, pre_buffer=False)
     except FileNotFoundError as err:
         raise CorruptFile(f"data file {path} is missing") from err
     except (pa.ArrowException, OSError) as err:

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from tsdb.fs.file_io import FileIO
 from tsdb.options import TableOptions
 
 VERSION = 3
+_KEPT_MAX = 1024
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,12 @@ class TableSchema:
         return json.dumps(out, indent=2, ensure_ascii=False)
 
     @staticmethod
+    @lru_cache(_KEPT_MAX)
     def from_json(text: str | bytes) -> "TableSchema":
-        """The schema of a file's text; unknown keys are ignored. Raises KeyError, TypeError or ValueError."""
+        """The schema of a file's text; unknown keys are ignored. Raises KeyError, TypeError or ValueError.
+
+        Those read last are kept with what they derived, by their text: a schema is looked up by every statement.
+        """
         spec = json.loads(text)
         version = spec.get("version", 1)
         options = dict(spec.get("options") or {})

@@ -64,7 +64,7 @@ class Snapshot:
     def from_json(text: str | bytes) -> "Snapshot":
         """The snapshot of a file's text; unknown keys are ignored. Raises TypeError or ValueError if it is none."""
         spec: dict[str, Any] = json.loads(text)
-        known = {name: spec[_camel(name)] for name in _JSON_ORDER if _camel(name) in spec}
+        known = {name: spec[key] for name, key in _KEYS.items() if key in spec}
         missing = [_camel(name) for name in _REQUIRED if name not in known]
         if missing:
             raise ValueError(f"it has no {', '.join(missing)}")
@@ -83,6 +83,9 @@ _REQUIRED = [f.name for f in fields(Snapshot)][:10]
 def _camel(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
+
+
+_KEYS = {name: _camel(name) for name in _JSON_ORDER}
 
 
 class SnapshotManager:

@@ -25,11 +25,36 @@ from tsdb.table.evolution import convert
 from tsdb.table.table import Table
 
 BATCH_ROWS = 1 << 16
+SLICE_ROWS = 1 << 12
+"""As much is decoded behind the last wanted row of a row group, at most, where rows are read by their positions."""
 Mask = npt.NDArray[np.bool_]
 _SYSTEM: Mapping[str, DataType] = {
     SEQUENCE_NUMBER: parse_type("BIGINT NOT NULL"),
     VALUE_KIND: parse_type("TINYINT NOT NULL"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A wanted column, and the column of the file that it is; None: the file has none."""
+
+    name: str
+    type: DataType
+    old: DataField | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Row group `index` of a file holds its rows start to end - 1."""
+
+    index: int
+    start: int
+    end: int
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+        return self.end - self.start
 
 
 def read_file(
@@ -57,8 +82,7 @@ def read_file(
         yield from _read_other(table, path, members, mask)
         return
     with open_parquet(table.file_io, path) as parquet:
-        present = set(parquet.schema_arrow.names)
-        members = [m if m.old is None or m.old.name in present else Member(m.name, m.type, None) for m in members]
+        members = _present(members, parquet)
         groups = _row_groups(parquet.metadata, members, mask, predicate)
         names = list(dict.fromkeys(m.old.name for m in members if m.old is not None))
         if not names:
@@ -73,6 +97,61 @@ def read_file(
             yield from _of_today(_masked(batches if groups else iter(()), kept), members)
         except (pa.ArrowException, OSError) as err:
             raise CorruptFile(f"data file {path} cannot be read: {err}") from err
+
+
+def read_rows(
+    table: Table,
+    file: DataFileMeta,
+    directory: str,
+    wanted: Sequence[str],
+    positions: npt.NDArray[np.int64],
+    groups: Sequence[RowGroup],
+    footer: pq.FileMetaData,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file at some positions, ascending: only their row groups, and each up to the last of them.
+
+    groups, footer: of the file. Otherwise as `read_file`.
+    """
+    path = file.external_path or f"{directory}/{file.file_name}"
+    check_readable(table, file)
+    members = _members(table.schema, table.schemas.schema(file.schema_id), wanted)
+    with open_parquet(table.file_io, path, footer) as parquet:
+        members = _present(members, parquet)
+        names = list(dict.fromkeys(m.old.name for m in members if m.old is not None))
+        if not names:
+            yield _without_file(_schema(members), len(positions))
+            return
+        bounds = np.searchsorted(positions, [group.end for group in groups])
+        for group, first, last in zip(groups, [0, *bounds], bounds, strict=False):
+            if first == last:
+                continue
+            try:
+                batches = parquet.iter_batches(SLICE_ROWS, row_groups=[group.index], columns=names, use_threads=False)
+                yield from _of_today(_at(batches, positions[first:last] - group.start), members)
+            except (pa.ArrowException, OSError) as err:
+                raise CorruptFile(f"data file {path} cannot be read: {err}") from err
+
+
+def _at(batches: Iterator[pa.RecordBatch], positions: npt.NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+    """The rows at positions of all batches, which are taken no further than they are needed."""
+    start = done = 0
+    for batch in batches:
+        until = int(np.searchsorted(positions, start + batch.num_rows))
+        if until > done:
+            yield batch.take(pa.array(positions[done:until] - start))
+        start, done = start + batch.num_rows, until
+        if done == len(positions):
+            return
+
+
+def row_groups(footer: pq.FileMetaData) -> list[RowGroup]:
+    """The row groups of a file, and the rows that each holds."""
+    groups, start = [], 0
+    for index in range(footer.num_row_groups):
+        end = start + footer.row_group(index).num_rows
+        groups.append(RowGroup(index, start, end))
+        start = end
+    return groups
 
 
 def check_readable(table: Table, file: DataFileMeta) -> None:
@@ -107,29 +186,6 @@ def row_reader(table: Table, directory: str) -> ReadRows:
     return read
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A wanted column, and the column of the file that it is; None: the file has none."""
-
-    name: str
-    type: DataType
-    old: DataField | None
-
-
-@dataclass(frozen=True, slots=True)
-class RowGroup:
-    """Row group `index` of a file holds its rows start to end - 1."""
-
-    index: int
-    start: int
-    end: int
-
-    @property
-    def count(self) -> int:
-        """How many rows."""
-        return self.end - self.start
-
-
 def _members(now: TableSchema, written: TableSchema, wanted: Sequence[str]) -> list[Member]:
     by_id = {field.id: field for field in written.fields}
     members: list[Member] = []
@@ -143,15 +199,17 @@ def _members(now: TableSchema, written: TableSchema, wanted: Sequence[str]) -> l
     return members
 
 
+def _present(members: Sequence[Member], parquet: pq.ParquetFile) -> list[Member]:
+    """The members, without columns that the file lacks although its schema has them."""
+    present = set(parquet.schema_arrow.names)
+    return [m if m.old is None or m.old.name in present else Member(m.name, m.type, None) for m in members]
+
+
 def _row_groups(
     metadata: pq.FileMetaData, members: Sequence[Member], mask: Mask | None, predicate: Predicate | None
 ) -> list[RowGroup]:
     """The row groups that may hold wanted rows."""
-    groups, start = [], 0
-    for index in range(metadata.num_row_groups):
-        end = start + metadata.row_group(index).num_rows
-        groups.append(RowGroup(index, start, end))
-        start = end
+    groups = row_groups(metadata)
     if mask is not None:
         groups = [group for group in groups if mask[group.start : group.end].any()]
     if predicate is None:

@@ -23,11 +23,11 @@ from tsdb.errors import CorruptFile
 from tsdb.format.parquet import open_parquet
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import And, Comparison, Predicate
-from tsdb.table.data_file_reader import Mask, read_file
+from tsdb.table.data_file_reader import Mask, RowGroup, read_file, read_rows, row_groups
 from tsdb.table.table import Table
 
-_BATCH_ROWS = 1 << 12  # as much is decoded behind the last wanted row, at most
 _CACHED_BYTES_MAX = 96 << 20
+_FOOTER_FACTOR = 6  # a footer in memory, against the file's
 
 Positions = npt.NDArray[np.int64]
 Keys = tuple[Comparison, ...]
@@ -58,30 +58,33 @@ def rows_with_key(
     """
     path = file.external_path or f"{directory}/{file.file_name}"
     names = _names_then(table, file, keys)
-    if names is None or not path.endswith(".parquet"):
-        batches = read_file(table, file, directory, [key.column for key in keys])
-        found = np.concatenate([np.zeros(0, np.bool_), *(has_key(batch, keys) for batch in batches)])
-        positions = np.flatnonzero(found)
+    known = _constants(table, keys)
+    unknown = [name for name in wanted if name not in known]
+    if not path.endswith(".parquet"):
+        found = _found(table, file, directory, keys)
+        mask = found if live is None else found & live
+        batches = read_file(table, file, directory, unknown, mask=mask)
     else:
-        positions = _positions(table, path, names, keys)
-    if not len(positions):
-        return
-    if positions[-1] >= file.row_count:
-        raise CorruptFile(f"the manifest says {file.row_count} rows, but there are more in {path}")
-    if live is not None:
-        positions = positions[live[positions]]
+        layout = _layout(table, path)
+        if names is None:
+            positions = np.flatnonzero(_found(table, file, directory, keys))
+        else:
+            positions = _positions(table, path, layout, names, keys)
+        if len(positions) and positions[-1] >= file.row_count:
+            raise CorruptFile(f"the manifest says {file.row_count} rows, but there are more in {path}")
+        if live is not None:
+            positions = positions[live[positions]]
         if not len(positions):
             return
-    mask = np.zeros(file.row_count, np.bool_)
-    mask[positions] = True
-    known = _constants(table, keys)
-    left = len(positions)
-    unknown = [name for name in wanted if name not in known]
-    for batch in read_file(table, file, directory, unknown, mask=mask, batch_rows=_BATCH_ROWS):
+        batches = read_rows(table, file, directory, unknown, positions, layout.groups, layout.footer)
+    for batch in batches:
         yield _with_constants(batch, wanted, known)
-        left -= batch.num_rows
-        if left <= 0:
-            return
+
+
+def _found(table: Table, file: DataFileMeta, directory: str, keys: Keys) -> Mask:
+    """Which rows of the file have one of the keys, after all keys were read."""
+    batches = read_file(table, file, directory, [key.column for key in keys])
+    return np.concatenate([np.zeros(0, np.bool_), *(has_key(batch, keys) for batch in batches)])
 
 
 def _constants(table: Table, keys: Keys) -> dict[str, pa.Scalar]:
@@ -110,16 +113,65 @@ def _names_then(table: Table, file: DataFileMeta, keys: Keys) -> list[str] | Non
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """A row group: its place among the rows of the file, and the smallest and largest value of each key column."""
+class _Layout:
+    """What a Parquet file says about itself. bounds: by the name of a column; filled when asked for."""
 
-    start: int
-    rows: int
-    bounds: tuple[tuple[Any, Any] | None, ...]
+    footer: pq.FileMetaData
+    groups: Sequence[RowGroup]
+    bounds: dict[str, "_Bounds"]
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory, with the bounds of some columns."""
+        return _FOOTER_FACTOR * int(self.footer.serialized_size) + 500 * len(self.groups)
+
+    def bounds_of(self, column: str) -> "_Bounds":
+        """The smallest and the largest value of a column in each row group."""
+        found = self.bounds.get(column)
+        if found is None:
+            schema = self.footer.schema
+            place = next(i for i in range(self.footer.num_columns) if schema.column(i).path == column)
+            chunks = (self.footer.row_group(group.index).column(place) for group in self.groups)
+            found = self.bounds[column] = _bounds_of([_bounds(chunk) for chunk in chunks])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """The smallest and the largest value of a column in each row group; None: not known. integers: the same as two
+    rows of numbers, where they are such.
+    """
+
+    values: Sequence[tuple[Any, Any] | None]
+    integers: npt.NDArray[np.int64] | None
+
+    def may_have(self, wanted: Sequence[Any]) -> Mask:
+        """Which row groups may have one of some values."""
+        if self.integers is not None and len(wanted) == 1 and type(wanted[0]) is int:
+            low, high = self.integers
+            return np.asarray((low <= wanted[0]) & (wanted[0] <= high))
+        return np.array([_may_have(bounds, wanted) for bounds in self.values], np.bool_)
+
+
+def _bounds_of(values: Sequence[tuple[Any, Any] | None]) -> _Bounds:
+    known = [bounds for bounds in values if bounds is not None]
+    if len(known) < len(values) or any(type(value) is not int for bounds in known for value in bounds):
+        return _Bounds(values, None)
+    return _Bounds(values, np.array(known, np.int64).reshape(-1, 2).T)
+
+
+def _may_have(bounds: tuple[Any, Any] | None, values: Sequence[Any]) -> bool:
+    if bounds is None:
+        return True
+    low, high = bounds
+    try:
+        return any(low <= value <= high for value in values)
+    except TypeError:  # statistics of another type than the constant: they decide nothing
+        return True
 
 
 class _Cache:
-    """Row groups of files and key columns of row groups, the least recently used ones dropped. Thread-safe."""
+    """Footers of files and key columns of row groups, the least recently used ones dropped. Thread-safe."""
 
     def __init__(self, size_bytes_max: int) -> None:
         self._size_bytes_max = size_bytes_max
@@ -145,44 +197,27 @@ class _Cache:
 _CACHE = _Cache(_CACHED_BYTES_MAX)
 
 
-def _positions(table: Table, path: str, names: list[str], keys: Keys) -> Positions:
-    """Where in the file the keys are; names: of the key columns in the file."""
-    groups = _CACHE.get((path, *names))
-    if groups is None:
+def _layout(table: Table, path: str) -> _Layout:
+    layout: _Layout | None = _CACHE.get(path)
+    if layout is None:
         with open_parquet(table.file_io, path) as parquet:
-            groups = _groups(parquet.metadata, names)
-        _CACHE.put((path, *names), groups, 100 * len(groups) * (1 + len(names)))
-    found = []
-    for index, group in enumerate(groups):
-        if _may_have(group, keys):
-            columns = _key_columns(table, path, index, names)
-            columns = [_typed(column, table, key) for column, key in zip(columns, keys, strict=True)]
-            found.append(np.flatnonzero(_has_key(columns, keys)) + group.start)
-    return np.concatenate([np.zeros(0, np.int64), *found])
+            footer = parquet.metadata
+        layout = _Layout(footer, row_groups(footer), {})
+        _CACHE.put(path, layout, layout.size_bytes)
+    return layout
 
 
-def _groups(metadata: pq.FileMetaData, names: Sequence[str]) -> list[_Group]:
-    places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-    groups, start = [], 0
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        bounds = tuple(_bounds(group.column(places[name])) for name in names)
-        groups.append(_Group(start, group.num_rows, bounds))
-        start += group.num_rows
-    return groups
-
-
-def _may_have(group: _Group, keys: Keys) -> bool:
-    for key, bounds in zip(keys, group.bounds, strict=True):
-        if bounds is None:
-            continue
-        low, high = bounds
-        try:
-            if not any(low <= value <= high for value in key.values):
-                return False
-        except TypeError:  # statistics of another type than the constant: they decide nothing
-            continue
-    return True
+def _positions(table: Table, path: str, layout: _Layout, names: Sequence[str], keys: Keys) -> Positions:
+    """Where in the file the keys are, ascending; names: of the key columns in the file."""
+    may_have = np.ones(len(layout.groups), np.bool_)
+    for key, name in zip(keys, names, strict=True):
+        may_have &= layout.bounds_of(name).may_have(key.values)
+    found = [np.zeros(0, np.int64)]
+    for index in np.flatnonzero(may_have).tolist():
+        columns = _key_columns(table, path, layout, index, names)
+        columns = [_typed(column, table, key) for column, key in zip(columns, keys, strict=True)]
+        found.append(np.flatnonzero(_has_key(columns, keys)) + layout.groups[index].start)
+    return np.concatenate(found)
 
 
 def _bounds(chunk: pq.ColumnChunkMetaData) -> tuple[Any, Any] | None:
@@ -192,13 +227,13 @@ def _bounds(chunk: pq.ColumnChunkMetaData) -> tuple[Any, Any] | None:
     return stats.min, stats.max
 
 
-def _key_columns(table: Table, path: str, group: int, names: list[str]) -> list[pa.Array]:
+def _key_columns(table: Table, path: str, layout: _Layout, group: int, names: Sequence[str]) -> list[pa.Array]:
     cached: list[pa.Array] | None = _CACHE.get((path, group, *names))
     if cached is not None:
         return cached
     try:
-        with open_parquet(table.file_io, path) as parquet:
-            rows = parquet.read_row_group(group, columns=names, use_threads=False).combine_chunks()
+        with open_parquet(table.file_io, path, layout.footer) as parquet:
+            rows = parquet.read_row_group(group, columns=list(names), use_threads=False).combine_chunks()
     except (pa.ArrowException, OSError) as err:
         raise CorruptFile(f"data file {path} cannot be read: {err}") from err
     columns = [rows[name].combine_chunks() if rows[name].num_chunks != 1 else rows[name].chunk(0) for name in names]

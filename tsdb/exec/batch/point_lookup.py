@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from sqlglot import exp
@@ -19,6 +20,7 @@ from tsdb.exec.names import Names
 from tsdb.exec.result import BatchResult, rows_of
 from tsdb.metadata.predicate import And, Comparison
 from tsdb.options import BY_KEY, SCAN
+from tsdb.sql.parameters import literal
 from tsdb.sql.statements import Select
 from tsdb.table.key_lookup import Keys, has_key
 from tsdb.table.read import fragments
@@ -39,11 +41,13 @@ class _Lookup:
     names: tuple[str, ...]
 
 
-def look_up(statement: Select, names: Names, session_options: Mapping[str, str]) -> BatchResult | None:
-    """The rows of the query, or None if it is none of this shape."""
+def look_up(
+    statement: Select, names: Names, session_options: Mapping[str, str], params: Sequence[Any] = ()
+) -> BatchResult | None:
+    """The rows of the query, or None if it is none of this shape. params: for its `?`, in the order of the text."""
     if any(key in BY_KEY and BY_KEY[key].scope == SCAN for key in session_options):
         return None
-    lookup = _recognised(statement, names)
+    lookup = _recognised(statement, names, params)
     return None if lookup is None else rows_of(_rows(lookup))
 
 
@@ -65,7 +69,7 @@ def _rows(lookup: _Lookup) -> pa.Table:
     return pa.Table.from_batches(batches(), schema)
 
 
-def _recognised(statement: Select, names: Names) -> _Lookup | None:
+def _recognised(statement: Select, names: Names, params: Sequence[Any]) -> _Lookup | None:
     query = statement.query
     if not isinstance(query, exp.Select) or _has_other(query, _CLAUSES) or query.meta:
         return None
@@ -77,7 +81,7 @@ def _recognised(statement: Select, names: Names) -> _Lookup | None:
         return None
     if not isinstance(reference.this, exp.Identifier) or (reference.args.get("alias") and reference.alias_column_names):
         return None
-    constants = _constants(where.this, reference.alias_or_name)
+    constants = _constants(where.this, reference.alias_or_name, params)
     if not constants:
         return None
     table = names.source(reference, statement)
@@ -92,20 +96,32 @@ def _has_other(node: exp.Expr, known: set[str]) -> bool:
     return any(value for key, value in node.args.items() if key not in known)
 
 
-def _constants(condition: exp.Expr, table: str) -> dict[str, exp.Literal | exp.Neg] | None:
+def _constants(condition: exp.Expr, table: str, params: Sequence[Any]) -> dict[str, exp.Literal | exp.Neg] | None:
     """Column to constant, of a conjunction of nothing but `column = constant`."""
-    found: dict[str, exp.Literal | exp.Neg] = {}
+    found: dict[str, exp.Expr] = {}
     for part in condition.flatten() if isinstance(condition, exp.And) else (condition,):
         column = _column(part.this, table) if isinstance(part, exp.EQ) else None
         value = part.args.get("expression")
-        if isinstance(value, exp.Paren):
-            value = value.this
-        constant = value.this if isinstance(value, exp.Neg) else value
-        if column is None or column in found or not isinstance(constant, exp.Literal):
+        if column is None or column in found or value is None:
             return None
-        assert isinstance(value, exp.Literal | exp.Neg)
         found[column] = value
-    return found
+    places = sorted(value.meta["start"] for value in found.values() if isinstance(value, exp.Placeholder))
+    if len(places) != len(params):
+        return None
+    given = dict(zip(places, params, strict=True))
+    constants = {column: _constant(value, given) for column, value in found.items()}
+    known = {column: value for column, value in constants.items() if value is not None}
+    return known if len(known) == len(constants) else None
+
+
+def _constant(value: exp.Expr, given: Mapping[int, Any]) -> exp.Literal | exp.Neg | None:
+    """A number or a text, given: by the places of the placeholders."""
+    if isinstance(value, exp.Placeholder):
+        value = literal(given[value.meta["start"]])
+    if isinstance(value, exp.Paren):
+        value = value.this
+    constant = value.this if isinstance(value, exp.Neg) else value
+    return value if isinstance(value, exp.Literal | exp.Neg) and isinstance(constant, exp.Literal) else None
 
 
 def _column(node: exp.Expr | None, table: str) -> str | None:

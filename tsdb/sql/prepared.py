@@ -1,0 +1,39 @@
+"""Queries that were parsed before: a program asks the same few again and again, with other parameters.
+
+A parsed query is never changed (binding and planning copy it), so it can be handed out again. Only texts of a single
+query are kept; a statement that changes something costs more than its parsing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from tsdb.sql.parameters import count
+from tsdb.sql.parser import parse_script
+from tsdb.sql.statements import Select, Statement
+
+_TEXTS_MAX = 256
+_LENGTH_MAX = 4096
+"""So that all of them stay within some tens of megabytes."""
+
+
+class ParsedQueries:
+    """The least recently used texts are dropped. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[Sequence[Statement], list[int]]] = OrderedDict()
+
+    def parse(self, text: str) -> tuple[Sequence[Statement], list[int]]:
+        """The statements of a text, and how many `?` each has. Raises as `parse_script`."""
+        found = self._known.get(text)
+        if found is not None:
+            self._known.move_to_end(text)
+            return found
+        statements = parse_script(text)
+        counts = [count(statement) for statement in statements]
+        if len(statements) == 1 and isinstance(statements[0], Select) and len(text) <= _LENGTH_MAX:
+            self._known[text] = statements, counts
+            if len(self._known) > _TEXTS_MAX:
+                self._known.popitem(last=False)
+        return statements, counts

@@ -11,7 +11,7 @@ from tsdb.catalog.system import GLOBAL_TABLES, SYSTEM_TABLES
 from tsdb.connector import CONNECTORS
 from tsdb.connector.serde import SERDES
 from tsdb.options import OPTIONS, SCAN, SESSION, TABLE, OptionSpec
-from tsdb.procedure import PROCEDURES
+from tsdb.procedure import PROCEDURES, REFUSED
 
 HERE = Path(__file__).parent
 
@@ -60,7 +60,11 @@ def procedures() -> str:
         for p in PROCEDURES.values()
     )
     head = "# Procedures\n\n`CALL sys.name(argument => value, …)`; arguments with `?` may be left out.\n\n"
-    return head + table(("procedure", "arguments", "what it does"), rows)
+    refused = ((f"`sys.{name}`", reason) for name, reason in REFUSED.items())
+    tail = "\nThese procedures of Paimon are refused.\n\n" + table(
+        ("procedure", "why, and what to do instead"), refused
+    )
+    return head + table(("procedure", "arguments", "what it does"), rows) + tail
 
 
 def system_tables() -> str:

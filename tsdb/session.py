@@ -31,7 +31,8 @@ from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.exec.view_store import ViewStore
 from tsdb.fs import Storage, open_warehouse
 from tsdb.metadata.snapshot import Snapshot
-from tsdb.procedure import PROCEDURES, Procedure
+from tsdb.procedure import PROCEDURES, REFUSED, Procedure
+from tsdb.procedure import bind as arguments
 from tsdb.sql import statements as sql
 from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.parameters import bind
@@ -276,7 +277,10 @@ class Session:
         return rows_of(explain.text_table(explain.explain_batch(plan)))
 
     def _call(self, statement: sql.Call) -> Result:
-        return rows_of(call(statement, self.names))
+        procedure, positional, named = called(statement, self.names)
+        if procedure.script is None:
+            return rows_of(procedure.run(self.names.catalog, positional, named))
+        return list(self.execute(procedure.script(arguments(procedure, positional, named))))[-1]
 
     def _drop_database(self, statement: sql.DropDatabase) -> None:
         self.names.catalog.drop_database(statement.name, statement.if_exists, statement.cascade)
@@ -316,10 +320,12 @@ class _Planner:
         )
 
 
-def call(statement: sql.Call, names: Names) -> pa.Table:
-    """CALL sys.<name>(…): the rows that the procedure gives."""
+def called(statement: sql.Call, names: Names) -> tuple[Procedure, tuple[Any, ...], dict[str, Any]]:
+    """CALL sys.<name>(…): the procedure, and its arguments by place and by name."""
     name = statement.procedure.removeprefix("sys.")
     procedure = PROCEDURES.get(name)
+    if procedure is None and name in REFUSED:
+        raise NotSupportedError(f"procedure `{name}` is not supported: {REFUSED[name]}", position=statement.position)
     if procedure is None:
         near = nearest(name, PROCEDURES)
         raise ProgrammingError(f"there is no procedure `{statement.procedure}`.{near}", position=statement.position)
@@ -332,7 +338,7 @@ def call(statement: sql.Call, names: Names) -> pa.Table:
         key: _table_argument(procedure, places[key], value, names) if key in places else value
         for key, value in statement.named.items()
     }
-    return procedure.run(names.catalog, positional, named)
+    return procedure, positional, named
 
 
 def _table_argument(procedure: Procedure, place: int, value: Any, names: Names) -> Any:

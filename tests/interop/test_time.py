@@ -93,6 +93,34 @@ def test_branches_of_java(ask: Ask, tmp_path: Path, java: PaimonJava) -> None:
     assert ask("SELECT * FROM t$branches") == [] and ours(ask) == theirs(java, tmp_path)
 
 
+@pytest.mark.judged("old states taken back, manifests written anew", "Paimon Java", "reads", "writes")
+def test_old_states_taken_back(ask: Ask, tmp_path: Path, java: PaimonJava) -> None:
+    make(ask, "'bucket-key' = 'k'")
+    ask("CALL sys.compact('t')")
+    ask("CALL sys.rollback_to_as_latest('t', 2)")
+    ask("CALL sys.compact_manifest('t')")
+    assert theirs(java, tmp_path) == ours(ask) == [[1, "a2"], [2, "b"], [3, "c"]]
+    java.write(tmp_path, "default.t", [["+I", 7, "j"], ["-D", 2, "b"]], identifier=1)
+    java.compact(tmp_path, "default.t")
+    java.maintain(tmp_path, "default.t", "expire_snapshots", 1)
+    assert theirs(java, tmp_path) == ours(ask) == [[1, "a2"], [3, "c"], [7, "j"]]
+
+
+@pytest.mark.judged("statistics of ANALYZE", "Paimon Java", "reads")
+def test_statistics(ask: Ask, tmp_path: Path, java: PaimonJava) -> None:
+    ask(
+        "CREATE TABLE s (k INT, v STRING, d DATE, n DECIMAL(10, 2), at TIMESTAMP(3), b BOOLEAN, x DOUBLE, y BYTES,"
+        " l TIMESTAMP_LTZ(6), m TIME(3), q TIMESTAMP(9))"
+    )
+    ask("INSERT INTO s VALUES (1, 'a', DATE '2026-01-01', 1.5, TIMESTAMP '2026-01-01 10:00:00', true, 0.5, X'00',"
+        " TIMESTAMP '2026-01-01 10:00:00.25', TIME '10:00:00', TIMESTAMP '2026-01-01 10:00:00.000000001'),"
+        " (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)")  # fmt: skip
+    ask("ANALYZE TABLE s COMPUTE STATISTICS FOR ALL COLUMNS")
+    assert theirs(java, tmp_path, "s$statistics") == ours(ask, "s$statistics")
+    java.write(tmp_path, "default.s", [["+I", 3, *[None] * 10]], identifier=1, bucket=0)
+    assert theirs(java, tmp_path, "s$statistics") == ours(ask, "s$statistics")
+
+
 @pytest.mark.judged("rollback and expiration", "Paimon Java", "reads", "writes")
 def test_rollback_and_expiration(ask: Ask, tmp_path: Path, java: PaimonJava) -> None:
     make(ask)

@@ -32,8 +32,18 @@ def _run(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     elif arguments.get("order_by"):
         raise ProgrammingError("procedure compact: `order_by` goes with `order_strategy` = order, zorder or hilbert")
     else:
-        snapshot = compact(table, partitions=chosen, full=full, user=user)
+        snapshot = compact(table, partitions=chosen, buckets=_buckets(arguments), full=full, user=user)
     return result(result="nothing to compact" if snapshot is None else f"snapshot {snapshot.id}")
+
+
+def _buckets(arguments: Mapping[str, Any]) -> frozenset[int] | None:
+    text = arguments.get("buckets")
+    if text is None:
+        return None
+    try:
+        return frozenset(int(number) for number in text.split(","))
+    except ValueError as err:
+        raise ProgrammingError(f"`buckets` is a list of numbers, as '0,2', not '{text}'") from err
 
 
 def _is_full(arguments: Mapping[str, Any]) -> bool:
@@ -147,6 +157,17 @@ def chosen_partitions(table: Table, text: str) -> Callable[[bytes], bool]:
     return lambda partition: any(in_partition(table, partition, spec) for spec in specs)
 
 
+def chosen_partitions_or_where(
+    table: Table, partitions: str | None, where: str | None
+) -> Callable[[bytes], bool] | None:
+    """The same, or for partitions where a condition holds; None: all. Raises ProgrammingError for both."""
+    if partitions is not None and where is not None:
+        raise ProgrammingError("partitions are chosen by a list or by `where`, not by both")
+    if where is not None:
+        return _where(table, where)
+    return None if partitions is None else chosen_partitions(table, partitions)
+
+
 COMPACT = Procedure(
     "compact",
     "Merge the files of a table, so that reading it needs no merging.",
@@ -159,6 +180,7 @@ COMPACT = Procedure(
         Argument("where", "string", "Only partitions for which this is true: `a = 'x' AND b >= 3`."),
         Argument("partition_idle_time", "string", "Only partitions not written to for so long, as `1 d`."),
         Argument("compact_strategy", "string", "`full` (default): everything; `minor`: what is worth it."),
+        Argument("buckets", "string", "Only these buckets, as `0,2`."),
     ),
     _run,
 )
@@ -171,7 +193,7 @@ COMPACT_DATABASE = Procedure(
         Argument("mode", "string", "Kept for Paimon's sake: tables are compacted one after the other."),
         Argument("including_tables", "string", "A regular expression for `db.t`; all by default."),
         Argument("excluding_tables", "string", "A regular expression for those to leave out."),
-        Argument("table_options", "string", "Table options for this compaction, as `a=1,b=2`."),
+        Argument("table_options", "string", "Table options for this compaction, as `a=1,b=2`.", alias="options"),
         Argument("partition_idle_time", "string", "Only partitions not written to for so long, as `1 d`."),
         Argument("compact_strategy", "string", "`full` (default): everything; `minor`: what is worth it."),
     ),

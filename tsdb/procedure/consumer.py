@@ -31,8 +31,13 @@ RESET_CONSUMER = Procedure(
     "Set how far a consumer is, or forget it.",
     (
         TABLE,
-        Argument("consumer_id", "string", "The consumer.", required=True),
-        Argument("next_snapshot_id", "int", "The next snapshot that it wants; without it the consumer is deleted."),
+        Argument("consumer_id", "string", "The consumer.", required=True, alias="consumerId"),
+        Argument(
+            "next_snapshot_id",
+            "int",
+            "The next snapshot that it wants; without it the consumer is deleted.",
+            alias="nextSnapshotId",
+        ),
     ),
     _reset,
 )
@@ -41,8 +46,13 @@ CLEAR_CONSUMERS = Procedure(
     "Forget consumers.",
     (
         TABLE,
-        Argument("including_consumers", "string", "Only those that match this regular expression."),
-        Argument("excluding_consumers", "string", "Not those that match this one."),
+        Argument(
+            "including_consumers",
+            "string",
+            "Only those that match this regular expression.",
+            alias="includingConsumers",
+        ),
+        Argument("excluding_consumers", "string", "Not those that match this one.", alias="excludingConsumers"),
     ),
     _clear,
 )

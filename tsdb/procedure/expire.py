@@ -28,7 +28,7 @@ _OPTIONS = Argument("options", "string", "Options of the table for this time, as
 def _snapshots(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = dynamic_options(table_argument(catalog, arguments), arguments)
     keep = _limited(snapshot_retention(table.options), arguments)
-    return result(expired_snapshots_count=expire_snapshots(table, keep))
+    return result(deleted_snapshots_count=expire_snapshots(table, keep))
 
 
 def _changelogs(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:

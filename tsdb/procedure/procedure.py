@@ -39,7 +39,9 @@ TABLE = Argument("table", "table", "The table, as `db.t`.", required=True)
 class Procedure:
     """A procedure. work(catalog, arguments by name; absent ones are left out): what it says about its work.
 
-    is_variadic: further arguments by place go to the last argument, which takes a list with `;`.
+    is_variadic: further arguments by place go to the last argument, which takes a list with `;`. orders: other orders
+    of arguments by place, for values whose types do not fit the first one. script: of a procedure that is short for
+    statements, their text; then there is no other work.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Procedure:
     arguments: tuple[Argument, ...]
     work: Callable[[Catalog, Mapping[str, Any]], pa.Table]
     is_variadic: bool = False
+    orders: tuple[tuple[str, ...], ...] = ()
+    script: Callable[[Mapping[str, Any]], str] | None = None
 
     def run(self, catalog: Catalog, positional: Sequence[Any] = (), named: Mapping[str, Any] | None = None) -> pa.Table:
         """Do it with the arguments of a CALL. Raises ProgrammingError for arguments it does not take."""
@@ -62,7 +66,7 @@ def bind(procedure: Procedure, positional: Sequence[Any], named: Mapping[str, An
         positional = [*positional[:place], ";".join(map(str, positional[place:]))]
     if len(positional) > len(names):
         raise ProgrammingError(f"procedure {takes} takes at most {len(names)} arguments, not {len(positional)}")
-    given = dict(zip(names, positional, strict=False))
+    given = dict(zip(_order(procedure, names, positional), positional, strict=False))
     aliases = {argument.alias: argument.name for argument in procedure.arguments if argument.alias is not None}
     for given_name, value in named.items():
         name = aliases.get(given_name, given_name)
@@ -78,6 +82,16 @@ def bind(procedure: Procedure, positional: Sequence[Any], named: Mapping[str, An
         elif argument.required:
             raise ProgrammingError(f"procedure {takes} needs the argument `{argument.name}`")
     return given
+
+
+def _order(procedure: Procedure, names: Sequence[str], positional: Sequence[Any]) -> Sequence[str]:
+    """The names of the arguments by place: the first order that the values fit, else that of the declaration."""
+    types = {argument.name: _PYTHON_TYPES[argument.type] for argument in procedure.arguments}
+    for order in (names, *procedure.orders):
+        pairs = list(zip(order, positional, strict=False))
+        if len(pairs) == len(positional) and all(v is None or type(v) is types[name] for name, v in pairs):
+            return order
+    return names
 
 
 def table_argument(catalog: Catalog, arguments: Mapping[str, Any]) -> Table:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from tsdb import clock
 from tsdb.catalog.catalog import Catalog
+from tsdb.errors import DatabaseNotFound, nearest
 from tsdb.procedure.procedure import TABLE, Argument, Procedure, listed_result, result, stored_tables, table_argument
 from tsdb.table.branch import delete_branch
 from tsdb.table.changelog import Retention, changelogs
@@ -37,15 +38,26 @@ def _remove_orphans(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
 def _remove_unexisting(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
     if arguments.get("dry_run"):
-        return listed_result("path", missing_files(table))
-    return listed_result("path", forget_missing_files(table, clock.current().new_id()))
+        return listed_result("fileName", missing_files(table))
+    return listed_result("fileName", forget_missing_files(table, clock.current().new_id()))
 
 
 def _repair_earliest(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
+    before = table.snapshots.earliest_id()
     chosen = table.snapshots.snapshot(arguments["snapshot_id"]).id
     table.snapshots.write_hint("EARLIEST", chosen)
-    return result(snapshot_id=chosen)
+    return result(previous_earliest_snapshot_id=before, current_earliest_snapshot_id=chosen)
+
+
+def _repair(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
+    """The directories are the catalog, so nothing can be behind them; names are looked up all the same."""
+    for name in filter(None, (part.strip() for part in arguments.get("table", "").split(","))):
+        if "." in name:
+            table_argument(catalog, {"table": name})
+        elif name not in catalog.list_databases():
+            raise DatabaseNotFound(f"there is no database `{name}`.{nearest(name, catalog.list_databases())}")
+    return result(result="nothing to repair: the directories of the warehouse are the catalog")
 
 
 def _purge(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
@@ -62,7 +74,7 @@ def _purge(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     now_ms = clock.current().now_ms()
     count = expire_snapshots(table, Retention(1, 1, now_ms + 1, 2**31))
     drop_changelogs(table, changelogs(table))
-    return result(expired_snapshots_count=count)
+    return result(deleted_snapshots_count=count)
 
 
 REMOVE_ORPHAN_FILES = Procedure(
@@ -93,4 +105,17 @@ PURGE_FILES = Procedure(
     "purge_files", "Empty the table for good: its rows, older snapshots, tags, branches and consumers go.", (TABLE,),
     _purge,
 )  # fmt: skip
-REPAIR_PROCEDURES = (REMOVE_ORPHAN_FILES, REMOVE_UNEXISTING_FILES, REPAIR_EARLIEST_SNAPSHOT, PURGE_FILES)
+REPAIR = Procedure(
+    "repair",
+    "Look a database or table up; the warehouse keeps no other list of them that could be wrong.",
+    (
+        Argument(
+            "table",
+            "string",
+            "The databases and tables, `db`, `db.t`, with commas between them.",
+            alias="database_or_table",
+        ),
+    ),
+    _repair,
+)
+REPAIR_PROCEDURES = (REPAIR, REMOVE_ORPHAN_FILES, REMOVE_UNEXISTING_FILES, REPAIR_EARLIEST_SNAPSHOT, PURGE_FILES)

@@ -7,17 +7,20 @@ import pyarrow as pa
 
 from tsdb import clock
 from tsdb.catalog.catalog import Catalog
-from tsdb.procedure.compact import chosen_partitions
+from tsdb.metadata.manifest import ADD
+from tsdb.procedure.compact import chosen_partitions_or_where
 from tsdb.procedure.procedure import Argument, Procedure, result, table_argument
 from tsdb.table.rewrite_index import rewrite_file_indexes
+from tsdb.table.scan import entries_of_list
 
 
 def _run(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
-    text = arguments.get("partitions")
-    chosen = None if text is None else chosen_partitions(table, text)
+    chosen = chosen_partitions_or_where(table, arguments.get("partitions"), arguments.get("where"))
     snapshot = rewrite_file_indexes(table, partitions=chosen, user=clock.current().new_id())
-    return result(result="nothing to rewrite" if snapshot is None else f"snapshot {snapshot.id}")
+    made = [] if snapshot is None else entries_of_list(table, snapshot.delta_manifest_list)
+    added = [entry for entry in made if entry.kind == ADD]
+    return result(written_partitions=len({entry.partition for entry in added}), written_indexes=len(added))
 
 
 REWRITE_FILE_INDEX = Procedure(
@@ -26,6 +29,7 @@ REWRITE_FILE_INDEX = Procedure(
     (
         Argument("table", "table", "The table, as `db.t`.", required=True),
         Argument("partitions", "partitions", "Only these partitions, as `a=1,b=2;a=3`."),
+        Argument("where", "string", "Only partitions for which this is true: `a = 'x' AND b >= 3`."),
     ),
     _run,
 )

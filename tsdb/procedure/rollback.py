@@ -1,4 +1,4 @@
-"""Going back: `sys.rollback_to`, `rollback`, `rollback_to_timestamp`, `rollback_to_watermark`."""
+"""Going back: `sys.rollback_to` and its kin, which forget what is newer, and `rollback_to_as_latest`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +10,45 @@ from tsdb.errors import ProgrammingError
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.procedure.procedure import TABLE, Argument, Procedure, result, table_argument
 from tsdb.table.refs import resolve_snapshot, text_of, timestamp_of
+from tsdb.table.restate import rollback_as_latest
 from tsdb.table.rollback import rollback_to
 from tsdb.table.table import Table
-from tsdb.table.tag import get_tag
+from tsdb.table.tag import get_tag, tags
 
-_SNAPSHOT = Argument("snapshot_id", "int", "The snapshot to go back to; or:")
-_TAG = Argument("tag", "string", "The tag to go back to.")
+_SNAPSHOT = Argument("snapshot_id", "int", "The snapshot to go back to.")
+_TAG = Argument("tag", "string", "The tag to go back to; or:")
 
 
 def _rollback_to(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
-    if ("snapshot_id" in arguments) == ("tag" in arguments):
-        raise ProgrammingError("procedure rollback_to needs either `snapshot_id` or `tag`")
+    _check_one("rollback_to", arguments)
     if "tag" in arguments:
         return _done(table, get_tag(table, arguments["tag"]).snapshot)
     return _done(table, table.snapshots.snapshot(arguments["snapshot_id"]))
+
+
+def _as_latest(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
+    """An expired snapshot is looked for among the tags."""
+    table = table_argument(catalog, arguments)
+    _check_one("rollback_to_as_latest", arguments)
+    latest = table.latest_snapshot()
+    if latest is None:
+        raise ProgrammingError(f"table `{table.identifier}` has no snapshot yet, so there is nothing to go back to")
+    tag = arguments.get("tag")
+    if tag is not None:
+        target = get_tag(table, tag).snapshot
+    elif table.snapshots.exists(arguments["snapshot_id"]):
+        target = table.snapshots.snapshot(arguments["snapshot_id"])
+    else:
+        tagged = [found.snapshot for found in tags(table) if found.snapshot.id == arguments["snapshot_id"]]
+        target = tagged[0] if tagged else table.snapshots.snapshot(arguments["snapshot_id"])
+    made = rollback_as_latest(table, target, tag)
+    return result(previous_snapshot_id=latest.id, rolled_back_snapshot_id=target.id, current_snapshot_id=made.id)
+
+
+def _check_one(name: str, arguments: Mapping[str, Any]) -> None:
+    if ("snapshot_id" in arguments) == ("tag" in arguments):
+        raise ProgrammingError(f"procedure {name} needs either `snapshot_id` or `tag`")
 
 
 def _rollback(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
@@ -58,15 +82,23 @@ def _to_watermark(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
 
 def _done(table: Table, target: Snapshot) -> pa.Table:
     latest = table.snapshots.latest_id()
-    count = rollback_to(table, target)
-    return result(snapshot_id=target.id, snapshots_deleted=count, previous_snapshot_id=latest)
+    rollback_to(table, target)
+    return result(previous_snapshot_id=latest, current_snapshot_id=target.id)
 
 
 ROLLBACK_TO = Procedure(
     "rollback_to",
     "Make an older snapshot the newest; newer snapshots and tags are deleted with their files.",
-    (TABLE, _SNAPSHOT, _TAG),
+    (TABLE, _TAG, _SNAPSHOT),
     _rollback_to,
+    orders=(("table", "snapshot_id"),),
+)
+ROLLBACK_TO_AS_LATEST = Procedure(
+    "rollback_to_as_latest",
+    "Make a new snapshot that has what an older one has; those between stay.",
+    (TABLE, _TAG, _SNAPSHOT),
+    _as_latest,
+    orders=(("table", "snapshot_id"),),
 )
 ROLLBACK = Procedure(
     "rollback",
@@ -75,7 +107,7 @@ ROLLBACK = Procedure(
         TABLE,
         Argument("version", "string", "The tag or snapshot to go back to; or:"),
         Argument("snapshot", "int", "The snapshot to go back to; or:"),
-        _TAG,
+        Argument("tag", "string", "The tag to go back to."),
     ),
     _rollback,
 )
@@ -91,4 +123,6 @@ ROLLBACK_TO_WATERMARK = Procedure(
     (TABLE, Argument("watermark", "int", "The watermark.", required=True)),
     _to_watermark,
 )
-ROLLBACK_PROCEDURES = (ROLLBACK_TO, ROLLBACK, ROLLBACK_TO_TIMESTAMP, ROLLBACK_TO_WATERMARK)
+ROLLBACK_PROCEDURES = (
+    ROLLBACK_TO, ROLLBACK, ROLLBACK_TO_AS_LATEST, ROLLBACK_TO_TIMESTAMP, ROLLBACK_TO_WATERMARK,
+)  # fmt: skip

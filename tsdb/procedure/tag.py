@@ -14,6 +14,7 @@ from tsdb.options import parse_duration_ms
 from tsdb.procedure.procedure import TABLE, Argument, Procedure, listed_result, result, table_argument
 from tsdb.table.commit import commit_nothing
 from tsdb.table.refs import at_watermark, text_of, timestamp_of
+from tsdb.table.restate import check_not_needed
 from tsdb.table.rollback import delete_tag, drop_unneeded
 from tsdb.table.table import Table
 from tsdb.table.tag import create_tag, get_tag, rename_tag, tags
@@ -35,12 +36,19 @@ def _create_from_timestamp(catalog: Catalog, arguments: Mapping[str, Any]) -> pa
     first = (table.snapshots.earliest_id() or 1) if before is None else before.id + 1
     if not table.snapshots.exists(first):
         raise ProgrammingError(f"table `{table.identifier}` has no snapshot at or after {text_of(time_ms)}")
-    return _created(table, arguments, table.snapshots.snapshot(first))
+    return _created_from(table, arguments, table.snapshots.snapshot(first))
 
 
 def _create_from_watermark(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
-    return _created(table, arguments, at_watermark(table, arguments["watermark"]))
+    return _created_from(table, arguments, at_watermark(table, arguments["watermark"]))
+
+
+def _created_from(table: Table, arguments: Mapping[str, Any], snapshot: Snapshot) -> pa.Table:
+    tag = create_tag(table, arguments["tag"], snapshot, _retained(arguments))
+    watermark = None if snapshot.watermark is None else str(snapshot.watermark)
+    made = result(tagName=tag.name, snapshot=snapshot.id, commit_time=snapshot.time_millis)
+    return made.append_column("watermark", pa.array([watermark], pa.string()))
 
 
 def _created(table: Table, arguments: Mapping[str, Any], snapshot: Snapshot) -> pa.Table:
@@ -65,7 +73,7 @@ def _delete(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
     names = [name.strip() for name in arguments["tag"].split(",")]
     for name in names:
-        get_tag(table, name)  # all are there, or none is deleted
+        check_not_needed(table, name)  # all can be deleted, or none is
     for name in names:
         delete_tag(table, name)
     return listed_result("tag", names)
@@ -79,6 +87,7 @@ def _rename(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
 def _replace(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
     old = get_tag(table, arguments["tag"])
+    check_not_needed(table, old.name)
     snapshot = old.snapshot if "snapshot_id" not in arguments else table.snapshots.snapshot(arguments["snapshot_id"])
     create_tag(table, old.name, snapshot, _retained(arguments), replaces=True)
     if snapshot.id != old.snapshot.id:

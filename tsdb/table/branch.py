@@ -7,10 +7,13 @@ what the other branches need (`reference.needed_elsewhere`). Source: Paimon, `Fi
 import json
 from dataclasses import dataclass
 
-from tsdb.errors import AlreadyExists, ProgrammingError, nearest
+from tsdb.errors import AlreadyExists, NotSupportedError, ProgrammingError, nearest
 from tsdb.metadata.snapshot import Snapshot
+from tsdb.table.commit import commit
+from tsdb.table.commit_message import CommitMessage
 from tsdb.table.reference import branch_names, on_branch
 from tsdb.table.rollback import rollback_to
+from tsdb.table.scan import live_files
 from tsdb.table.table import MAIN_BRANCH, Table, branch_path
 from tsdb.table.tag import copy_tag, get_tag, tags
 
@@ -118,6 +121,49 @@ def fast_forward(table: Table, name: str) -> Snapshot:
     main.snapshots.write_hint("LATEST", latest.id)
     main.snapshots.forget()
     return latest
+
+
+def merge_branch(table: Table, source: str, target: str, user: str) -> Snapshot | None:
+    """Append to one branch the files of another that it has not; None if there are none.
+
+    Only for append tables whose branches have never lost a file: then what one lacks is what the other has added.
+    Raises ProgrammingError, NotSupportedError. Source: Paimon, `FileSystemBranchManager.mergeBranch`.
+    """
+    if source == target:
+        raise ProgrammingError(f"branch `{source}` of table `{table.identifier}` cannot be merged into itself")
+    giver, taker = get_branch(table, source), get_branch(table, target)
+    for branch in (giver, taker):
+        _check_append_only(branch)
+    if giver.schema.fields != taker.schema.fields:
+        raise ProgrammingError(f"branches `{source}` and `{target}` of table `{table.identifier}` have other columns")
+    there = {entry.identity for entry in live_files(taker, taker.latest_snapshot())}
+    missing = [e for e in live_files(giver, giver.latest_snapshot()) if e.identity not in there]
+    for schema_id in sorted({entry.file.schema_id for entry in missing}):
+        known = schema_id in taker.schemas.ids()
+        if not known or giver.schemas.schema(schema_id) != taker.schemas.schema(schema_id):
+            raise ProgrammingError(
+                f"files of branch `{source}` have schema {schema_id}, which branch `{target}` of table "
+                f"`{table.identifier}` lacks or has otherwise"
+            )
+    messages = [CommitMessage(e.partition, e.bucket, e.total_buckets, new_files=(e.file,)) for e in missing]
+    return commit(taker, messages, user=user) if messages else None
+
+
+def _check_append_only(branch: Table) -> None:
+    name, ids = branch.branch, branch.snapshots.ids()
+    if branch.is_primary_key:
+        raise NotSupportedError(f"`{branch.identifier}` has a primary key; only branches of append tables are merged")
+    if not ids or ids[0] != 1:
+        raise ProgrammingError(
+            f"branch `{name}` of `{branch.identifier}` lacks its first snapshots, so it cannot merge"
+        )
+    for snapshot_id in ids:
+        kind = branch.snapshots.snapshot(snapshot_id).commit_kind
+        if kind not in ("APPEND", "ANALYZE"):
+            raise ProgrammingError(
+                f"snapshot {snapshot_id} of branch `{name}` of `{branch.identifier}` is {kind}; only branches to which "
+                "rows were added and nothing else can be merged"
+            )
 
 
 def check_branch_name(name: str) -> None:

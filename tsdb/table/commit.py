@@ -131,7 +131,7 @@ def _commit(
         for m in messages:
             kept = {file.file_name for file in _lasting(m)}
             passing = [file for file in m.new_files if file.file_name not in kept]
-            _delete(table, _paths(table, m, (*m.changelog_files, *m.compact_changelog, *passing)))
+            delete_paths(table, _paths(table, m, (*m.changelog_files, *m.compact_changelog, *passing)))
         return snapshot
     written: Snapshot | None = None
     changes = [_entry(DELETE, m, f) for m in messages for f in m.deleted_files]
@@ -258,17 +258,17 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
             index = index_after(table, latest, entries, index_change)
             snapshot = _prepare(table, author, change, entries, index, latest, attempt)
         except BaseException:
-            _delete(table, attempt.kept + attempt.dropped)
+            delete_paths(table, attempt.kept + attempt.dropped)
             raise
-        if _try_publish(table, snapshot):
-            _delete(table, _index_paths(table, superseded(change.index, index_change)))
+        if try_publish(table, snapshot):
+            delete_paths(table, _index_paths(table, superseded(change.index, index_change)))
             return snapshot
-        _delete(table, attempt.dropped)
+        delete_paths(table, attempt.dropped)
         attempt.dropped = []
         if not change.fixed:
             attempt.delta = None
-        clock.current().sleep(_wait_s(table, retry))
-    _delete(table, attempt.kept)
+        clock.current().sleep(retry_wait_s(table, retry))
+    delete_paths(table, attempt.kept)
     raise CommitConflict(
         f"table `{table.identifier}`: other writers were faster {retries_max + 1} times; try again, or raise "
         f"'commit.max-retries'"
@@ -287,15 +287,15 @@ def _prepare(
     """Write all that the next snapshot refers to. index: its index files; None: those of `latest`."""
     if attempt.delta is None:
         into = attempt.kept if change.fixed else attempt.dropped
-        attempt.delta = _write_changes(table, entries, attempt.names, into)
+        attempt.delta = write_changes(table, entries, attempt.names, into)
     if attempt.changelog is None and change.changelog:
-        attempt.changelog = _write_changes(table, change.changelog, attempt.names, attempt.kept)
+        attempt.changelog = write_changes(table, change.changelog, attempt.names, attempt.kept)
     base: list[ManifestFileMeta] = []
     if latest is not None:
         for name in (latest.base_manifest_list, latest.delta_manifest_list):
             base += read_manifest_list(table.file_io, table.paths.manifest(name))
     base = merge_manifests(table, base, attempt.names, attempt.dropped)
-    base_list, base_size = _write_list(table, base, attempt.names, attempt.dropped)
+    base_list, base_size = write_list(table, base, attempt.names, attempt.dropped)
     delta_rows = sum(e.file.row_count if e.kind == ADD else -e.file.row_count for e in entries)
     newest = table.schemas.latest()
     schema_id = table.schema.id if newest is None else newest.id
@@ -339,25 +339,24 @@ def _index_manifest(
     return name
 
 
-def _write_changes(
-    table: Table, entries: Sequence[ManifestEntry], names: FileNames, made: list[str]
-) -> tuple[str, int]:
+def write_changes(table: Table, entries: Sequence[ManifestEntry], names: FileNames, made: list[str]) -> tuple[str, int]:
     """A manifest of the entries (none if there are none), and the list that names it."""
     metas: list[ManifestFileMeta] = []
     if entries:
         path = table.paths.manifest(names.new_manifest())
         made.append(path)
         metas.append(write_manifest(table.file_io, path, entries, table.schema))
-    return _write_list(table, metas, names, made)
+    return write_list(table, metas, names, made)
 
 
-def _write_list(table: Table, metas: Sequence[ManifestFileMeta], names: FileNames, made: list[str]) -> tuple[str, int]:
+def write_list(table: Table, metas: Sequence[ManifestFileMeta], names: FileNames, made: list[str]) -> tuple[str, int]:
+    """A manifest list; its name and size. made: gets its path."""
     name = names.new_manifest_list()
     made.append(table.paths.manifest(name))
     return name, write_manifest_list(table.file_io, made[-1], metas)
 
 
-def _try_publish(table: Table, snapshot: Snapshot) -> bool:
+def try_publish(table: Table, snapshot: Snapshot) -> bool:
     """The atomic step. After an error its outcome is unknown, so the file is looked at before anything is deleted."""
     try:
         return table.snapshots.try_commit(snapshot)
@@ -423,13 +422,15 @@ def _log_offsets(table: Table, author: Author, latest: Snapshot | None) -> Mappi
     return {**before, **(author.log_offsets or log_ends(table, latest))} or None
 
 
-def _wait_s(table: Table, retry: int) -> float:
+def retry_wait_s(table: Table, retry: int) -> float:
+    """How long to wait after a lost race, the more so the more there were."""
     low = parse_duration_ms(table.options.get("commit.min-retry-wait") or "")
     high = parse_duration_ms(table.options.get("commit.max-retry-wait") or "")
     return float(min(high, low * 2**retry)) * (0.5 + clock.current().jitter()) / 1000
 
 
-def _delete(table: Table, paths: Iterable[str]) -> None:
+def delete_paths(table: Table, paths: Iterable[str]) -> None:
+    """Delete the files."""
     for path in paths:
         table.file_io.delete(path)
 
@@ -439,8 +440,8 @@ def _discard_compaction(table: Table, messages: Sequence[CommitMessage]) -> None
     for message in messages:
         needed = {file.file_name for file in (*message.compact_before, *message.new_files)}
         made = (*message.compact_after, *message.compact_changelog)
-        _delete(table, _paths(table, message, [file for file in made if file.file_name not in needed]))
-        _delete(table, _index_paths(table, message.compact_new_index_files))
+        delete_paths(table, _paths(table, message, [file for file in made if file.file_name not in needed]))
+        delete_paths(table, _index_paths(table, message.compact_new_index_files))
 
 
 def _index_paths(table: Table, files: Iterable[IndexFileMeta]) -> list[str]:

@@ -4,7 +4,7 @@ Primary-key tables merge their sorted runs; append tables join small files (belo
 target size), neighbours only, so that rows keep their order.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,12 +35,18 @@ from tsdb.table.write import discard
 
 
 def compact(
-    table: Table, *, partitions: Callable[[bytes], bool] | None = None, full: bool = True, user: str
+    table: Table,
+    *,
+    partitions: Callable[[bytes], bool] | None = None,
+    buckets: Collection[int] | None = None,
+    full: bool = True,
+    user: str,
 ) -> Snapshot | None:
     """Compact and commit; None if there was nothing to do.
 
-    partitions: which serialized partitions (None: all). full: merge every bucket into one run of the highest level,
-    and join all small files; else only what the compaction options find worth it.
+    partitions: which serialized partitions (None: all). buckets: which of their buckets (None: all). full: merge
+    every bucket into one run of the highest level, and join all small files; else only what the compaction options find
+    worth it.
     """
     waiting = None
     if table.bucket_mode is BucketMode.POSTPONED:
@@ -48,14 +54,15 @@ def compact(
     plan = bucket_plan(table)
     if table.options.flag("row-tracking.enabled"):
         raise NotSupportedError(f"compacting `{table.identifier}` is not supported yet: 'row-tracking.enabled' is set")
-    buckets: dict[tuple[bytes, int, int], list[DataFileMeta]] = {}
+    places: dict[tuple[bytes, int, int], list[DataFileMeta]] = {}
     snapshot = table.latest_snapshot()
     indexes: dict[tuple[bytes, int], list[IndexFileMeta]] = {}
     for indexed in index_entries(table, snapshot):
         indexes.setdefault((indexed.partition, indexed.bucket), []).append(indexed.file)
     for entry in live_files(table, snapshot):
-        if entry.bucket != POSTPONE_BUCKET and (partitions is None or partitions(entry.partition)):
-            buckets.setdefault((entry.partition, entry.bucket, entry.total_buckets), []).append(entry.file)
+        wanted = partitions is None or partitions(entry.partition)
+        if wanted and entry.bucket != POSTPONE_BUCKET and (buckets is None or entry.bucket in buckets):
+            places.setdefault((entry.partition, entry.bucket, entry.total_buckets), []).append(entry.file)
     messages: list[CommitMessage] = []
 
     def work(item: tuple[tuple[bytes, int, int], list[DataFileMeta]]) -> None:
@@ -65,7 +72,7 @@ def compact(
         messages.append(_compact_bucket(table, placed, partition, bucket, files, index_files, full))
 
     try:
-        in_threads(work, list(buckets.items()))
+        in_threads(work, list(places.items()))
     except BaseException:
         discard(table, messages)
         raise

@@ -29,17 +29,32 @@ def merge_manifests(
     table: Table, metas: Sequence[ManifestFileMeta], names: FileNames, made: list[str]
 ) -> list[ManifestFileMeta]:
     """The same table state in fewer manifests. made: gets the paths of those that are written here."""
-
-    def write(entries: Sequence[ManifestEntry]) -> ManifestFileMeta:
-        path = table.paths.manifest(names.new_manifest())
-        made.append(path)
-        return write_manifest(table.file_io, path, entries, table.schema)
-
+    write = _writer(table, names, made)
     target = _size(table, "manifest.target-file-size")
     changed = [m for m in metas if m.num_deleted_files or m.file_size < target]
     if sum(m.file_size for m in changed) >= _size(table, "manifest.full-compaction-threshold-size"):
         return _merge_fully(table, metas, set(changed), write)
     return _merge_neighbours(table, metas, target, table.options.integer("manifest.merge-min-count"), write)
+
+
+def merge_all_manifests(
+    table: Table, metas: Sequence[ManifestFileMeta], names: FileNames, made: list[str]
+) -> list[ManifestFileMeta]:
+    """The same table state in as few manifests as it takes, without what cancels; `metas` itself if that is so."""
+    target = _size(table, "manifest.target-file-size")
+    changed = {m for m in metas if m.num_deleted_files or m.file_size < target}
+    if not any(m.num_deleted_files for m in metas) and len(changed) < 2:
+        return list(metas)
+    return _merge_fully(table, metas, changed, _writer(table, names, made))
+
+
+def _writer(table: Table, names: FileNames, made: list[str]) -> Write:
+    def write(entries: Sequence[ManifestEntry]) -> ManifestFileMeta:
+        path = table.paths.manifest(names.new_manifest())
+        made.append(path)
+        return write_manifest(table.file_io, path, entries, table.schema)
+
+    return write
 
 
 def _merge_neighbours(

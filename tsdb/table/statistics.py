@@ -4,7 +4,6 @@ Counts are those of the merged rows. A snapshot names its statistics; the next o
 changes. Source: Paimon, `Statistics`, `ColStats`, `StatsFileHandler`.
 """
 
-import datetime as dt
 import decimal
 import json
 from collections.abc import Mapping, Sequence
@@ -100,20 +99,21 @@ def _column(table: Table, snapshot: Snapshot, field: DataField) -> dict[str, Any
         found["avgLen"] = found["maxLen"] = max(kind.bit_width // 8, 1)
     if not pa.types.is_binary(kind) and len(values) > values.null_count:
         limits = pc.min_max(values)
-        found["min"], found["max"] = _text(limits["min"].as_py()), _text(limits["max"].as_py())
+        found["min"], found["max"] = _text(limits["min"]), _text(limits["max"])
     return found
 
 
-def _text(value: Any) -> str:
-    """A value as Paimon's `Statistics` write it: as a cast to STRING would."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case dt.datetime():
-            text = value.replace(tzinfo=None).isoformat(" ", "microseconds")
-            return text.rstrip("0").rstrip(".")
-        case decimal.Decimal():
-            return f"{value:f}"
-        case dt.date() | dt.time():
-            return value.isoformat()
-    return str(value)
+def _text(value: pa.Scalar) -> str:
+    """A value as the serializers of Paimon write it: dates as days, times as milliseconds."""
+    kind = value.type
+    if pa.types.is_timestamp(kind):
+        text = str(value.cast(pa.timestamp(kind.unit)).cast(pa.string()))
+        return text.removesuffix(".000000000")
+    if pa.types.is_date(kind):
+        return str(value.cast(pa.int32()).as_py())
+    if pa.types.is_time(kind):
+        return str(value.cast(pa.time32("ms")).cast(pa.int32()).as_py())
+    found = value.as_py()
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    return f"{found:f}" if isinstance(found, decimal.Decimal) else str(found)

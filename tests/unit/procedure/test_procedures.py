@@ -113,7 +113,7 @@ def is_replaced(table, path):
 
 def test_young_snapshots_stay(catalog):
     history(catalog, 3)
-    assert call(catalog, "expire_snapshots", "default.t", retain_min=1) == [{"expired_snapshots_count": 0}]
+    assert call(catalog, "expire_snapshots", "default.t", retain_min=1) == [{"deleted_snapshots_count": 0}]
 
 
 def test_a_consumer_keeps_what_it_has_not_read(catalog, tmp_path):

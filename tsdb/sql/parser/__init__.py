@@ -22,6 +22,7 @@ from tsdb.sql.parser.copy import read_copy
 from tsdb.sql.parser.create import read_create, read_drop, unsupported
 from tsdb.sql.parser.merge import read_merge
 from tsdb.sql.parser.session import (
+    read_analyze,
     read_call,
     read_describe,
     read_drop_job,
@@ -35,7 +36,6 @@ from tsdb.sql.script import StatementTokens, position_at, split
 from tsdb.sql.statements import ExecuteStatementSet, Explain, Insert, Select, Statement
 
 _NOT_SUPPORTED = {
-    "ANALYZE": "ANALYZE: statistics are kept by every write",
     "BEGIN": "transactions of several statements: each statement commits by itself",
     "COMMIT": "transactions of several statements: each statement commits by itself",
     "ROLLBACK": "transactions of several statements: each statement commits by itself",
@@ -182,6 +182,7 @@ STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {
     "USE": read_use,
     "EXPLAIN": _read_explain,
     "CALL": read_call,
+    "ANALYZE": read_analyze,
     "STOP": read_stop,
     "EXECUTE": _read_statement_set,
     "BEGIN": _read_begin,

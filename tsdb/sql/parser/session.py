@@ -140,6 +140,22 @@ def read_call(cursor: Cursor) -> Call:
     return Call(".".join(parts), tuple(positional), named)
 
 
+def read_analyze(cursor: Cursor) -> Call:
+    """ANALYZE TABLE t COMPUTE STATISTICS [FOR [ALL] COLUMNS a, b]: the same as CALL sys.analyze."""
+    cursor.expect("TABLE")
+    named = {"table": ".".join(cursor.table_name().parts)}
+    if cursor.sees("PARTITION"):
+        raise unsupported(cursor, "ANALYZE of partitions: statistics are those of a whole table")
+    cursor.expect("COMPUTE", "STATISTICS")
+    if cursor.accept("NOSCAN"):
+        raise unsupported(cursor, "NOSCAN: counting rows reads the table")
+    if cursor.accept("FOR", "ALL", "COLUMNS"):
+        named["columns"] = "*"
+    elif cursor.accept("FOR", "COLUMNS"):
+        named["columns"] = ",".join(cursor.separated(cursor.identifier))
+    return Call("sys.analyze", (), named)
+
+
 def read_stop(cursor: Cursor) -> StopJob:
     """STOP JOB name [WITH SAVEPOINT] [WITH DRAIN]."""
     cursor.expect("JOB")

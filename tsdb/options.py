@@ -217,6 +217,10 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _scan("scan.bounded.mode", "unbounded|latest", "unbounded",
           "`latest`: a stream ends at the state that held when it began."),
     _scan("streaming-read-overwrite", "bool", "true", "Whether INSERT OVERWRITE is seen by streaming reads."),
+    _scan("table.exec.emit.early-fire.enabled", "bool", "false",
+          "Show windows of a table with a WATERMARK as they change, not once they are closed."),
+    _scan("table.exec.source.idle-timeout", "duration", "0 ms",
+          "A source that brings nothing for so long does not hold back the watermark of others; 0: it does."),
     _session("execution.mode", "batch|streaming", "batch",
              "How a query runs: over a snapshot, or as a changelog that goes on."),
     _session("execution.runtime-mode", "batch|streaming", "batch", "Flink's name of `execution.mode`."),
@@ -233,8 +237,9 @@ BY_KEY: Mapping[str, OptionSpec] = {option.key: option for option in OPTIONS}
 # prefixes under which any key is accepted: they carry a column's name or are meant for other engines
 OPEN_PREFIXES = (
     "fields.", "file-index.", "metadata.iceberg.", "tag.", "changelog.", "lookup", "partition.", "orc.", "parquet.",
-    "kafka.",
+    "kafka.", "schema.",
 )  # fmt: skip
+
 
 def check_table_options(options: Mapping[str, str]) -> None:
     """Raises OptionError for an unknown key (naming the nearest) or a value that does not fit.

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.data_types import DataField
 from tsdb.errors import NotSupportedError
+from tsdb.exec.computed_columns import columns_of
 from tsdb.exec.relation import Registered, Source, View
+from tsdb.metadata.virtual_columns import PREFIX, ComputedColumn
 from tsdb.secrets import shown
 from tsdb.sql.parameters import literal
 from tsdb.table.table import Table
@@ -31,9 +33,15 @@ def create_text(found: Source | View) -> str:
 
 def _create_table(table: Table | ConnectorTable) -> str:
     schema = table.schema
-    lines = [_column(field, schema.options) for field in schema.fields]
+    extra = columns_of(schema)
+    lines = [
+        _computed(extra.computed[name]) if name in extra.computed else _column(schema.field(name), schema.options)
+        for name in extra.names
+    ]
     if schema.primary_keys:
         lines.append(f"PRIMARY KEY ({_names(schema.primary_keys)}) NOT ENFORCED")
+    if extra.watermark is not None:
+        lines.append(f"WATERMARK FOR {name_text(extra.watermark.column)} AS {extra.watermark.expression}")
     body = ",\n  ".join(lines)
     text = f"CREATE TABLE {_full_name(table)} (\n  {body}\n)"
     if schema.comment:
@@ -43,7 +51,7 @@ def _create_table(table: Table | ConnectorTable) -> str:
     options = {
         key: shown(key, value)
         for key, value in schema.options.items()
-        if key not in _NOT_SHOWN and not key.startswith((_METADATA, _VIRTUAL))
+        if key not in _NOT_SHOWN and not key.startswith((_METADATA, _VIRTUAL, PREFIX))
     }
     return f"{text} WITH (\n  {_options(options)}\n)" if options else text
 
@@ -56,6 +64,11 @@ def _column(field: DataField, options: Mapping[str, str]) -> str:
     if field.default_value is not None:
         text += f" DEFAULT {string_text(field.default_value)}"
     return text + (f" COMMENT {string_text(field.description)}" if field.description else "")
+
+
+def _computed(column: ComputedColumn) -> str:
+    comment = f" COMMENT {string_text(column.comment)}" if column.comment else ""
+    return f"{name_text(column.name)} AS {column.expression}{comment}"
 
 
 def _options(options: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
 from tsdb.data_types import DataField, from_arrow
 from tsdb.errors import AlreadyExists, Error, NotSupportedError, ProgrammingError, TableNotFound
+from tsdb.exec import computed_columns
 from tsdb.exec.names import Names
 from tsdb.exec.plan import QueryPlan
 from tsdb.exec.relation import View
@@ -22,11 +23,9 @@ from tsdb.table.table import Identifier, Table
 
 Planner = Callable[[exp.Query], QueryPlan]
 
-COMPUTED_PREFIX = "tsdb.computed."
 METADATA_PREFIX = "tsdb.metadata."
 VIRTUAL_PREFIX = "tsdb.virtual."
 METADATA_CONNECTORS = ("kafka", "upsert-kafka")
-WATERMARK_PREFIX = "tsdb.watermark."
 
 
 def create_table(statement: sql.CreateTable, names: Names, plan_of: Planner) -> Table | ConnectorTable | None:
@@ -140,16 +139,11 @@ def _draft(statement: sql.CreateTable, names: Names, plan_of: Planner) -> TableS
     """The schema as the user wrote it, took it from another table, or as a query gives it; the catalog completes it."""
     if statement.like is not None:
         return _like(statement, names)
-    outside = statement.options.get("connector", "paimon") != "paimon"
     options = {key: value for key, value in statement.options.items() if (key, value) != ("connector", "paimon")}
-    if statement.watermark is not None and not outside:
-        raise NotSupportedError(
-            f"WATERMARK of table `{statement.name}`: only tables with a 'connector' can have one; leave it out"
-        )
-    if statement.watermark is not None:
-        options[WATERMARK_PREFIX + statement.watermark.column] = statement.watermark.expression.sql()
     options |= _metadata_options(statement)
-    fields = _fields_of_query(statement, plan_of) if statement.as_select is not None else _fields(statement.columns)
+    stored = tuple(column for column in statement.columns if column.computed is None)
+    fields = _fields_of_query(statement, plan_of) if statement.as_select is not None else _fields(stored)
+    options |= computed_columns.options_of(statement, fields, plan_of)
     return TableSchema(
         id=0,
         fields=fields,
@@ -179,9 +173,7 @@ def _fields(columns: tuple[sql.ColumnDef, ...]) -> tuple[DataField, ...]:
     fields = []
     for i, column in enumerate(columns):
         if column.computed is not None:
-            raise NotSupportedError(
-                f"column `{column.name}`: computed columns are not supported; put the expression into a view"
-            )
+            raise NotSupportedError(f"column `{column.name}`: a computed column comes with CREATE TABLE only")
         if column.type is None:
             raise ProgrammingError(f"column `{column.name}` has no type")
         fields.append(DataField(i, column.name, column.type, column.comment, column.default))

@@ -20,14 +20,17 @@ from datafusion import DataFrame, SessionContext
 from datafusion.plan import LogicalPlan
 from sqlglot import exp
 
+from tsdb.catalog.catalog import ConnectorTable
 from tsdb.catalog.system import SYSTEM_TABLES
 from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.exec.batch.dataset import Control, ScanDataset
+from tsdb.exec.computed_columns import full_schema, with_computed
 from tsdb.exec.engine import Engine, our_schema
 from tsdb.exec.failure import ErrorScope, translated
 from tsdb.exec.functions import Functions
 from tsdb.exec.names import TEMPORARY, Names
 from tsdb.exec.relation import FileSource, Registered, Relation, Source, SystemTable, View
+from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import BY_KEY, SCAN, check_table_options
 from tsdb.sql.bind import bind_query
@@ -87,6 +90,8 @@ def plan_query(
     """
     control = Control()
     expanded = _with_our_constants(expand_views(query, names, statement))
+    if mode == "batch":
+        _write_out_computed(expanded, names, statement, FILE_NUMBER if numbered_files else None)
     if mode == "streaming":
         _refuse_volatile(expanded, engine.functions, statement)
     pinned = {} if snapshots is None else snapshots
@@ -101,6 +106,14 @@ def plan_query(
         # only an analysed plan has the types that rows come in: before, a UNION has those of its first part
         schema = our_schema(binder.context.create_dataframe_from_logical_plan(logical).schema(), bound.names)
     return QueryPlan(logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control)
+
+
+def _write_out_computed(query: exp.Query, names: Names, statement: Statement | None, extra: str | None) -> None:
+    """Computed columns where tables that have some are read. extra: one column more, of the first table."""
+    for number, reference in enumerate(references(query)):
+        found = names.source(reference, statement)
+        if isinstance(found, Table | ConnectorTable):
+            with_computed(reference, found.schema, extra if number == 0 else None)
 
 
 def _refuse_volatile(query: exp.Query, functions: Functions, statement: Statement | None) -> None:
@@ -161,7 +174,12 @@ class _Binder:
         options = {**self._scan_options(hint), **hint}
         changed = source.with_options(dict(hint))
         key = tuple(source.schema.primary_keys) or None
-        return Relation(name, shown, source.schema.arrow_schema, changed, options, key, append_only=key is None)
+        schema = self._all_columns(source.schema)
+        return Relation(name, shown, schema, changed, options, key, append_only=key is None)
+
+    def _all_columns(self, schema: TableSchema) -> pa.Schema:
+        """The columns of a relation: in batch the stored ones, over which the query itself computes the others."""
+        return schema.arrow_schema if self.mode == "batch" else full_schema(schema, self.context)
 
     def _table(self, table: Table, name: str, shown: str, hint: Mapping[str, str]) -> Relation:
         check_table_options(hint)
@@ -183,7 +201,7 @@ class _Binder:
                 and any(k in options for k in TRAVEL_OPTIONS)
             ):
                 changed = changed.with_schema(table.schemas.schema(snapshot.schema_id))
-        schema = changed.schema.arrow_schema
+        schema = self._all_columns(changed.schema)
         if self.numbered_files and not self.relations:
             schema = schema.append(pa.field(FILE_NUMBER, pa.int64(), nullable=False))
         only_grows = key is None
@@ -298,6 +316,18 @@ def plan_nodes(plan: LogicalPlan) -> Iterator[LogicalPlan]:
         node = pending.pop()
         yield node
         pending.extend(reversed(list(_inputs(node))))
+
+
+def columns_read(logical: LogicalPlan) -> dict[str, set[str]]:
+    """By relation, the columns that the scans of a plan give out."""
+    read: dict[str, set[str]] = {}
+    for node in plan_nodes(logical):
+        variant = node.to_variant()
+        if type(variant).__name__ == "TableScan":
+            name = variant.table_name()
+            names = (str(flat).removeprefix(f"{name}.") for flat in variant.schema().field_names())
+            read.setdefault(name, set()).update(names)
+    return read
 
 
 def _inputs(plan: LogicalPlan) -> Iterable[LogicalPlan]:

@@ -11,10 +11,12 @@ import pyarrow as pa
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.data_types import DataField, from_arrow
 from tsdb.errors import NotSupportedError
+from tsdb.exec.computed_columns import columns_of
 from tsdb.exec.names import Names
 from tsdb.exec.relation import FileSource, View
 from tsdb.exec.session_options import SessionOptions
 from tsdb.metadata.schema import TableSchema
+from tsdb.metadata.virtual_columns import VirtualColumns
 from tsdb.options import OPTIONS, SCAN, SESSION
 from tsdb.sql.statements import Describe, ShowStatement, TableName
 from tsdb.table.scan import live_files, partition_values
@@ -81,15 +83,19 @@ def options_table(options: SessionOptions, only: str | None = None) -> pa.Table:
 
 def columns_table(schema: TableSchema, like: str | None) -> pa.Table:
     """name, type, null, key, extras and comment, as Flink's DESCRIBE has them."""
-    fields = [field for field in schema.fields if is_like(field.name, like)]
+    extra = columns_of(schema)
+    names = [name for name in extra.names if is_like(name, like)]
+    stored = {field.name: field for field in schema.fields}
+    types = [extra.computed[n].type if n in extra.computed else stored[n].type.with_nullable(True).sql() for n in names]
+    comments = [(extra.computed[n].comment if n in extra.computed else stored[n].description) for n in names]
     return pa.table(
         {
-            "name": pa.array([f.name for f in fields], pa.string()),
-            "type": pa.array([f.type.with_nullable(True).sql() for f in fields], pa.string()),
-            "null": pa.array([f.type.nullable for f in fields], pa.bool_()),
-            "key": pa.array([_key(schema, f.name) for f in fields], pa.string()),
-            "extras": pa.array([_extras(schema, f) for f in fields], pa.string()),
-            "comment": pa.array([f.description for f in fields], pa.string()),
+            "name": pa.array(names, pa.string()),
+            "type": pa.array(types, pa.string()),
+            "null": pa.array([n in extra.computed or stored[n].type.nullable for n in names], pa.bool_()),
+            "key": pa.array([_key(schema, n) for n in names], pa.string()),
+            "extras": pa.array([_extras(schema, n, extra) for n in names], pa.string()),
+            "comment": pa.array(comments, pa.string()),
         }
     )
 
@@ -98,10 +104,14 @@ def _key(schema: TableSchema, name: str) -> str | None:
     return f"PRI({', '.join(schema.primary_keys)})" if name in schema.primary_keys else None
 
 
-def _extras(schema: TableSchema, field: DataField) -> str | None:
-    extras = ["PARTITION KEY"] if field.name in schema.partition_keys else []
-    if field.default_value is not None:
-        extras.append(f"DEFAULT {field.default_value}")
+def _extras(schema: TableSchema, name: str, columns: VirtualColumns) -> str | None:
+    extras = ["PARTITION KEY"] if name in schema.partition_keys else []
+    if name in columns.computed:
+        extras.append(f"AS {columns.computed[name].expression}")
+    elif schema.field(name).default_value is not None:
+        extras.append(f"DEFAULT {schema.field(name).default_value}")
+    if columns.watermark is not None and columns.watermark.column == name:
+        extras.append(f"WATERMARK AS {columns.watermark.expression}")
     return ", ".join(extras) or None
 
 

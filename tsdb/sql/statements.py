@@ -73,7 +73,10 @@ class TableName:
 
 @dataclass(frozen=True, slots=True)
 class ColumnDef:
-    """One column of CREATE TABLE or ALTER TABLE. A computed column may have no type: then the expression gives it."""
+    """One column of CREATE TABLE or ALTER TABLE. A computed column may have no type: then the expression gives it.
+
+    computed_text: the expression as it was written.
+    """
 
     name: str
     type: DataType | None
@@ -82,14 +85,16 @@ class ColumnDef:
     metadata_key: str | None = None
     default: str | None = None
     virtual: bool = False
+    computed_text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """WATERMARK FOR `column` AS `expression`."""
+    """WATERMARK FOR `column` AS `expression`. text: the expression as it was written."""
 
     column: str
     expression: exp.Expr
+    text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

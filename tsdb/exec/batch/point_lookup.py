@@ -15,6 +15,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.data_types import DataType, TypeRoot
+from tsdb.exec.computed_columns import columns_of
 from tsdb.exec.engine import our_batch, our_schema
 from tsdb.exec.names import Names
 from tsdb.exec.result import BatchResult, rows_of
@@ -86,6 +87,8 @@ def _recognised(statement: Select, names: Names, params: Sequence[Any]) -> _Look
         return None
     table = names.source(reference, statement)
     if not isinstance(table, Table) or any(key.startswith(("scan.", "incremental-")) for key in table.options.values):
+        return None
+    if columns_of(table.schema).computed:
         return None
     keys = _keys(table, constants)
     columns = None if keys is None else _columns(table, query.expressions, reference.alias_or_name)

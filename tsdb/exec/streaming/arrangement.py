@@ -10,7 +10,7 @@ Source: Budiu et al., DBSP (spines of batches, after Differential Dataflow); O'N
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tsdb.changes import ChangeBatch
 from tsdb.exec.streaming.graph import RunStore, StateSize
+from tsdb.exec.streaming.watermark import below, median
 from tsdb.row_hash import I64, U64, arrays, equal_rows, hash_is_exact, hash_rows, take
 
 _HASH, _ROW_HASH, _WEIGHT = "__hash", "__row_hash", "__weight"
@@ -28,7 +29,8 @@ _GROWTH = 2
 class Run:
     """hashes: of the keys, ascending; row_hashes, weights, rows: alike.
 
-    widest: how many rows there are under one hash at most. stored: its name in a RunStore, if any.
+    widest: how many rows there are under one hash at most. stored: its name in a RunStore, if any. middles: medians of
+    time columns.
     """
 
     hashes: U64
@@ -37,11 +39,18 @@ class Run:
     rows: pa.Table
     widest: int
     stored: str | None = None
+    middles: dict[int, int] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
         """Memory of the run."""
         return int(self.rows.nbytes) + 24 * len(self.hashes)
+
+    def middle(self, column: int) -> int:
+        """The median of a time column in nanoseconds, found once."""
+        if column not in self.middles:
+            self.middles[column] = median(self.rows.column(column))
+        return self.middles[column]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,18 @@ class Arrangement:
     def parts(self) -> list[ChangeBatch]:
         """The runs; the Z-set is their sum."""
         return [ChangeBatch(r.rows, r.weights) for r in self._runs]
+
+    def forget(self, column: int, bound: int | None) -> None:
+        """Drop rows whose value of a time column is below the bound, of every run that half consists of such."""
+        if bound is None:
+            return
+        for i, run in enumerate(self._runs):
+            if bound > run.middle(column):
+                kept = ~below(run.rows.column(column), bound)
+                rows = run.rows.filter(pa.array(kept))
+                hashes = run.hashes[kept]
+                self._runs[i] = Run(hashes, run.row_hashes[kept], run.weights[kept], rows, _widest(hashes))
+        self._runs = [run for run in self._runs if len(run.hashes)]
 
     def state_size(self) -> StateSize:
         """Rows and bytes of all runs."""

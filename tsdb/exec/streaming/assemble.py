@@ -12,15 +12,16 @@ from tsdb.catalog.catalog import ConnectorTable
 from tsdb.catalog.system.contents import audit_batch, binlog_batch
 from tsdb.connector import connector_of
 from tsdb.connector.connector import Source
+from tsdb.exec.computed_columns import columns_of
 from tsdb.exec.local_file import read_all
-from tsdb.exec.plan import plan_nodes
+from tsdb.exec.plan import columns_read
 from tsdb.exec.relation import FileSource, Registered, Relation, SystemTable
 from tsdb.exec.streaming.compile import InputSpec, compile_plan
 from tsdb.exec.streaming.dataflow import Dataflow
-from tsdb.exec.streaming.graph import flat_names
 from tsdb.exec.streaming.hybrid_source import HybridSource
 from tsdb.exec.streaming.key_guard import KeyGuard
 from tsdb.exec.streaming.pipeline import Feed, Pipeline
+from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.source import LogSource, RegisteredSource, TableSource
 from tsdb.table.log import log_of
 from tsdb.table.table import Table
@@ -86,14 +87,14 @@ class Assembly:
 def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
     """Open the sources of a plan and compile it. Raises NotSupportedError for what cannot run as a stream."""
     feeds: list[Feed] = []
-    read = _columns_read(plan.logical)
+    read = columns_read(plan.logical)
     try:
         for same in _grouped(plan.relations.values()):
             names = tuple(relation.name for relation in same)
             columns = set().union(*(read[name] for name in names)) if read.keys() >= set(names) else None
-            feeds.append(Feed(_open(same[0], columns), names))
-        inputs = {name: _spec(feed.source) for feed in feeds for name in feed.inputs}
-        prudent = {name: _prudent(feed.source) for feed in feeds for name in feed.inputs}
+            feeds.append(_feed(same[0], names, columns, plan.context))
+        inputs = {name: _spec(feed) for feed in feeds for name in feed.inputs}
+        prudent = {name: _prudent(feed) for feed in feeds for name in feed.inputs}
         dataflow = compile_plan(plan.logical, prudent, plan.context)
         append_only = compile_plan(plan.logical, inputs, plan.context).append_only
     except BaseException:
@@ -139,18 +140,26 @@ def _identity(relation: Relation) -> object:
     return str(source.identifier) if isinstance(source, ConnectorTable) else id(source)
 
 
-def _columns_read(logical: LogicalPlan) -> dict[str, set[str]]:
-    """By relation, the columns that the scans of a plan give out."""
-    read: dict[str, set[str]] = {}
-    for node in plan_nodes(logical):
-        variant = node.to_variant()
-        if type(variant).__name__ == "TableScan":
-            name = variant.table_name()
-            read.setdefault(name, set()).update(flat.removeprefix(f"{name}.") for flat in flat_names(variant))
-    return read
-
-
 _LOGS = {"audit_log": audit_batch, "binlog": binlog_batch}
+
+
+def _feed(relation: Relation, names: tuple[str, ...], wanted: set[str] | None, context: SessionContext) -> Feed:
+    """The source of a relation, opened, with what it computes."""
+    source = relation.source
+    if not isinstance(source, Table | ConnectorTable) or wanted is None:
+        return Feed(_open(relation, wanted), names)
+    columns = columns_of(source.schema)
+    rowtime = columns.watermark is not None and columns.watermark.column in wanted
+    if not rowtime and not wanted & columns.computed.keys():
+        return Feed(_open(relation, wanted), names)
+    row_time = RowTime(columns, relation, wanted, context)
+    opened = _open(relation, row_time.reads)
+    try:
+        row_time.check(takes_back=opened.mode != "append")
+    except BaseException:
+        opened.close()
+        raise
+    return Feed(opened, names, row_time=row_time)
 
 
 def _open(relation: Relation, columns: set[str] | None) -> Source:
@@ -158,7 +167,7 @@ def _open(relation: Relation, columns: set[str] | None) -> Source:
     source = relation.source
     if isinstance(source, Table):
         # rows without any column could not be counted
-        some = columns or (None if columns is None else {relation.schema.names[0]})
+        some = columns or (None if columns is None else {source.schema.names[0]})
         log = None if _is_bounded(relation) or "consumer-id" in relation.options else log_of(source)
         if log is not None:
             return HybridSource(source, log, relation.options, some)
@@ -186,12 +195,15 @@ def _is_bounded(relation: Relation) -> bool:
     return ends or (isinstance(source, ConnectorTable) and "number-of-rows" in source.options)
 
 
-def _prudent(source: Source) -> InputSpec:
+def _prudent(feed: Feed) -> InputSpec:
     """What operators must be ready for: an append table may have rows deleted or overwritten."""
-    spec = _spec(source)
+    spec, source = _spec(feed), feed.source
     takes_back = spec.mode == "append" and isinstance(source, TableSource | HybridSource) and source.may_take_back
     return replace(spec, mode="all") if takes_back else spec
 
 
-def _spec(source: Source) -> InputSpec:
-    return InputSpec(source.schema, source.upsert_key, source.mode)
+def _spec(feed: Feed) -> InputSpec:
+    source, row_time = feed.source, feed.row_time
+    if row_time is None:
+        return InputSpec(source.schema, source.upsert_key, source.mode)
+    return InputSpec(row_time.schema(source.schema), source.upsert_key, source.mode, row_time.column, row_time.early)

@@ -40,7 +40,7 @@ def compile_plan(
     output = _visible(logical, _compile(logical, inputs, graph), graph)
     names = _unique([c.name for c in output.columns])
     schema = pa.schema([pa.field(n, t) for n, t in zip(names, output.schema.types, strict=True)])
-    return Dataflow(graph.nodes, output, schema, inputs)
+    return Dataflow(graph, output, schema, inputs)
 
 
 def _compile(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBuilder) -> Stream:

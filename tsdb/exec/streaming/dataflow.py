@@ -13,7 +13,17 @@ import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, consolidate, empty
 from tsdb.errors import InternalError, OperationalError
-from tsdb.exec.streaming.graph import Node, Operator, RunStore, StatefulOperator, Stream
+from tsdb.exec.streaming.graph import (
+    Dropping,
+    GraphBuilder,
+    Node,
+    Operator,
+    RunStore,
+    StatefulOperator,
+    Stream,
+    TimedOperator,
+)
+from tsdb.exec.streaming.watermark import InputBound, InputTime, found_again, stored
 
 __all__ = ["Dataflow", "InputSpec", "RunStore"]
 
@@ -27,41 +37,54 @@ class InputSpec:
 
     mode: 'append' (weights are positive), 'all' (a complete changelog), or 'upsert' (in arrival order: weight 1 says
     what the row of its key is now, -1 that the key is deleted; then only the key columns need values). upsert_key:
-    columns that identify a row.
+    columns that identify a row. rowtime: the column that has a watermark; early: its windows are shown before they
+    are closed.
     """
 
     schema: pa.Schema
     upsert_key: tuple[str, ...] | None
     mode: str
+    rowtime: str | None = None
+    early: bool = False
 
 
 class Dataflow:
     """The operators of one query with their state. Not thread-safe: one step at a time."""
 
-    def __init__(
-        self, nodes: Sequence[Node], output: Stream, schema: pa.Schema, inputs: Mapping[str, InputSpec]
-    ) -> None:
-        """nodes: inputs before users; schema: of the output under its own names."""
+    def __init__(self, graph: GraphBuilder, output: Stream, schema: pa.Schema, inputs: Mapping[str, InputSpec]) -> None:
+        """graph: the nodes, inputs before users; schema: of the output under its own names."""
         self.schema = schema
         self.inputs = dict(inputs)
         self.upsert_key = None if output.key is None else tuple(schema.names[i] for i in output.key)
         self.append_only = output.append_only
-        self._nodes = list(nodes)
+        self._nodes = list(graph.nodes)
+        self._bounds = list(graph.bounds)
+        self._sweeps = list(graph.sweeps)
         self._output = output.node
         self._started = False
         self._steps = 0
         self._rows_in = 0
         self._rows_out = 0
 
-    def step(self, deltas: Mapping[str, ChangeBatch]) -> ChangeBatch:
+    @property
+    def timed(self) -> bool:
+        """Whether anything depends on watermarks."""
+        return bool(self._bounds)
+
+    def step(self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None) -> ChangeBatch:
         """The net change of the output; inputs that are not named did not change. The first step emits constants.
+
+        times: the watermarks of inputs after this step; those that are not named did not move.
 
         Rows may repeat (each with a positive weight) when nothing leaves; otherwise every row comes once. After an
         exception the dataflow is of no more use: go back to a checkpoint.
         """
+        moved = self._move(times or {})
         outputs: list[ChangeBatch] = []
         for node in self._nodes:
             outputs.append(self._run(node, deltas, outputs))
+        for sweep in self._sweeps if moved else ():
+            sweep.forget(sweep.mark)
         self._started = True
         self._steps += 1
         self._rows_in += sum(d.num_rows for d in deltas.values())
@@ -78,7 +101,13 @@ class Dataflow:
             for i, node in enumerate(self._nodes)
             if isinstance(node.operator, StatefulOperator)
         }
-        return {"format": _FORMAT, "plan": self.explain(), "started": self._started, "operators": states}
+        return {
+            "format": _FORMAT,
+            "plan": self.explain(),
+            "started": self._started,
+            "operators": states,
+            "bounds": stored(self._bounds),
+        }
 
     def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
         """Become the dataflow that made the manifest; it must have been compiled from the same query."""
@@ -93,6 +122,8 @@ class Dataflow:
                 raise InternalError(f"operator {number} keeps no state, but the checkpoint has some")
             operator.restore(state, store)
         self._started = bool(manifest["started"])
+        if self._bounds:
+            found_again(self._bounds, manifest["bounds"])
 
     def metrics(self) -> dict[str, Any]:
         """Steps and rows since start, and the rows and bytes each operator remembers."""
@@ -109,6 +140,7 @@ class Dataflow:
             "rows_out": self._rows_out,
             "state_rows": sum(o["rows"] for o in operators),
             "state_bytes": sum(o["bytes"] for o in operators),
+            "late_rows": sum(n.operator.late_rows for n in self._nodes if isinstance(n.operator, Dropping)),
             "operators": operators,
         }
 
@@ -128,13 +160,22 @@ class Dataflow:
         for source in node.inputs:
             self._describe(source, depth + 1, lines)
 
+    def _move(self, times: Mapping[str, InputTime]) -> bool:
+        """Take the watermarks over into the bounds; whether one has moved."""
+        for bound in self._bounds:
+            if isinstance(bound, InputBound) and bound.name in times:
+                bound.time = times[bound.name]
+        moved = [bound.step() for bound in self._bounds]
+        return any(moved)
+
     def _run(self, node: Node, deltas: Mapping[str, ChangeBatch], outputs: Sequence[ChangeBatch]) -> ChangeBatch:
         if node.input_name is not None:
             delta = deltas.get(node.input_name)
             given = [empty(self.inputs[node.input_name].schema) if delta is None else delta]
         else:
             given = [outputs[i] for i in node.inputs]
-        if self._started and not any(d.num_rows for d in given):
+        due = isinstance(node.operator, TimedOperator) and node.operator.due()
+        if self._started and not due and not any(d.num_rows for d in given):
             return empty(node.schema)
         result = node.operator.step(given)
         assert result.schema.types == node.schema.types, (_name(node.operator), result.schema, node.schema)

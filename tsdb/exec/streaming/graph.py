@@ -6,7 +6,7 @@ in the plan.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import pyarrow as pa
 from datafusion import SessionContext
@@ -17,6 +17,9 @@ from tsdb.changes import ChangeBatch
 from tsdb.errors import NotSupportedError
 from tsdb.exec.streaming.binding import PlanColumn, bind, frame_names, is_volatile, position
 from tsdb.exec.streaming.expression import Computed, Frames, positional
+from tsdb.exec.streaming.watermark import Bound, Mark
+
+BoundKind = TypeVar("BoundKind", bound=Bound)
 
 
 class RunStore(Protocol):
@@ -68,15 +71,37 @@ class StatefulOperator(Operator, Protocol):
         ...
 
 
+@runtime_checkable
+class TimedOperator(Operator, Protocol):
+    """An operator whose output moves with bounds, also without changes of its input."""
+
+    def due(self) -> bool:
+        """Whether a step without changes gives something now."""
+        ...
+
+
+@runtime_checkable
+class Dropping(Operator, Protocol):
+    """An operator that leaves out rows that come too late."""
+
+    @property
+    def late_rows(self) -> int:
+        """How many so far."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What node number `node` emits. key: positions of columns that identify an accumulated row, if known."""
+    """What node number `node` emits. key: positions of columns that identify an accumulated row, if known. marks: the
+    columns that have a bound; see `tsdb.exec.streaming.watermark`.
+    """
 
     node: int
     columns: tuple[PlanColumn, ...]
     schema: pa.Schema
     key: tuple[int, ...] | None
     append_only: bool
+    marks: tuple[Mark, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -94,6 +119,14 @@ class Node:
     input_name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """State that may be forgotten as time goes on. forget: drops what lies below the mark's bound."""
+
+    mark: Mark
+    forget: Callable[[Mark], None]
+
+
 class GraphBuilder:
     """Collects the nodes of a dataflow, inputs before users."""
 
@@ -102,6 +135,13 @@ class GraphBuilder:
         self.context = context
         self.frames = Frames()
         self.nodes: list[Node] = []
+        self.bounds: list[Bound] = []
+        self.sweeps: list[Sweep] = []
+
+    def bound(self, bound: BoundKind) -> BoundKind:
+        """A new bound of this dataflow; those that it is made of are known already."""
+        self.bounds.append(bound)
+        return bound
 
     def add(
         self,
@@ -113,11 +153,13 @@ class GraphBuilder:
         key: Sequence[int] | None = None,
         append_only: bool = False,
         input_name: str | None = None,
+        marks: Sequence[Mark] = (),
     ) -> Stream:
         """A new node that reads the streams; returns what it emits."""
         assert len(columns) == len(schema), (columns, schema)
         self.nodes.append(Node(operator, tuple(s.node for s in inputs), schema, input_name))
-        return Stream(len(self.nodes) - 1, tuple(columns), schema, None if key is None else tuple(key), append_only)
+        place = None if key is None else tuple(key)
+        return Stream(len(self.nodes) - 1, tuple(columns), schema, place, append_only, tuple(marks))
 
     def planned(self, plan: LogicalPlan) -> tuple[tuple[PlanColumn, ...], pa.Schema]:
         """The columns of a plan node as it names them, and their types."""

@@ -17,6 +17,7 @@ from tsdb.changes import ChangeBatch, consolidate, plus
 from tsdb.errors import IntegrityError
 from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.pipeline import Dataflow
+from tsdb.exec.streaming.watermark import InputTime
 from tsdb.row_hash import arrays, hash_rows
 
 
@@ -35,9 +36,9 @@ class KeyGuard:
         self._keys = Arrangement(self._key_schema, range(len(self._key)))
         self._touched: list[ChangeBatch] = []
 
-    def step(self, deltas: Mapping[str, ChangeBatch]) -> ChangeBatch:
+    def step(self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None) -> ChangeBatch:
         """The step of the dataflow; its keys are counted."""
-        output = self._inner.step(deltas)
+        output = self._inner.step(deltas, times)
         if output.num_rows:
             keys = consolidate(ChangeBatch(output.rows.select(self._key), output.weights))
             self._keys.insert(keys)

@@ -14,10 +14,13 @@ import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, plus
 from tsdb.connector.connector import Source
+from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.source import LogSource, TableSource
+from tsdb.exec.streaming.watermark import InputTime
 
 STEP_ROWS = 65_536
+_WATERMARK = "#watermark"
 
 
 class Dataflow(Protocol):
@@ -33,7 +36,7 @@ class Dataflow(Protocol):
         """Columns of the output that are unique at every version, if known."""
         ...
 
-    def step(self, deltas: Mapping[str, ChangeBatch]) -> ChangeBatch:
+    def step(self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None) -> ChangeBatch:
         """The change of the output for a change of the inputs."""
         ...
 
@@ -52,16 +55,25 @@ class Dataflow(Protocol):
 
 @dataclass(slots=True)
 class Feed:
-    """A source and the inputs of the dataflow that it feeds. in_cut: it is in the middle of a cut."""
+    """A source and the inputs of the dataflow that it feeds. in_cut: it is in the middle of a cut.
+
+    row_time: what it has besides, if its table has computed columns or a watermark.
+    """
 
     source: Source
     inputs: tuple[str, ...]
     in_cut: bool = False
+    row_time: RowTime | None = None
 
     @property
     def name(self) -> str:
         """The key of its position in a checkpoint."""
         return self.inputs[0]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the changes that it feeds."""
+        return self.source.schema if self.row_time is None else self.row_time.schema(self.source.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,7 @@ class Pipeline:
         self._dataflow = dataflow
         self._feeds = list(feeds)
         self._begun = False
+        self._times: dict[str, InputTime] = {}
         self.version = 0
         self.rows_in = 0
 
@@ -90,7 +103,12 @@ class Pipeline:
     @property
     def finished(self) -> bool:
         """Every source has delivered all it ever will, and the first step is done."""
-        return self._begun and self.at_cut and all(feed.source.finished for feed in self._feeds)
+        return (
+            self._begun
+            and self.at_cut
+            and all(feed.source.finished for feed in self._feeds)
+            and self._times_now() == self._times
+        )
 
     @property
     def begun(self) -> bool:
@@ -119,10 +137,11 @@ class Pipeline:
         of 0).
         """
         deltas = self._poll(rows_max)
-        if not deltas and (self._begun or not self.at_cut):
+        times = self._times_now() if self.at_cut else self._times
+        if not deltas and times == self._times and (self._begun or not self.at_cut):
             return None
-        self._begun = True
-        output = self._dataflow.step(deltas)
+        self._begun, self._times = True, times
+        output = self._dataflow.step(deltas, times)
         complete = self.at_cut
         self.version += complete
         return Advance(output, complete)
@@ -130,7 +149,11 @@ class Pipeline:
     def positions(self) -> dict[str, Any]:
         """Where every source stands; to be asked at a cut."""
         assert self.at_cut, "positions are those of a version"
-        return {feed.name: feed.source.position for feed in self._feeds}
+        positions = {feed.name: feed.source.position for feed in self._feeds}
+        for feed in self._feeds:
+            if feed.row_time is not None and feed.row_time.column is not None:
+                positions[feed.name + _WATERMARK] = feed.row_time.watermark
+        return positions
 
     def restore(self, positions: Mapping[str, Any], manifest: dict[str, Any] | None, store: WarehouseRunStore) -> None:
         """Go on from a checkpoint: positions and dataflow as they were then. manifest None: nothing was read yet."""
@@ -139,6 +162,8 @@ class Pipeline:
         self._dataflow.restore(manifest, store)
         for feed in self._feeds:
             feed.source.seek(positions[feed.name])
+            if feed.row_time is not None:
+                feed.row_time.seek(positions.get(feed.name + _WATERMARK))
         self._begun = True
 
     def keep_places(self, owner: str | None) -> None:
@@ -170,10 +195,23 @@ class Pipeline:
                 continue
             feed.in_cut = not delta.complete
             changes = _without_claims(plus(delta.changes, feed.source.schema))
+            if feed.row_time is not None:
+                changes = feed.row_time.changes(changes)
+                if not feed.in_cut:
+                    feed.row_time.at_cut()
             self.rows_in += changes.num_rows
             for name in feed.inputs:
                 deltas[name] = changes
         return deltas
+
+    def _times_now(self) -> dict[str, InputTime]:
+        """The watermarks of all inputs that have one."""
+        return {
+            name: feed.row_time.time(finished=feed.source.finished)
+            for feed in self._feeds
+            if feed.row_time is not None and feed.row_time.column is not None
+            for name in feed.inputs
+        }
 
 
 def _without_claims(changes: ChangeBatch) -> ChangeBatch:

@@ -207,7 +207,9 @@ def _element(cursor: Cursor, elements: Elements) -> None:
         while cursor.accept("."):
             column += "." + cursor.identifier()
         cursor.expect("AS")
-        elements.watermark = Watermark(column, cursor.expression())
+        if elements.watermark is not None:
+            cursor.error("the table has two watermarks; expected one")
+        elements.watermark = Watermark(column, *_expression(cursor))
         return
     if cursor.accept("CONSTRAINT"):
         cursor.identifier("the constraint's name")
@@ -237,9 +239,9 @@ def read_column(cursor: Cursor) -> tuple[ColumnDef, bool]:
     """One column, and whether it is marked PRIMARY KEY."""
     name = cursor.identifier("a column name")
     if cursor.accept("AS"):
-        computed = cursor.expression()
+        computed, text = _expression(cursor)
         comment = cursor.string("the comment") if cursor.accept("COMMENT") else None
-        return ColumnDef(name, None, comment, computed), False
+        return ColumnDef(name, None, comment, computed, computed_text=text), False
     if cursor.sees(",") or cursor.sees(")"):
         return ColumnDef(name, None), False
     column_type = read_type(cursor)
@@ -247,6 +249,13 @@ def read_column(cursor: Cursor) -> tuple[ColumnDef, bool]:
     if cursor.accept("NOT", "NULL") or parts.pop("not_null", False):
         column_type = not_null(column_type)
     return ColumnDef(name, column_type, **parts), is_key
+
+
+def _expression(cursor: Cursor) -> tuple[exp.Expr, str]:
+    """An expression, and its text as it was written."""
+    start = cursor.index
+    expression = cursor.expression()
+    return expression, cursor.script[cursor.tokens[start].start : cursor.tokens[cursor.index - 1].end + 1]
 
 
 def _column_parts(cursor: Cursor, name: str) -> tuple[dict[str, Any], bool]:
@@ -267,7 +276,7 @@ def _column_parts(cursor: Cursor, name: str) -> tuple[dict[str, Any], bool]:
         elif cursor.accept("DEFAULT"):
             parts["default"] = read_default(cursor)
         elif cursor.accept("GENERATED", "ALWAYS", "AS") or cursor.accept("AS"):
-            parts["computed"] = cursor.expression()
+            parts["computed"], parts["computed_text"] = _expression(cursor)
             cursor.accept_any("VIRTUAL", "STORED")
         elif cursor.sees("UNIQUE") or cursor.sees("REFERENCES") or cursor.sees("CHECK"):
             raise unsupported(cursor, "this constraint: only PRIMARY KEY and NOT NULL are")

@@ -11,8 +11,10 @@ from datafusion.plan import LogicalPlan
 from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.binding import PlanColumn
 from tsdb.exec.streaming.expression import positional
-from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.graph import GraphBuilder, Stream, Sweep
+from tsdb.exec.streaming.marks import passed, window_marks
 from tsdb.exec.streaming.operators.accumulator import Accumulator, accumulator_of
+from tsdb.exec.streaming.operators.close import closed, in_time
 from tsdb.exec.streaming.operators.distinct_weights import DistinctWeights
 from tsdb.exec.streaming.operators.extremum import Extremum, has_extremum, values_by_group
 from tsdb.exec.streaming.operators.group_aggregate import AggregateCall, GroupAggregate
@@ -20,20 +22,22 @@ from tsdb.exec.streaming.operators.grouping_sets import add_grouping_sets
 from tsdb.exec.streaming.operators.plain_call import PlainCall, plain_calls
 from tsdb.exec.streaming.operators.project import extend, project
 from tsdb.exec.streaming.operators.recompute import PartitionedQuery, Recompute
+from tsdb.exec.streaming.watermark import Mark
 
 
 def build_aggregate(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], graph: GraphBuilder) -> Stream:
     """GROUP BY (also GROUPING SETS, DISTINCT, a global aggregate)."""
-    (stream,) = inputs
     groups, aggregates = variant.group_by_exprs(), variant.aggregate_exprs()
 
     def add(by: Sequence[Any], columns: Sequence[PlanColumn], schema: pa.Schema) -> Stream:
+        stream = in_time(inputs[0], _window_keys(by, inputs[0], graph), graph)
         calls = plain_calls(variant, graph)
+        made = None
         if calls is not None:
             made = _accumulate(plan.display(), stream, graph, by, calls, columns, schema)
-            if made is not None:
-                return made
-        return _recompute(plan.display(), stream, graph, by, aggregates, columns, schema)
+        if made is None:
+            made = _recompute(plan.display(), stream, graph, by, aggregates, columns, schema)
+        return closed(made, window_marks(made.marks), graph)
 
     if len(groups) == 1 and Expr(groups[0]).variant_name() == "GroupingSet":
         return add_grouping_sets(plan, groups[0], graph, add)
@@ -79,7 +83,9 @@ def _accumulate(
         stream = project(outputs, names, narrowed, stream, graph, ", ".join(Expr(r).canonical_name() for r in raws))
     operator = GroupAggregate(keys, made, schema, text)
     grows = stream.append_only and not calls
-    return graph.add(operator, [stream], columns, schema, key=range(len(groups)), append_only=grows)
+    marks = window_marks(passed(stream.marks, range(len(groups))))
+    graph.sweeps.extend(Sweep(mark, operator.forget) for mark in marks)
+    return graph.add(operator, [stream], columns, schema, key=range(len(groups)), append_only=grows, marks=marks)
 
 
 def _accumulator(
@@ -134,4 +140,15 @@ def _recompute(
         rows_without_input=not groups,
         text=text,
     )
-    return graph.add(Recompute(query), [stream], columns, schema, key=range(len(groups)))
+    operator = Recompute(query)
+    marks = window_marks(passed(stream.marks, key))
+    graph.sweeps.extend(Sweep(mark, operator.forget) for mark in marks)
+    return graph.add(operator, [stream], columns, schema, key=range(len(groups)), marks=marks)
+
+
+def _window_keys(groups: Sequence[Any], stream: Stream, graph: GraphBuilder) -> list[Mark]:
+    """The marks of the borders of windows that are grouped by."""
+    if not window_marks(stream.marks) or any(Expr(g).variant_name() != "Column" for g in groups):
+        return []
+    places = [graph.output(g, stream) for g in groups]
+    return [m for m in window_marks(stream.marks) if m.column in places]

@@ -12,6 +12,7 @@ from tsdb.changes import ChangeBatch
 from tsdb.exec.streaming.binding import position
 from tsdb.exec.streaming.expression import Evaluator
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.marks import filtered
 from tsdb.exec.streaming.operators.recompute import Recompute
 
 
@@ -50,7 +51,11 @@ def add_filter(predicate: Any, stream: Stream, graph: GraphBuilder) -> Stream:
             below.keep_best(most)
     holds = Evaluator(graph.frames, stream.names, [graph.output(predicate, stream)], [pa.bool_()])
     operator = Filter(holds, Expr(predicate).canonical_name())
-    return graph.add(operator, [stream], stream.columns, stream.schema, key=stream.key, append_only=stream.append_only)
+    marks = filtered(predicate, stream, graph) if stream.marks else ()
+    return graph.add(
+        operator, [stream], stream.columns, stream.schema,
+        key=stream.key, append_only=stream.append_only, marks=marks,
+    )  # fmt: skip
 
 
 def _rank_at_most(predicate: Any, stream: Stream, rank: int) -> int | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tsdb.changes import ChangeBatch
 from tsdb.exec.streaming.arrangement import Arrangement
@@ -14,6 +15,7 @@ from tsdb.exec.streaming.graph import RunStore, StateSize
 from tsdb.exec.streaming.operators.accumulator import Accumulator, FloatTotal, Touched
 from tsdb.exec.streaming.operators.distinct_weights import DistinctWeights
 from tsdb.exec.streaming.operators.extremum import Extremum
+from tsdb.exec.streaming.watermark import END, Mark, below, nanoseconds
 from tsdb.row_hash import I64, U64, Mask, arrays, equal_rows, group_rows, hash_rows, take
 
 _FIRST_CAPACITY = 1024
@@ -51,6 +53,7 @@ class GroupAggregate:
         self._started = False
         self._stored: list[tuple[str, int]] = []
         self._layout: Any = None
+        self._least: dict[int, int] = {}
 
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """The groups whose result changed: the old row leaves, the new one comes."""
@@ -73,7 +76,23 @@ class GroupAggregate:
         now = self._rows[slots] > 0
         after = self._results(slots)
         self._release(group_keys, slots[~now], ~now)
+        for column, least in self._least.items():
+            self._least[column] = min(least, nanoseconds(pc.min(group_keys[column])) or END)
         return self._difference(group_keys, was, before, now, after)
+
+    def forget(self, mark: Mark) -> None:
+        """Drop the groups for which nothing comes any more. mark: of a key column."""
+        if mark.bound.now is None or mark.bound.now <= self._least.setdefault(mark.column, -END):
+            return
+        live = self._slots.everything()
+        gone = below(live.rows.column(mark.column), mark.bound.now)
+        keys = arrays(live.rows)
+        if gone.any():
+            at = np.flatnonzero(gone)
+            self._release(take(keys[: self._width], at), keys[self._width].take(pa.array(at)).to_numpy(), None)
+            for arrangement in self._arrangements().values():
+                arrangement.forget(mark.column, mark.bound.now)
+        self._least = {c: nanoseconds(pc.min(live.rows.column(c).filter(pa.array(~gone)))) or END for c in self._least}
 
     def describe(self) -> str:
         """The keys and aggregates."""
@@ -192,11 +211,12 @@ class GroupAggregate:
             self._index(take(keys, new), slots[new], 1)
         return slots
 
-    def _release(self, keys: Sequence[pa.Array], slots: I64, gone: Mask) -> None:
-        """Forget groups without rows, so that their slots are as new."""
+    def _release(self, keys: Sequence[pa.Array], slots: I64, gone: Mask | None) -> None:
+        """Forget groups, so that their slots are as new. gone: which of the keys; None: all."""
         if not len(slots):
             return
-        self._index(take(keys, np.flatnonzero(gone)), slots, -1)
+        self._index(keys if gone is None else take(keys, np.flatnonzero(gone)), slots, -1)
+        self._changed[slots] = True
         for array in self._arrays():
             array[slots] = 0
         self._free = np.concatenate([self._free, slots])

@@ -12,6 +12,7 @@ from tsdb.errors import NotSupportedError
 from tsdb.exec.streaming.binding import PlanColumn
 from tsdb.exec.streaming.expression import Computed
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.marks import of_all
 from tsdb.exec.streaming.operators.project import project
 from tsdb.exec.streaming.operators.union import Union
 from tsdb.exec.streaming.protobuf import fields
@@ -54,7 +55,10 @@ def add_grouping_sets(plan: LogicalPlan, grouping: Any, graph: GraphBuilder, add
             else:
                 outputs.append(Computed(Expr.literal(pa.scalar(None, field.type))))
         parts.append(project(outputs, columns, schema, part, graph, f"grouping set {[_text(e) for e in group]}"))
-    return graph.add(Union(schema), parts, columns, schema, key=range(width + 1))
+    return graph.add(
+        Union(schema), parts, columns, schema,
+        key=range(width + 1), append_only=all(p.append_only for p in parts), marks=of_all(parts, graph),
+    )  # fmt: skip
 
 
 def grouping_sets(grouping: Any, context: SessionContext) -> list[list[Expr]]:

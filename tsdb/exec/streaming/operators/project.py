@@ -11,6 +11,7 @@ from tsdb.changes import ChangeBatch
 from tsdb.exec.streaming.binding import PlanColumn
 from tsdb.exec.streaming.expression import Computed, Evaluator, positional
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.marks import projected
 
 
 class Project:
@@ -55,7 +56,8 @@ def project(
     evaluator = Evaluator(graph.frames, stream.names, outputs, schema.types)
     operator = Project(evaluator, schema, text)
     key = _surviving_key(stream.key, outputs)
-    return graph.add(operator, [stream], columns, schema, key=key, append_only=stream.append_only)
+    marks = projected(stream, outputs, schema.types, graph)
+    return graph.add(operator, [stream], columns, schema, key=key, append_only=stream.append_only, marks=marks)
 
 
 def select(stream: Stream, positions: Sequence[int], graph: GraphBuilder) -> Stream:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from tsdb.changes import ChangeBatch, consolidate, inserts, negate, plus
 from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.graph import RunStore, StateSize
+from tsdb.exec.streaming.watermark import Mark
 from tsdb.row_hash import arrays, group_rows, hash_rows, take
 
 
@@ -88,6 +89,12 @@ class Recompute:
         change = consolidate(plus([negate(old), inserts(after)], query.output_schema))
         self._output.insert(change)
         return change
+
+    def forget(self, mark: Mark) -> None:
+        """Drop partitions for which nothing comes any more. mark: of the output's key, by its place in that."""
+        for arrangement, key in ((self._input, self._query.input_key), (self._output, self._query.output_key)):
+            if arrangement is not None:
+                arrangement.forget(key[mark.column], mark.bound.now)
 
     def describe(self) -> str:
         """The operator and its partition columns."""

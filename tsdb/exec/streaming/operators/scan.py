@@ -14,6 +14,7 @@ from tsdb.exec.streaming.graph import GraphBuilder, Stream, flat_names
 from tsdb.exec.streaming.operators.filter import add_filter
 from tsdb.exec.streaming.operators.normalize import Normalize
 from tsdb.exec.streaming.operators.project import select
+from tsdb.exec.streaming.watermark import InputBound, Mark
 
 
 class Scan:
@@ -51,11 +52,20 @@ def build_scan(variant: Any, inputs: Mapping[str, InputSpec], graph: GraphBuilde
     columns = [PlanColumn(name, c) for c in read]
     key = [read.index(k) for k in spec.upsert_key] if spec.upsert_key and set(spec.upsert_key) <= set(read) else None
     stream = graph.add(
-        Scan(name, read, schema), [], columns, schema, key=key, append_only=spec.mode == "append", input_name=name
-    )
+        Scan(name, read, schema), [], columns, schema, key=key, append_only=spec.mode == "append", input_name=name,
+        marks=_marks(name, spec, read, graph),
+    )  # fmt: skip
     if normalize:
         assert key is not None, f"an upsert input needs its key: {name}"
-        stream = graph.add(Normalize(schema, key), [stream], columns, schema, key=key)
+        stream = graph.add(Normalize(schema, key), [stream], columns, schema, key=key, marks=stream.marks)
     for predicate in variant.filters():
         stream = add_filter(predicate, stream, graph)
     return select(stream, range(len(wanted)), graph) if len(read) != len(wanted) else stream
+
+
+def _marks(name: str, spec: InputSpec, read: Sequence[str], graph: GraphBuilder) -> tuple[Mark, ...]:
+    """The time column of an input with a watermark."""
+    if spec.rowtime is None or spec.rowtime not in read:
+        return ()
+    bound = graph.bound(InputBound(name, spec.schema.field(spec.rowtime).type))
+    return (Mark(read.index(spec.rowtime), bound, window=False, early=spec.early),)

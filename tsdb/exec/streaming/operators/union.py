@@ -10,6 +10,7 @@ from tsdb.changes import ChangeBatch, plus
 from tsdb.exec.streaming.binding import ROW_ONLY, PlanColumn
 from tsdb.exec.streaming.expression import positional
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.marks import of_all
 
 
 class Union:
@@ -40,4 +41,7 @@ def build_union(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], graph
     columns, schema = graph.planned(plan)
     if not columns:
         columns, schema = (PlanColumn(None, ROW_ONLY),), positional([pa.null()])
-    return graph.add(Union(schema), inputs, columns, schema, append_only=all(s.append_only for s in inputs))
+    marks = of_all(inputs, graph)
+    return graph.add(
+        Union(schema), inputs, columns, schema, append_only=all(s.append_only for s in inputs), marks=marks
+    )

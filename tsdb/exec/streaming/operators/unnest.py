@@ -60,7 +60,7 @@ def build_unnest(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], grap
         return frame.unnest_columns(*wanted, preserve_nulls=False)
 
     operator = Unnest(lambda rows: graph.frames.run(rows, unnest), names, schema, plan.display())
-    return graph.add(operator, [stream], columns, schema, append_only=stream.append_only)
+    return graph.add(operator, [stream], columns, schema, append_only=stream.append_only, marks=stream.marks)
 
 
 def _unnested(column: PlanColumn) -> str:

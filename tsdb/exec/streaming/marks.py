@@ -1,0 +1,158 @@
+"""Which columns of an operator's output are bounded, given those of its input. See `watermark.py`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from datafusion.expr import Expr
+
+from tsdb.exec.streaming.expression import Computed, Evaluator
+from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.watermark import Mark, greatest, is_time, least, monotone, nanoseconds, scalar_at, ticks_ns
+
+_MONOTONE_OF_LAST = ("date_bin", "date_trunc")
+_BINARY = {">": (False, True), ">=": (False, False), "<": (True, True), "<=": (True, False)}
+"""operator → (the greater side is the right one, strictly)."""
+
+
+def projected(
+    stream: Stream, outputs: Sequence[int | Computed], types: Sequence[pa.DataType], graph: GraphBuilder
+) -> tuple[Mark, ...]:
+    """The marks of a projection: columns that are passed on, and monotone expressions of one."""
+    marks = []
+    by_column = {m.column: m for m in stream.marks}
+    for place, output in enumerate(outputs):
+        if isinstance(output, int):
+            if output in by_column:
+                mark = by_column[output]
+                marks.append(Mark(place, mark.bound, mark.window, mark.early))
+        elif by_column:
+            made = _of_expression(place, output, types[place], stream, by_column, graph)
+            marks += [] if made is None else [made]
+    return tuple(marks)
+
+
+def _of_expression(
+    place: int, output: Computed, kind: pa.DataType, stream: Stream, by_column: dict[int, Mark], graph: GraphBuilder
+) -> Mark | None:
+    names = stream.names
+    found = _monotone(output.expr, names)
+    if found is None or found[0] not in by_column:
+        return None
+    at, binned = found
+    element = kind.value_type if pa.types.is_list(kind) else kind
+    if not is_time(element):
+        return None
+    mark = by_column[at]
+    column = stream.schema.field(at).type
+    evaluator = Evaluator(graph.frames, names, [output], [kind])
+
+    def value(bound: int) -> int | None:
+        row = [
+            pa.repeat(scalar_at(bound, column), 1) if i == at else pa.nulls(1, t)
+            for i, t in enumerate(stream.schema.types)
+        ]
+        return nanoseconds(evaluator.columns(pa.Table.from_arrays(row, schema=stream.schema))[0][0])
+
+    made = graph.bound(monotone(mark.bound, value, ticks_ns(element)))
+    return Mark(place, made, mark.window or binned, mark.early)
+
+
+def _monotone(expr: Any, names: Sequence[str]) -> tuple[int, bool] | None:
+    """The one column of which the expression never falls, and whether it is the border of a window."""
+    kind = expr.variant_name()
+    if kind == "Column":
+        name = expr.to_variant().name()
+        return (names.index(name), False) if name in names else None
+    if kind == "Alias":
+        return _monotone(Expr(expr.to_variant().expr()), names)
+    if kind not in ("Cast", "BinaryExpr", "ScalarFunction"):
+        return None
+    operands = [Expr(o) if not isinstance(o, Expr) else o for o in expr.rex_call_operands()]
+    operator = str(expr.rex_call_operator()).lower()
+    if kind == "Cast":
+        return _monotone(operands[0], names)
+    if kind == "BinaryExpr":
+        constant = operands[1].variant_name() == "Literal"
+        return _monotone(operands[0], names) if operator in ("+", "-") and constant else None
+    if operator in _MONOTONE_OF_LAST and operands[0].variant_name() == "Literal":
+        inner = _monotone(operands[1], names)
+        return None if inner is None else (inner[0], inner[1] or operator == "date_bin")
+    if operator == "make_array":
+        parts = {_monotone(o, names) for o in operands}
+        columns = {p[0] for p in parts if p is not None}
+        if None in parts or len(columns) != 1:
+            return None
+        return columns.pop(), any(p is not None and p[1] for p in parts)
+    return None
+
+
+def filtered(predicate: Any, stream: Stream, graph: GraphBuilder) -> tuple[Mark, ...]:
+    """The marks of a filter: where a bounded column must be greater than another bounded one, its bound is, too."""
+    marks = {m.column: m for m in stream.marks}
+    for greater, smaller, strictly in _orders(predicate, stream):
+        if greater in marks and smaller in marks and greater != smaller:
+            high, low = marks[greater], marks[smaller]
+            more = high.bound.tick if strictly else 0
+            bound = graph.bound(greatest([high.bound, low.bound], [0, more]))
+            marks[greater] = Mark(greater, bound, high.window, high.early)
+    return tuple(marks.values())
+
+
+def _orders(predicate: Any, stream: Stream) -> list[tuple[int, int, bool]]:
+    """(greater column, smaller column, strictly) of the conjunction."""
+    expr = predicate if isinstance(predicate, Expr) else Expr(predicate)
+    if expr.variant_name() != "BinaryExpr":
+        return []
+    variant = expr.to_variant()
+    left, operator, right = variant.left(), variant.op(), variant.right()
+    if operator == "AND":
+        return [*_orders(left, stream), *_orders(right, stream)]
+    if operator not in _BINARY or not all(Expr(side).variant_name() == "Column" for side in (left, right)):
+        return []
+    places = graph_positions([left, right], stream)
+    if places is None:
+        return []
+    flipped, strictly = _BINARY[operator]
+    greater, smaller = reversed(places) if flipped else places
+    return [(greater, smaller, strictly)]
+
+
+def graph_positions(raws: Sequence[Any], stream: Stream) -> list[int] | None:
+    """The positions of plain columns, None if one is not known by name."""
+    columns = [(c.relation, c.name) for c in stream.columns]
+    places = []
+    for raw in raws:
+        variant = Expr(raw).to_variant()
+        wanted = (variant.relation(), variant.name())
+        if wanted not in columns:
+            return None
+        places.append(columns.index(wanted))
+    return places
+
+
+def of_all(streams: Sequence[Stream], graph: GraphBuilder) -> tuple[Mark, ...]:
+    """The marks of a union: of columns that are bounded in all inputs."""
+    by_stream = [{m.column: m for m in s.marks} for s in streams]
+    shared = set(by_stream[0]).intersection(*by_stream[1:]) if by_stream else set()
+    marks = []
+    for column in sorted(shared):
+        parts = [m[column] for m in by_stream]
+        bound = graph.bound(least([p.bound for p in parts]))
+        marks.append(Mark(column, bound, all(p.window for p in parts), any(p.early for p in parts)))
+    return tuple(marks)
+
+
+def window_marks(marks: Sequence[Mark]) -> list[Mark]:
+    """Those that close windows."""
+    return [m for m in marks if m.window]
+
+
+def passed(marks: Sequence[Mark], places: Sequence[int]) -> tuple[Mark, ...]:
+    """The marks of the columns at `places`, which become columns 0, 1, …"""
+    by_column = {m.column: m for m in marks}
+    return tuple(
+        Mark(new, by_column[old].bound, by_column[old].window, by_column[old].early)
+        for new, old in enumerate(places)
+        if old in by_column
+    )

@@ -1,0 +1,129 @@
+"""Computed columns and the watermark of a source, as its changes come in.
+
+A watermark moves at cuts only: the rows of one snapshot have no order, so none of them makes another one late, and
+who replays the snapshots sees the same watermarks again.
+"""
+
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datafusion import SessionContext
+
+from tsdb import clock
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.changes import ChangeBatch, inserts
+from tsdb.errors import NotSupportedError
+from tsdb.exec.computed_columns import RELATION, is_proctime_text, planned_columns
+from tsdb.exec.plan import columns_read
+from tsdb.exec.relation import Relation
+from tsdb.exec.streaming.compile import InputSpec, compile_plan
+from tsdb.exec.streaming.watermark import END, InputTime, nanoseconds
+from tsdb.metadata.virtual_columns import VirtualColumns
+from tsdb.options import parse_bool, parse_duration_ms
+from tsdb.table.table import Table
+
+_WATERMARK = "$watermark"
+_EARLY = "table.exec.emit.early-fire.enabled"
+_IDLE = "table.exec.source.idle-timeout"
+
+
+class RowTime:
+    """What a source has besides its stored columns."""
+
+    def __init__(
+        self, columns: VirtualColumns, relation: Relation, wanted: Collection[str], context: SessionContext
+    ) -> None:
+        """wanted: the columns that a query reads. context: plans the expressions."""
+        source = relation.source
+        assert isinstance(source, Table | ConnectorTable)
+        stored = source.schema.arrow_schema
+        computed = [n for n in columns.names if n in columns.computed and n in wanted]
+        self._proctime = [n for n in computed if is_proctime_text(columns.computed[n].expression)]
+        watermark = columns.watermark
+        self.column = watermark.column if watermark is not None and watermark.column in wanted else None
+        texts = {n: columns.computed[n].expression for n in computed if n not in self._proctime}
+        self._computed = list(texts)
+        if watermark is not None and self.column is not None:
+            texts[_WATERMARK] = watermark.expression
+        self._name = source.identifier
+        self._fields = [f.remove_metadata().with_nullable(True) for f in relation.schema if f.name in computed]
+        self.reads = {n for n in stored.names if n in wanted}
+        self._flow = None
+        if texts:
+            plan = planned_columns(columns, stored, texts, context).optimized_logical_plan()
+            plain = pa.schema([pa.field(f.name, f.type) for f in stored])
+            self._flow = compile_plan(plan, {RELATION: InputSpec(plain, None, "append")}, context)
+            self.reads |= columns_read(plan)[RELATION]
+        idle = relation.options.get(_IDLE, source.options.get(_IDLE))
+        self._idle_after_ms = 0 if idle is None else parse_duration_ms(idle, _IDLE)
+        self._last_ms: int | None = None
+        self._pending: int | None = None
+        self.watermark: int | None = None
+        early = relation.options.get(_EARLY, source.options.get(_EARLY))
+        self.early = early is not None and parse_bool(_EARLY, early)
+
+    def check(self, *, takes_back: bool) -> None:
+        """Raises NotSupportedError for a column that is the time of arrival, if rows may be taken back."""
+        if self._proctime and takes_back:
+            raise NotSupportedError(
+                f"column `{self._proctime[0]}` is the time at which a row comes, but rows of table `{self._name}` are "
+                "updated or deleted: the time of a row that goes would not be that with which it came"
+            )
+
+    def schema(self, of_source: pa.Schema) -> pa.Schema:
+        """The columns of the source, then the computed ones."""
+        return pa.schema([*of_source, *self._fields])
+
+    def changes(self, changes: ChangeBatch) -> ChangeBatch:
+        """The changes with their computed columns; the watermark is noted."""
+        made = {}
+        if self._flow is not None and changes.num_rows:
+            rows = _all_columns(changes.rows, self._flow.inputs[RELATION].schema)
+            output = self._flow.step({RELATION: inserts(rows)})
+            made = dict(zip([*self._computed, _WATERMARK], output.rows.columns, strict=False))
+            self._note(made.get(_WATERMARK), changes.weights)
+        now = pa.scalar(clock.current().now_ms(), pa.timestamp("ms", "UTC"))
+        rows = changes.rows
+        for field in self._fields:
+            if field.name in self._proctime:
+                rows = rows.append_column(field, pa.repeat(now, changes.num_rows))
+            else:
+                column = made[field.name].cast(field.type) if field.name in made else pa.nulls(0, field.type)
+                rows = rows.append_column(field, column)
+        return ChangeBatch(rows, changes.weights)
+
+    def at_cut(self) -> None:
+        """All rows of a cut have come: what was noted holds from now on."""
+        self._last_ms = clock.current().now_ms()
+        if self._pending is not None:
+            self.watermark = self._pending if self.watermark is None else max(self.watermark, self._pending)
+
+    def time(self, *, finished: bool) -> InputTime:
+        """The watermark; behind everything when the source has ended."""
+        if finished:
+            return InputTime(END)
+        if self._last_ms is None:
+            self._last_ms = clock.current().now_ms()
+        idle = self._idle_after_ms > 0 and clock.current().now_ms() - self._last_ms >= self._idle_after_ms
+        return InputTime(self.watermark, idle)
+
+    def seek(self, watermark: int | None) -> None:
+        """Go on from a checkpoint."""
+        self.watermark, self._pending = watermark, None
+
+    def _note(self, values: pa.ChunkedArray | None, weights: np.ndarray) -> None:
+        if values is None:
+            return
+        if (weights < 0).any():
+            values = values.filter(pa.array(weights > 0))
+        latest = nanoseconds(pc.max(values))
+        if latest is not None and (self._pending is None or latest > self._pending):
+            self._pending = latest
+
+
+def _all_columns(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of the schema; those that were not read, and are not used, as NULL."""
+    columns = [rows.column(f.name) if f.name in rows.column_names else pa.nulls(rows.num_rows, f.type) for f in schema]
+    return pa.table(columns, schema=schema)

@@ -22,8 +22,8 @@ from .shell import Shell
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-class Terminated(BaseException):
-    """SIGTERM came."""
+class Terminated(SystemExit):
+    """SIGTERM came; like every SystemExit it passes through what turns failures into errors."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

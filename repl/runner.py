@@ -1,8 +1,13 @@
 """Statements one after the other, their results printed: for `-c`, `-f`, standard input and the shell."""
 
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import TextIO
 
 import pyarrow as pa
@@ -57,7 +62,9 @@ def _show_changes(session: Session, cursor: tsdb.Cursor, started: float) -> None
     to = printer(session.format, cursor.schema, session.out, live=True)
     count = 0
     try:
-        while not cursor.ended:
+        for _ in _until_stopped():
+            if cursor.ended:
+                break
             changes = cursor.poll(_POLL_S)
             if changes.num_rows:
                 count += changes.num_rows
@@ -67,6 +74,42 @@ def _show_changes(session: Session, cursor: tsdb.Cursor, started: float) -> None
         cursor.close()
         to.close()
         _note(session, f"{count} change{'' if count == 1 else 's'}, version {version}", started)
+
+
+def _until_stopped() -> Iterator[None]:
+    """Again and again until Ctrl-C or SIGTERM, which then take effect between two turns: not while a file is being
+    opened or a lock is held. The second one takes effect at once.
+    """
+    found: list[int] = []
+    with _handled((signal.SIGINT, signal.SIGTERM), found):
+        while not found:
+            yield
+    if found:
+        signal.raise_signal(found[0])
+
+
+@contextmanager
+def _handled(signals: tuple[signal.Signals, ...], found: list[int]) -> Iterator[None]:
+    """The first of the signals is put into `found`. Off the main thread, where none arrives, nothing is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(number: int, _: FrameType | None) -> None:
+        found.append(number)
+        restore()
+
+    for number in signals:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def _done(rowcount: int) -> str:

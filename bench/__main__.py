@@ -15,6 +15,7 @@ from bench import (
     planning,
     point_lookup,
     startup,
+    tpch,
 )
 
 BENCHMARKS = {
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "point_lookup": point_lookup.main,
     "amplification": amplification.main,
     "startup": startup.main,
+    "tpch": tpch.main,
     "kafka_latency": kafka_latency.main,
     "kafka_throughput": kafka_throughput.main,
 }

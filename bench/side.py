@@ -27,7 +27,12 @@ RUST = "pypaimon-rust"
 def run(side: str, job: str, **arguments: Any) -> dict[str, Any]:
     """Runs bench/worker_<side>.py job in a fresh process; the result gets `peak_mib`."""
     worker = {OURS: (sys.executable, "worker_tsdb.py"), RUST: (str(PEERS), "worker_rust.py")}[side]
-    command = [worker[0], str(HERE / worker[1]), job, json.dumps(arguments)]
+    return run_worker(worker[0], worker[1], job, **arguments)
+
+
+def run_worker(python: str, worker: str, job: str, **arguments: Any) -> dict[str, Any]:
+    """Runs bench/<worker> job in a fresh process of a Python; the result gets `peak_mib`."""
+    command = [python, str(HERE / worker), job, json.dumps(arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     out = process.stdout.read()
@@ -35,7 +40,7 @@ def run(side: str, job: str, **arguments: Any) -> dict[str, Any]:
     process.returncode = os.waitstatus_to_exitcode(status)
     process.stdout.close()
     if process.returncode:
-        raise SystemExit(f"{side} {job} failed with exit code {process.returncode}")
+        raise SystemExit(f"{worker} {job} {arguments} failed with exit code {process.returncode}")
     result: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
     return {**result, "peak_mib": usage.ru_maxrss / 1024}
 

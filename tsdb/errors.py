@@ -20,7 +20,8 @@
         │   ├── BindError           a name or a type does not resolve; has a position where known
         │   │   ├── TableNotFound
         │   │   ├── ColumnNotFound
-        │   │   └── DatabaseNotFound
+        │   │   ├── DatabaseNotFound
+        │   │   └── CatalogNotFound
         │   ├── AlreadyExists
         │   └── OptionError         an unknown option, a bad value, options that contradict each other
         └── NotSupportedError       understood, but not possible here; says what to do instead
@@ -191,6 +192,12 @@ class DatabaseNotFound(BindError):
     """No such database."""
 
     code = "DATABASE_NOT_FOUND"
+
+
+class CatalogNotFound(BindError):
+    """No such catalog in this session."""
+
+    code = "CATALOG_NOT_FOUND"
 
 
 class AlreadyExists(ProgrammingError):

@@ -13,33 +13,34 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tsdb.catalog.filesystem import FileSystemCatalog
+from tsdb.catalog.catalog import ConnectorTable
 from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError, nearest
-from tsdb.exec import create_text, definition, explain, show
+from tsdb.exec import catalog_change, create_text, definition, explain, show
 from tsdb.exec.batch import copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
+from tsdb.exec.catalogs import Catalogs, Mounted
 from tsdb.exec.continuous import submit
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
-from tsdb.exec.functions import Functions, load
-from tsdb.exec.names import DEFAULT_DATABASE, Names
-from tsdb.exec.plan import Mode, QueryPlan, plan_query
+from tsdb.exec.functions import Functions, built_in, load
+from tsdb.exec.information_schema import Holder
+from tsdb.exec.names import Names
+from tsdb.exec.plan import Mode, QueryPlan, all_of, plan_query
 from tsdb.exec.relation import View
-from tsdb.exec.result import JobHandle, Result, RowCount, rows_of
+from tsdb.exec.result import JobHandle, Result, RowCount, one_text, rows_of
 from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.changelog import open_changelog
 from tsdb.exec.streaming.registry import JobRegistry
-from tsdb.exec.view_store import ViewStore
 from tsdb.fs import Storage, open_warehouse
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.procedure import PROCEDURES, REFUSED, Procedure
 from tsdb.procedure import bind as arguments
+from tsdb.sql import catalog_statements as more
 from tsdb.sql import statements as sql
 from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.parameters import bind
-from tsdb.sql.parser import parse_query
 from tsdb.sql.prepared import ParsedQueries
 from tsdb.sql.table_ref import references
-from tsdb.table.log import close_logs
+from tsdb.table.table import Table
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -58,14 +59,14 @@ class Session:
     """One user's view of one warehouse. Used by one thread at a time; jobs run in threads of their own."""
 
     def __init__(self, storage: Storage, options: SessionOptions) -> None:
-        catalog = FileSystemCatalog(storage.file_io, storage.root)
-        self.names = Names(catalog, ViewStore(storage.file_io, storage.root))
+        self.names = Names(Catalogs(storage))
         self.options = options
         self.jobs = JobRegistry(storage.file_io, storage.root)
         self._storage = storage
         self.functions = Functions()
         self._parsed = ParsedQueries()
         self._engine = Engine(options.memory_limit_bytes, self.functions)
+        self.names.described = Holder(self.names, self._view_columns, self._routines).table
 
     def execute(self, text: str, params: Sequence[Any] = ()) -> Iterator[Result]:
         """Run the statements of `text` one after the other; each runs when its result is asked for.
@@ -99,8 +100,7 @@ class Session:
     def close(self) -> None:
         """Stop the jobs of this session, each with a last checkpoint, and free the warehouse."""
         self.jobs.close()
-        close_logs(self._storage.root)
-        self._storage.close()
+        self.names.close()
 
     # --- one statement
 
@@ -159,8 +159,21 @@ class Session:
     def _insert(self, statement: sql.Insert) -> Result:
         target = self.names.table(statement.target, statement)
         if self.options.streaming and references(statement.source):
+            self._check_home(target, statement)
             return JobHandle(submit(statement, target, self.plan, self.names, self.options, self.jobs))
         return RowCount(dml.insert(statement, target, self._planner(statement)))
+
+    def _check_home(self, target: Table | ConnectorTable, statement: sql.Insert) -> None:
+        """A job and its state lie in the warehouse of the connection, and so must its tables."""
+        catalogs = self.names.catalogs
+        sources = [self.names.source(reference, statement) for reference in references(statement.source)]
+        for table in (target, *sources):
+            if isinstance(table, Table) and not catalogs.home.holds(table):
+                raise NotSupportedError(
+                    f"a job can only read and write tables of the connection's own warehouse; `{table.identifier}` is "
+                    "in another catalog, so connect() to its warehouse",
+                    position=statement.position,
+                )
 
     def _update(self, statement: sql.Update) -> Result:
         target = self.names.table(statement.target, statement)
@@ -245,23 +258,50 @@ class Session:
                 show.listing("procedure_name", [f"sys.{name}" for name in sorted(PROCEDURES)], statement.args)
             )
         if statement.kind == "functions":
-            known = [*(name.lower() for name in FUNCTIONS), *self.functions.names()]
-            return rows_of(show.listing("function_name", sorted(known), statement.args))
-        return rows_of(show.show(statement, self.names, self.options))
+            wanted = [
+                name for name, kind in self._routines() if kind.startswith("USER") or not statement.args.get("user")
+            ]
+            return rows_of(show.listing("function_name", wanted, statement.args))
+        return rows_of(show.show(statement, self.names, self.options, self._view_columns))
+
+    def _routines(self) -> list[tuple[str, str]]:
+        """Every function by name, and its kind."""
+        mine = [(name, "USER") for name in self.functions.names()]
+        return sorted([*((name.lower(), "BUILT-IN") for name in {*FUNCTIONS, *built_in()}), *mine])
+
+    def _view_columns(self, view: View) -> pa.Schema:
+        """The columns of a view; what it reads is looked up where the view is."""
+        return self.plan(all_of(view), sql.Select(all_of(view)), "batch").schema
 
     def _show_create(self, statement: sql.ShowCreateTable) -> Result:
         found = self.names.find(statement.target)
         if found is None:
             raise self.names.not_found(statement.target, statement)
-        return rows_of(pa.table({"result": pa.array([create_text.create_text(found)], pa.string())}))
+        if statement.view and not isinstance(found, View):
+            raise ProgrammingError(f"`{statement.target}` is not a view; write SHOW CREATE TABLE")
+        temporary = statement.target.database is None and self.names.is_temporary(statement.target.name)
+        return one_text("result", create_text.create_text(found, statement.target.catalog, temporary=temporary))
 
     def _describe(self, statement: sql.Describe) -> Result:
-        def columns_of(view: View) -> pa.Schema:
-            schema = self.plan(parse_query(view.query), statement, "batch").schema
-            shown = view.columns or schema.names
-            return pa.schema([field.with_name(name) for field, name in zip(schema, shown, strict=True)])
+        return rows_of(show.describe(statement, self.names, self._view_columns))
 
-        return rows_of(show.describe(statement, self.names, columns_of))
+    def _describe_query(self, statement: more.DescribeQuery) -> Result:
+        schema = self.plan(statement.query, statement, "batch").schema
+        return rows_of(show.columns_table(show.arrow_table_schema(schema), {}))
+
+    def _describe_thing(self, statement: more.DescribeThing) -> Result:
+        if statement.kind == "function":
+            kinds = dict(self._routines())
+            name = statement.name.name.lower()
+            if name not in kinds:
+                raise ProgrammingError(f"there is no function `{name}`.{nearest(name, kinds)}")
+            return rows_of(show.facts_table({"name": name, "kind": kinds[name]}))
+        return rows_of(show.facts_table(catalog_change.description(statement, self.names)))
+
+    def _show_create_thing(self, statement: more.ShowCreate) -> Result:
+        if statement.kind == "function":
+            raise NotSupportedError(f"function `{statement.name.name}` is built in, or was registered from Python")
+        return one_text("result", catalog_change.show_create(statement, self.names))
 
     def _explain(self, statement: sql.Explain) -> Result:
         inner = statement.statement
@@ -277,15 +317,15 @@ class Session:
         return rows_of(explain.text_table(explain.explain_batch(plan)))
 
     def _call(self, statement: sql.Call) -> Result:
-        procedure, positional, named = called(statement, self.names)
+        procedure, mounted, positional, named = called(statement, self.names)
         if procedure.script is None:
-            return rows_of(procedure.run(self.names.catalog, positional, named))
+            return rows_of(procedure.run(mounted.catalog, positional, named))
+        if mounted is not self.names.catalogs.current:
+            raise NotSupportedError(
+                f"CALL {statement.procedure} in another catalog: USE CATALOG {mounted.name} first",
+                position=statement.position,
+            )
         return list(self.execute(procedure.script(arguments(procedure, positional, named))))[-1]
-
-    def _drop_database(self, statement: sql.DropDatabase) -> None:
-        self.names.catalog.drop_database(statement.name, statement.if_exists, statement.cascade)
-        if self.names.database not in self.names.catalog.list_databases():
-            self.names.use(DEFAULT_DATABASE)
 
     def _drop_job(self, statement: sql.DropJob) -> None:
         names = {name for info in self.jobs.show() for name in (info.name, info.job_id)}
@@ -320,31 +360,34 @@ class _Planner:
         )
 
 
-def called(statement: sql.Call, names: Names) -> tuple[Procedure, tuple[Any, ...], dict[str, Any]]:
-    """CALL sys.<name>(…): the procedure, and its arguments by place and by name."""
-    name = statement.procedure.removeprefix("sys.")
-    procedure = PROCEDURES.get(name)
-    if procedure is None and name in REFUSED:
+def called(statement: sql.Call, names: Names) -> tuple[Procedure, Mounted, tuple[Any, ...], dict[str, Any]]:
+    """CALL [catalog.]sys.<name>(…): the procedure, where, and its arguments by place and by name."""
+    *before, name = statement.procedure.removeprefix("sys.").split(".")
+    if name in REFUSED:
         raise NotSupportedError(f"procedure `{name}` is not supported: {REFUSED[name]}", position=statement.position)
+    procedure = PROCEDURES.get(name) if before[1:] in ([], ["sys"]) else None
     if procedure is None:
         near = nearest(name, PROCEDURES)
         raise ProgrammingError(f"there is no procedure `{statement.procedure}`.{near}", position=statement.position)
-    positional = tuple(
-        _table_argument(procedure, i, value, names) if i < len(procedure.arguments) else value
-        for i, value in enumerate(statement.positional)
-    )
-    places = {argument.name: i for i, argument in enumerate(procedure.arguments)}
-    named = {
-        key: _table_argument(procedure, places[key], value, names) if key in places else value
-        for key, value in statement.named.items()
-    }
-    return procedure, positional, named
+    given = [*statement.positional, *statement.named.values()]
+    keys = [*(argument.name for argument in procedure.arguments), *[""] * len(given)][: len(statement.positional)]
+    tables = {argument.name for argument in procedure.arguments if argument.type == "table"}
+    mounted = names.catalogs.get(before[0]) if before else names.catalogs.current
+    values = []
+    for key, value in zip([*keys, *statement.named], given, strict=True):
+        if key in tables and isinstance(value, str):
+            mounted, value = _table_argument(value, mounted, names)
+        values.append(value)
+    named = dict(zip(statement.named, values[len(keys) :], strict=True))
+    return procedure, mounted, tuple(values[: len(keys)]), named
 
 
-def _table_argument(procedure: Procedure, place: int, value: Any, names: Names) -> Any:
-    """A bare name of a table means the current database."""
-    is_bare = procedure.arguments[place].type == "table" and isinstance(value, str) and "." not in value
-    return f"{names.database}.{value}" if is_bare else value
+def _table_argument(value: str, mounted: Mounted, names: Names) -> tuple[Mounted, str]:
+    """The catalog and the name in it: a bare name is of the current database, one of three parts of another catalog."""
+    if "." not in value:
+        return mounted, f"{names.database if mounted is names.catalogs.current else mounted.database}.{value}"
+    first, _, rest = value.partition(".")
+    return (names.catalogs.get(first), rest) if "." in rest and names.catalogs.has(first) else (mounted, value)
 
 
 def _retried(change: Callable[[], int]) -> int:
@@ -366,9 +409,18 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.CopyTo: Session._copy_to,
     sql.CopyFrom: Session._copy_from,
     sql.TruncateTable: Session._truncate,
-    sql.CreateDatabase: lambda s, st: s.names.catalog.create_database(st.name, st.if_not_exists),
-    sql.DropDatabase: Session._drop_database,
-    sql.UseDatabase: lambda s, st: s.names.use(st.name),
+    more.CreateCatalog: lambda s, st: s.names.catalogs.create(st.name, st.options, if_not_exists=st.if_not_exists),
+    more.DropCatalog: lambda s, st: catalog_change.drop_catalog(st, s.names),
+    more.UseCatalog: lambda s, st: s.names.use_catalog(st.name),
+    more.CreateDatabase: lambda s, st: catalog_change.create_database(st, s.names),
+    more.DropDatabase: lambda s, st: catalog_change.drop_database(st, s.names),
+    more.AlterDatabase: lambda s, st: catalog_change.alter_database(st, s.names),
+    more.UseDatabase: lambda s, st: catalog_change.use_database(st, s.names),
+    more.AlterView: lambda s, st: catalog_change.alter_view(st, s.names, s._planner(st)),
+    more.Comment: lambda s, st: catalog_change.comment(st, s.names),
+    more.ShowCreate: Session._show_create_thing,
+    more.DescribeThing: Session._describe_thing,
+    more.DescribeQuery: Session._describe_query,
     sql.CreateTable: Session._create_table,
     sql.DropTable: lambda s, st: definition.drop_table(st, s.names),
     sql.RenameTable: lambda s, st: definition.rename_table(st, s.names),

@@ -4,7 +4,7 @@ Tables are of two kinds: those stored here, which are Paimon tables that other e
 tables, which only describe something outside ('connector' in their options).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -55,6 +55,14 @@ class Catalog(Protocol):
 
     def create_database(self, name: str, if_not_exists: bool = False) -> None:
         """Raises AlreadyExists."""
+        ...
+
+    def database_options(self, name: str) -> dict[str, str]:
+        """What was set for a database; `comment` is one of them. Raises DatabaseNotFound."""
+        ...
+
+    def set_database_options(self, name: str, options: Mapping[str, str]) -> None:
+        """Keep all options of a database. Raises DatabaseNotFound."""
         ...
 
     def drop_database(self, name: str, if_exists: bool = False, cascade: bool = False) -> None:

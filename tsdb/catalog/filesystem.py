@@ -4,8 +4,9 @@ Connector tables are schema files, too, in `<database>.db/_connector/<table>.jso
 Source: Paimon, `FileSystemCatalog`.
 """
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -34,6 +35,7 @@ from tsdb.table.type_change import numbered
 DEFAULT_DATABASE = "default"
 _SUFFIX = ".db"
 _CONNECTOR = "_connector"
+_DATABASE_FILE = "_database.json"
 _BRANCH = "$branch_"
 _BAD_NAME = re.compile(r"[/\\$\x00-\x1f]|^\s*$|^\.|^_connector$")
 
@@ -66,6 +68,24 @@ class FileSystemCatalog:
             raise AlreadyExists(f"database `{name}` already exists")
         with self._changing():
             self.file_io.mkdirs(self._database_path(name))
+
+    def database_options(self, name: str) -> dict[str, str]:
+        """What was set for a database; `comment` is one of them. Raises DatabaseNotFound."""
+        path = f"{self._database_path(self._database(name))}/{_DATABASE_FILE}"
+        try:
+            return {str(key): str(value) for key, value in json.loads(self.file_io.read_bytes(path)).items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, AttributeError) as err:
+            raise CorruptFile(f"file {path} cannot be read: {err}") from err
+
+    def set_database_options(self, name: str, options: Mapping[str, str]) -> None:
+        """Keep all options of a database, in a file that other engines do not look at. Raises DatabaseNotFound."""
+        folder = self._database_path(self._database(name))
+        with self._changing():
+            self.file_io.mkdirs(folder)
+            data = json.dumps(dict(sorted(options.items())), indent=2, ensure_ascii=False)
+            self.file_io.replace(f"{folder}/{_DATABASE_FILE}", data.encode())
 
     def drop_database(self, name: str, if_exists: bool = False, cascade: bool = False) -> None:
         """The directory, which must have no tables unless cascade. Raises DatabaseNotFound, ProgrammingError."""

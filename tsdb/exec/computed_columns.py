@@ -39,6 +39,8 @@ def options_of(
     statement: sql.CreateTable, fields: tuple[DataField, ...], plan_of: Callable[[exp.Query], _Planned]
 ) -> dict[str, str]:
     """The computed columns and the watermark of CREATE TABLE as options. Raises what is wrong with them."""
+    if statement.watermark is None and all(column.computed is None for column in statement.columns):
+        return {}
     computed: dict[int, ComputedColumn] = {}
     rows: exp.Query = _no_rows(fields)
     for place, column in enumerate(statement.columns):

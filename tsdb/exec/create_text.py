@@ -18,20 +18,22 @@ _NOT_SHOWN = ("path", "type")
 _METADATA, _VIRTUAL = "tsdb.metadata.", "tsdb.virtual."
 
 
-def create_text(found: Source | View) -> str:
-    """The statement. Raises NotSupportedError for what no statement makes."""
+def create_text(found: Source | View, catalog: str | None = None, *, temporary: bool = False) -> str:
+    """The statement. catalog: to be written before the database; None: nothing. temporary: it lasts as the session.
+
+    Raises NotSupportedError for what no statement makes.
+    """
     if isinstance(found, View):
         columns = f" ({', '.join(map(name_text, found.columns))})" if found.columns else ""
-        comment = f" COMMENT {string_text(found.comment)}" if found.comment else ""
-        temporary = "TEMPORARY " if found.temporary else ""
-        return f"CREATE {temporary}VIEW {_full_name(found)}{columns}{comment} AS {found.query}"
+        comment = f" COMMENT {string_text(found.comment)}" if found.comment is not None else ""
+        return f"CREATE {_name_after('VIEW', found, catalog, found.temporary)}{columns}{comment} AS {found.query}"
     if isinstance(found, Table | ConnectorTable):
-        return _create_table(found)
+        return _create_table(found, catalog, temporary)
     kind = "registered relation" if isinstance(found, Registered) else "system table or file"
     raise NotSupportedError(f"`{found.name}` is a {kind}; no statement creates it")
 
 
-def _create_table(table: Table | ConnectorTable) -> str:
+def _create_table(table: Table | ConnectorTable, catalog: str | None, temporary: bool) -> str:
     schema = table.schema
     extra = columns_of(schema)
     lines = [
@@ -43,15 +45,15 @@ def _create_table(table: Table | ConnectorTable) -> str:
     if extra.watermark is not None:
         lines.append(f"WATERMARK FOR {name_text(extra.watermark.column)} AS {extra.watermark.expression}")
     body = ",\n  ".join(lines)
-    text = f"CREATE TABLE {_full_name(table)} (\n  {body}\n)"
-    if schema.comment:
+    text = f"CREATE {_name_after('TABLE', table, catalog, temporary)} (\n  {body}\n)"
+    if schema.comment is not None:
         text += f" COMMENT {string_text(schema.comment)}"
     if schema.partition_keys:
         text += f" PARTITIONED BY ({_names(schema.partition_keys)})"
     options = {
         key: shown(key, value)
         for key, value in schema.options.items()
-        if key not in _NOT_SHOWN and not key.startswith((_METADATA, _VIRTUAL, PREFIX))
+        if not (key in _NOT_SHOWN and isinstance(table, Table)) and not key.startswith((_METADATA, _VIRTUAL, PREFIX))
     }
     return f"{text} WITH (\n  {_options(options)}\n)" if options else text
 
@@ -63,7 +65,7 @@ def _column(field: DataField, options: Mapping[str, str]) -> str:
         text += " VIRTUAL" if _VIRTUAL + field.name in options else ""
     if field.default_value is not None:
         text += f" DEFAULT {string_text(field.default_value)}"
-    return text + (f" COMMENT {string_text(field.description)}" if field.description else "")
+    return text + (f" COMMENT {string_text(field.description)}" if field.description is not None else "")
 
 
 def _computed(column: ComputedColumn) -> str:
@@ -75,8 +77,13 @@ def _options(options: Mapping[str, str]) -> str:
     return ",\n  ".join(f"{string_text(key)} = {string_text(value)}" for key, value in sorted(options.items()))
 
 
-def _full_name(found: Table | ConnectorTable | View) -> str:
-    return f"{name_text(found.identifier.database)}.{name_text(found.identifier.name)}"
+def _name_after(word: str, found: Table | ConnectorTable | View, catalog: str | None, temporary: bool) -> str:
+    """`TABLE db.t`; what is temporary is in no database."""
+    identifier = found.identifier
+    if temporary:
+        return f"TEMPORARY {word} {name_text(identifier.name)}"
+    parts = [*([catalog] if catalog is not None else []), identifier.database, identifier.name]
+    return f"{word} {'.'.join(map(name_text, parts))}"
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ from tsdb.errors import AlreadyExists, Error, NotSupportedError, ProgrammingErro
 from tsdb.exec import computed_columns
 from tsdb.exec.names import Names
 from tsdb.exec.plan import QueryPlan
-from tsdb.exec.relation import View
+from tsdb.exec.relation import Registered, View
 from tsdb.metadata.schema import TableSchema
 from tsdb.sql import statements as sql
 from tsdb.table import schema_change
@@ -35,42 +35,55 @@ def create_table(statement: sql.CreateTable, names: Names, plan_of: Planner) -> 
         return None
     draft = _draft(statement, names, plan_of)
     if statement.temporary:
+        if statement.name.database is not None:
+            raise ProgrammingError(f"a temporary table is in no database: write `{statement.name.name}` alone")
         if "connector" not in draft.options:
-            raise NotSupportedError(
-                f"TEMPORARY TABLE `{statement.name}` needs a 'connector'; tables of the warehouse are not temporary"
-            )
+            home, place = names.add_temporary_table(statement.name.name)
+            try:
+                return home.catalog.create_table(place, draft)
+            except Error:
+                names.unregister(statement.name.name)
+                raise
         table = ConnectorTable(identifier, draft)
         connector_of(table).validate(table)
         names.add_temporary(statement.name.name, table)
         return table
-    if names.stored_views.find(identifier) is not None:
+    mounted = names.mounted(statement.name)
+    if mounted.views.find(identifier) is not None:
         raise ProgrammingError(f"there is a view `{identifier}`; DROP VIEW it first, or choose another name")
     if draft.options.get("connector", "paimon") != "paimon":
         outside = ConnectorTable(identifier, draft)
         connector_of(outside).validate(outside)
     draft = with_topic(draft, identifier)
-    created = names.catalog.create_table(identifier, draft, if_not_exists=statement.if_not_exists)
+    created = mounted.catalog.create_table(identifier, draft, if_not_exists=statement.if_not_exists)
     if isinstance(created, Table):
         try:
             create_log(created)
         except Error:
-            names.catalog.drop_table(identifier)
+            mounted.catalog.drop_table(identifier)
             raise
     return created
 
 
 def drop_table(statement: sql.DropTable, names: Names) -> None:
     """DROP TABLE, temporary ones first."""
-    if statement.name.database is None and isinstance(names.temporary.get(statement.name.name), ConnectorTable):
-        names.unregister(statement.name.name)
-        return
     found = names.find(statement.name)
+    if statement.name.database is None and names.is_temporary(statement.name.name):
+        if isinstance(found, Table | ConnectorTable):
+            names.unregister(statement.name.name)
+            return
+        if isinstance(found, Registered):
+            raise ProgrammingError(f"`{statement.name}` is registered from Python; unregister() forgets it")
+    elif statement.temporary:
+        if statement.if_exists:
+            return
+        raise TableNotFound(f"there is no temporary table `{statement.name}`")
     if found is None and statement.if_exists:
         return
     if isinstance(found, View):
         raise ProgrammingError(f"`{statement.name}` is a view; write DROP VIEW")
     table = names.table(statement.name, statement)
-    names.catalog.drop_table(table.identifier)
+    names.home_of(statement.name).drop_table(table.identifier)
     if isinstance(table, Table):
         drop_log(table)
 
@@ -80,9 +93,15 @@ def rename_table(statement: sql.RenameTable, names: Names) -> None:
     if statement.if_exists and names.find(statement.name) is None:
         return
     table = names.table(statement.name, statement)
-    new = statement.new_name
-    database = names.database_name(new.database) if new.database else table.identifier.database
-    names.catalog.rename_table(table.identifier, Identifier(database, new.name))
+    new, mounted = statement.new_name, names.mounted(statement.name)
+    if statement.name.database is None and names.is_temporary(statement.name.name):
+        raise NotSupportedError(f"`{statement.name}` is temporary and cannot be renamed; CREATE it under the new name")
+    if new.catalog is not None and names.mounted(new) is not mounted:
+        raise NotSupportedError("a table cannot move to another catalog; CREATE TABLE … AS SELECT makes a copy there")
+    database = names.database_name(new.database, mounted) if new.database else table.identifier.database
+    if mounted.views.find(Identifier(database, new.name)) is not None:
+        raise AlreadyExists(f"there is a view `{database}.{new.name}`; DROP VIEW it first, or choose another name")
+    mounted.catalog.rename_table(table.identifier, Identifier(database, new.name))
 
 
 def alter_table(statement: sql.AlterTable, names: Names, drop_partition: Callable[..., None]) -> None:
@@ -92,7 +111,7 @@ def alter_table(statement: sql.AlterTable, names: Names, drop_partition: Callabl
     table = names.table(statement.name, statement)
     changes = [change for change in statement.changes if not isinstance(change, sql.DropPartition)]
     if changes:
-        names.catalog.alter_table(table.identifier, [_change(change) for change in changes])
+        names.home_of(statement.name).alter_table(table.identifier, [_change(change) for change in changes])
     for change in statement.changes:
         if isinstance(change, sql.DropPartition):
             drop_partition(table, change)
@@ -113,11 +132,14 @@ def create_view(statement: sql.CreateView, names: Names, plan_of: Planner) -> No
         raise ProgrammingError(
             f"view `{statement.name}` names {len(statement.columns)} columns, but its query has {len(plan.schema)}"
         )
-    view = View(identifier, statement.query_text, statement.columns, statement.comment, statement.temporary)
+    mounted = names.mounted(statement.name)
+    view = View(
+        identifier, statement.query_text, statement.columns, statement.comment, statement.temporary, mounted.name
+    )
     if statement.temporary:
         names.add_temporary(statement.name.name, view, replace=statement.or_replace)
     else:
-        names.stored_views.create(view, replace=statement.or_replace)
+        mounted.views.create(view, replace=statement.or_replace)
 
 
 def drop_view(statement: sql.DropView, names: Names) -> None:
@@ -132,7 +154,7 @@ def drop_view(statement: sql.DropView, names: Names) -> None:
     if found.temporary:
         names.unregister(statement.name.name)
     else:
-        names.stored_views.drop(found.identifier)
+        names.mounted(statement.name).views.drop(found.identifier)
 
 
 def _draft(statement: sql.CreateTable, names: Names, plan_of: Planner) -> TableSchema:

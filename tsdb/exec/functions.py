@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import cache
 from typing import Any, get_type_hints
 
 import pyarrow as pa
@@ -100,7 +101,7 @@ class Functions:
 
     def _new(self, name: str, replaces: bool) -> str:
         key = name.lower()
-        if key.upper() in FUNCTIONS or key in _built_in():
+        if key.upper() in FUNCTIONS or key in built_in():
             raise AlreadyExists(f"`{name}` is a built-in function; choose another name")
         if not replaces and key in self.names():
             raise AlreadyExists(f"function `{name}` exists; DROP it first")
@@ -155,7 +156,9 @@ def _arrow_type(name: str, kind: Any) -> pa.DataType:
     return to_arrow(parse_type(text))
 
 
-def _built_in() -> frozenset[str]:
+@cache
+def built_in() -> frozenset[str]:
+    """The functions of DataFusion, by lower-case name."""
     context = SessionContext()
     return frozenset([*context.udfs(), *context.udafs(), *context.udwfs()])
 

@@ -28,6 +28,7 @@ from tsdb.exec.computed_columns import full_schema, with_computed
 from tsdb.exec.engine import Engine, our_schema
 from tsdb.exec.failure import ErrorScope, translated
 from tsdb.exec.functions import Functions
+from tsdb.exec.local_file import looks_like_file
 from tsdb.exec.names import TEMPORARY, Names
 from tsdb.exec.relation import FileSource, Registered, Relation, Source, SystemTable, View
 from tsdb.metadata.schema import TableSchema
@@ -36,7 +37,7 @@ from tsdb.options import BY_KEY, SCAN, check_table_options
 from tsdb.sql.bind import bind_query
 from tsdb.sql.parser import parse_query
 from tsdb.sql.script import position_of
-from tsdb.sql.statements import Statement
+from tsdb.sql.statements import Statement, TableName
 from tsdb.sql.table_ref import bind_reference, inline_view, references, table_options
 from tsdb.table.hold import hold
 from tsdb.table.incremental import between
@@ -266,8 +267,16 @@ def expand_views(query: exp.Query, names: Names, statement: Statement | None, de
     for reference in references(expanded):
         found = names.source(reference, statement)
         if isinstance(found, View):
-            inline_view(reference, _view_query(found, names, depth), found.columns, found.identifier.database)
+            inline_view(reference, _view_query(found, names, depth), found.columns)
     return expanded
+
+
+def all_of(view: View) -> exp.Query:
+    """SELECT * FROM the view, wherever it is."""
+    parts = (TEMPORARY,) if view.temporary else (view.catalog, view.identifier.database)
+    names = [exp.to_identifier(part, quoted=True) for part in (*parts, view.identifier.name)]
+    table = exp.Table(**dict(zip(("this", "db", "catalog"), reversed(names), strict=False)))
+    return exp.Select(expressions=[exp.Star()], from_=exp.From(this=table))
 
 
 def _view_query(view: View, names: Names, depth: int) -> exp.Query:
@@ -276,8 +285,13 @@ def _view_query(view: View, names: Names, depth: int) -> exp.Query:
     for table in references(inner):
         if not table.args.get("db") and names.is_temporary(table.name):
             table.set("db", exp.to_identifier(TEMPORARY, quoted=True))
-        elif not table.args.get("db"):
-            table.set("db", exp.to_identifier(view.identifier.database, quoted=True))
+            continue
+        own = TableName((view.catalog, view.identifier.database, table.name))
+        if not table.args.get("db") and looks_like_file(table.name) and names.find(own) is None:
+            continue
+        for part, name in (("db", view.identifier.database), ("catalog", view.catalog)):
+            if not table.args.get(part):
+                table.set(part, exp.to_identifier(name, quoted=True))
     return expand_views(inner, names, None, depth + 1)
 
 

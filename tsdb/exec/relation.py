@@ -43,13 +43,16 @@ class SystemTable:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A stored query. database: where its own bare names are looked up. columns: its output's names, if given."""
+    """A stored query. Its own bare names are looked up in its database, and that in its catalog. columns: its output's
+    names, if given.
+    """
 
     identifier: Identifier
     query: str
     columns: tuple[str, ...] | None = None
     comment: str | None = None
     temporary: bool = False
+    catalog: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,3 +75,8 @@ _JOB_SCHEMA = pa.schema(
 def rows_of(table: pa.Table) -> BatchResult:
     """A table that is already there, as a result."""
     return BatchResult(table.schema, table.to_reader())
+
+
+def one_text(column: str, text: str) -> BatchResult:
+    """One row, one column."""
+    return rows_of(pa.table({column: pa.array([text], pa.string())}))

@@ -9,55 +9,68 @@ from typing import Any
 import pyarrow as pa
 
 from tsdb.catalog.catalog import ConnectorTable
+from tsdb.catalog.system import GLOBAL_TABLES
 from tsdb.data_types import DataField, from_arrow
 from tsdb.errors import NotSupportedError
+from tsdb.exec.catalogs import Mounted
 from tsdb.exec.computed_columns import columns_of
-from tsdb.exec.names import Names
-from tsdb.exec.relation import FileSource, View
+from tsdb.exec.information_schema import TABLES as DESCRIBED
+from tsdb.exec.local_file import find_files, looks_like_file
+from tsdb.exec.names import INFORMATION_SCHEMA, SCHEMA_HOLDERS, Names
+from tsdb.exec.relation import Registered, View
 from tsdb.exec.session_options import SessionOptions
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.virtual_columns import VirtualColumns
 from tsdb.options import OPTIONS, SCAN, SESSION
-from tsdb.sql.statements import Describe, ShowStatement, TableName
+from tsdb.secrets import shown_options
+from tsdb.sql.statements import Describe, ShowStatement, Statement, TableName
 from tsdb.table.scan import live_files, partition_values
 from tsdb.table.table import Table
 
 
-def show(statement: ShowStatement, names: Names, options: SessionOptions) -> pa.Table:
-    """The rows of SHOW, for every kind but jobs, procedures and functions."""
+def show(
+    statement: ShowStatement, names: Names, options: SessionOptions, columns_of: Callable[[View], pa.Schema]
+) -> pa.Table:
+    """The rows of SHOW, for every kind but jobs, procedures and functions. columns_of: plans a view."""
     args = statement.args
     match statement.kind:
         case "databases":
-            return listing("database_name", names.catalog.list_databases(), args)
+            return listing("database_name", _mounted(names, args).catalog.list_databases(), args)
         case "tables":
             return listing("table_name", _tables(names, args), args)
         case "views":
-            return listing("view_name", names.views(_database(names, args)), args)
+            return listing("view_name", names.views(_database(names, args), _mounted(names, args)), args)
         case "current database":
             return listing("database_name", [names.database], {})
+        case "current catalog":
+            return listing("catalog_name", [names.catalogs.current.name], {})
         case "catalogs":
-            return listing("catalog_name", ["default_catalog"], args)
+            return listing("catalog_name", names.catalogs.names(), args)
         case "options":
-            return options_table(options)
+            return options_table(options, args=args)
+        case "table options":
+            return _table_options(names.table(args["table"], statement))
         case "columns":
-            return columns_table(_schema_of(names, args["table"]), args.get("like"))
+            return columns_table(_schema_of(names, args["table"], columns_of, statement), args)
         case "partitions":
-            return _partitions(names, args)
+            return _partitions(names, args, statement)
     raise NotSupportedError(f"SHOW {statement.kind.upper()} is not supported")
 
 
 def describe(statement: Describe, names: Names, columns_of: Callable[[View], pa.Schema]) -> pa.Table:
     """DESCRIBE: a row a column. columns_of: plans a view."""
-    found = names.find(statement.target)
-    if isinstance(found, View):
-        return columns_table(arrow_table_schema(columns_of(found)), None)
-    return columns_table(_schema_of(names, statement.target), None)
+    return columns_table(_schema_of(names, statement.target, columns_of, statement), {})
 
 
 def listing(column: str, values: Iterable[str], args: Mapping[str, Any]) -> pa.Table:
     """One column of names, those that LIKE asks for."""
-    found = [value for value in values if is_like(value, args.get("like"))]
+    found = [value for value in values if is_wanted(value, args)]
     return pa.table({column: pa.array(found, pa.string())})
+
+
+def is_wanted(value: str, args: Mapping[str, Any]) -> bool:
+    """What [NOT] LIKE of a SHOW says of a name."""
+    return is_like(value, args.get("like")) != bool(args.get("not"))
 
 
 def is_like(value: str, pattern: str | None) -> bool:
@@ -68,10 +81,17 @@ def is_like(value: str, pattern: str | None) -> bool:
     return re.fullmatch("".join(parts), value, re.IGNORECASE | re.DOTALL) is not None
 
 
-def options_table(options: SessionOptions, only: str | None = None) -> pa.Table:
+def facts_table(facts: Mapping[str, str]) -> pa.Table:
+    """One row a fact: info_name, info_value, as Flink's DESCRIBE CATALOG has them."""
+    return pa.table(
+        {"info_name": pa.array(list(facts), pa.string()), "info_value": pa.array(list(facts.values()), pa.string())}
+    )
+
+
+def options_table(options: SessionOptions, only: str | None = None, args: Mapping[str, Any] | None = None) -> pa.Table:
     """key, value, and whether it was SET."""
     keys = [only] if only is not None else [o.key for o in OPTIONS if o.scope in (SESSION, SCAN)]
-    keys = [key for key in keys if key != "execution.runtime-mode"]
+    keys = [key for key in keys if key != "execution.runtime-mode" and is_wanted(key, args or {})]
     return pa.table(
         {
             "key": pa.array(keys, pa.string()),
@@ -81,10 +101,10 @@ def options_table(options: SessionOptions, only: str | None = None) -> pa.Table:
     )
 
 
-def columns_table(schema: TableSchema, like: str | None) -> pa.Table:
+def columns_table(schema: TableSchema, args: Mapping[str, Any]) -> pa.Table:
     """name, type, null, key, extras and comment, as Flink's DESCRIBE has them."""
     extra = columns_of(schema)
-    names = [name for name in extra.names if is_like(name, like)]
+    names = [name for name in extra.names if is_wanted(name, args)]
     stored = {field.name: field for field in schema.fields}
     types = [extra.computed[n].type if n in extra.computed else stored[n].type.with_nullable(True).sql() for n in names]
     comments = [(extra.computed[n].comment if n in extra.computed else stored[n].description) for n in names]
@@ -115,26 +135,45 @@ def _extras(schema: TableSchema, name: str, columns: VirtualColumns) -> str | No
     return ", ".join(extras) or None
 
 
+def _mounted(names: Names, args: Mapping[str, Any]) -> Mounted:
+    return names.catalogs.get(args["catalog"]) if args.get("catalog") else names.catalogs.current
+
+
 def _database(names: Names, args: Mapping[str, Any]) -> str:
-    return names.database_name(args["database"]) if args.get("database") else names.database
+    return names.database_name(args["database"], _mounted(names, args)) if args.get("database") else names.database
 
 
 def _tables(names: Names, args: Mapping[str, Any]) -> list[str]:
     """Tables of both kinds and views; of the current database also what is temporary."""
-    database = _database(names, args)
+    holder = str(args.get("database", "")).lower()
+    if holder in SCHEMA_HOLDERS:
+        return sorted(GLOBAL_TABLES if holder != INFORMATION_SCHEMA else DESCRIBED)
+    database, mounted = _database(names, args), _mounted(names, args)
     temporary = names.temporary if not args.get("database") else ()
-    return sorted({*names.catalog.list_tables(database), *names.stored_views.names(database), *temporary})
+    return sorted({*mounted.catalog.list_tables(database), *mounted.views.names(database), *temporary})
 
 
-def _schema_of(names: Names, name: TableName) -> TableSchema:
+def _schema_of(
+    names: Names, name: TableName, columns_of: Callable[[View], pa.Schema], statement: Statement
+) -> TableSchema:
     found = names.find(name)
+    if found is None and len(name.parts) == 1 and looks_like_file(name.name):
+        found = find_files([name.name])
     if found is None:
-        raise names.not_found(name, None)
+        raise names.not_found(name, statement)
     if isinstance(found, Table | ConnectorTable):
         return found.schema
     if isinstance(found, View):
-        raise NotSupportedError(f"`{name}` is a view; SELECT * FROM it, or SHOW CREATE VIEW")
-    return arrow_table_schema(found.schema if isinstance(found, FileSource) else found.rows.schema)
+        return arrow_table_schema(columns_of(found))
+    return arrow_table_schema(found.rows.schema if isinstance(found, Registered) else found.schema)
+
+
+def _table_options(table: Table | ConnectorTable) -> pa.Table:
+    options = shown_options(table.schema.options)
+    return pa.table(
+        {"key": pa.array(sorted(options), pa.string()), "value": [options[key] for key in sorted(options)]},
+        schema=pa.schema([("key", pa.string()), ("value", pa.string())]),
+    )
 
 
 def arrow_table_schema(schema: pa.Schema) -> TableSchema:
@@ -143,9 +182,9 @@ def arrow_table_schema(schema: pa.Schema) -> TableSchema:
     return TableSchema(id=0, fields=tuple(fields))
 
 
-def _partitions(names: Names, args: Mapping[str, Any]) -> pa.Table:
+def _partitions(names: Names, args: Mapping[str, Any], statement: Statement) -> pa.Table:
     """`day=2024-01-31/hour=7`, one row a partition that has files."""
-    table = names.table(args["table"])
+    table = names.table(args["table"], statement)
     if not isinstance(table, Table) or not table.schema.partition_keys:
         raise NotSupportedError(f"table `{table.identifier}` is not partitioned")
     wanted = args.get("partition") or {}

@@ -13,11 +13,12 @@ _SUFFIX = ".json"
 
 
 class ViewStore:
-    """The view files of one warehouse. root: its path."""
+    """The view files of one warehouse. root: its path. catalog: what the session calls the warehouse."""
 
-    def __init__(self, file_io: FileIO, root: str) -> None:
+    def __init__(self, file_io: FileIO, root: str, catalog: str) -> None:
         self._file_io = file_io
         self._root = root
+        self._catalog = catalog
 
     def names(self, database: str) -> list[str]:
         """The views of a database, sorted."""
@@ -30,7 +31,8 @@ class ViewStore:
         try:
             spec = json.loads(self._file_io.read_bytes(path))
             columns = spec.get("columns")
-            return View(identifier, spec["query"], None if columns is None else tuple(columns), spec.get("comment"))
+            columns = None if columns is None else tuple(columns)
+            return View(identifier, spec["query"], columns, spec.get("comment"), catalog=self._catalog)
         except FileNotFoundError:
             return None
         except (KeyError, TypeError, ValueError) as err:

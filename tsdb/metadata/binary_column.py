@@ -88,9 +88,7 @@ def _decimal_words(array: pa.Array) -> UInt64:
     return words.reshape(-1, 2)[array.offset : array.offset + len(array)]
 
 
-def _strings(
-    array: pa.Array, nulls: npt.NDArray[np.bool_] | None, *, short_max: int = _SHORT_MAX
-) -> BinaryColumn:
+def _strings(array: pa.Array, nulls: npt.NDArray[np.bool_] | None, *, short_max: int = _SHORT_MAX) -> BinaryColumn:
     """Values of up to short_max bytes lie in their slot, with 0x80 | size as its last byte; longer ones behind."""
     count = len(array)
     _, offset_buffer, data_buffer = array.buffers()

@@ -58,6 +58,11 @@ class TableName:
         """The system suffix, `snapshots` for `orders$snapshots`, or None."""
         return self._split()[1]
 
+    @property
+    def whole(self) -> TableName:
+        """The same name without a system suffix."""
+        return TableName((*self.parts[:-1], self.table), self.start)
+
     def _split(self) -> tuple[str, str | None]:
         base, _, rest = self.name.partition("$")
         if not base or not rest:
@@ -114,30 +119,6 @@ class Select(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class CreateDatabase(Statement):
-    """CREATE DATABASE (or SCHEMA) name."""
-
-    name: str
-    if_not_exists: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DropDatabase(Statement):
-    """DROP DATABASE (or SCHEMA) name [CASCADE]."""
-
-    name: str
-    if_exists: bool = False
-    cascade: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class UseDatabase(Statement):
-    """USE name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class CreateTable(Statement):
     """CREATE TABLE in all its forms; `like` and `as_select` are never both given."""
 
@@ -156,10 +137,11 @@ class CreateTable(Statement):
 
 @dataclass(frozen=True, slots=True)
 class DropTable(Statement):
-    """DROP TABLE [IF EXISTS] name."""
+    """DROP [TEMPORARY] TABLE [IF EXISTS] name."""
 
     name: TableName
     if_exists: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +390,8 @@ class ResetOption(Statement):
 @dataclass(frozen=True, slots=True)
 class ShowStatement(Statement):
     """SHOW kind. kind: databases, tables, views, columns, partitions, jobs, functions, options, procedures, catalogs,
-    current database. args: `database` (str), `table` (TableName), `like` (pattern), `partition` (mapping), where given.
+    current database, current catalog, table options. args, where given: `database` (str), `catalog` (str), `table`
+    (TableName), `like` (pattern), `not` (bool), `partition` (mapping), `user` (bool).
     """
 
     kind: str
@@ -417,7 +400,7 @@ class ShowStatement(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Describe(Statement):
-    """DESCRIBE target."""
+    """DESCRIBE target: a table, a view or a file."""
 
     target: TableName
     extended: bool = False
@@ -425,9 +408,10 @@ class Describe(Statement):
 
 @dataclass(frozen=True, slots=True)
 class ShowCreateTable(Statement):
-    """SHOW CREATE TABLE (or VIEW) target."""
+    """SHOW CREATE TABLE (or VIEW) target. view: it must be a view."""
 
     target: TableName
+    view: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,16 +21,13 @@ def references(query: exp.Expr) -> list[exp.Table]:
     return list(_references(query, frozenset()))
 
 
-def inline_view(table: exp.Table, query: exp.Query, columns: Sequence[str] | None, database: str) -> exp.Subquery:
+def inline_view(table: exp.Table, query: exp.Query, columns: Sequence[str] | None) -> exp.Subquery:
     """Put the query of a view in the place of a reference to it; the derived table is returned.
 
-    The tables of the view without a database are those of `database`, whatever the query around it calls its own
-    expressions. Places are forgotten, because they are places in another text.
+    Its tables have their databases, so it does not matter what the query around it calls its own expressions. Places
+    are forgotten, because they are places in another text.
     """
     body = query.copy()
-    for reference in references(body):
-        if not reference.args.get("db"):
-            reference.set("db", exp.to_identifier(database, quoted=True))
     for node in body.walk():
         node.meta.pop("start", None)
     alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))

@@ -91,7 +91,7 @@ class RenameColumn:
 
 @dataclass(frozen=True, slots=True)
 class ModifyColumn:
-    """Another type, comment, default or place; what is None or False stays as it is."""
+    """Another type, comment (empty: none), default or place; what is None or False stays as it is."""
 
     name: str
     type: DataType | None = None
@@ -225,7 +225,7 @@ def _modify(schema: TableSchema, change: ModifyColumn, table_name: str) -> Table
         if new.type.nullable and not field.type.nullable and not change.parents:
             _check_not_key(schema, change.name, "made nullable", table_name)
         if change.comment is not None:
-            new = replace(new, description=change.comment)
+            new = replace(new, description=change.comment or None)
         if change.default is not None or change.drop_default:
             new = replace(new, default_value=change.default)
         fields = fields.swapped(field, new)

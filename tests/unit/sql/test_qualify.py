@@ -199,14 +199,14 @@ def test_unnest_in_from(rows: Rows, sql: str, expected: list[tuple[Any, ...]]) -
 
 def test_a_view_is_inlined_under_its_own_database(bind: Bind) -> None:
     outer = parse_one("WITH t AS (SELECT 1 AS x) SELECT v.y FROM v JOIN t ON TRUE")
-    view = parse_one("SELECT x FROM t")
+    view = parse_one("SELECT x FROM d.t")
     assert isinstance(outer, Select) and isinstance(view, Select)
     (table,) = references(outer.query)
-    inline_view(table, view.query, ("y",), "d")
+    inline_view(table, view.query, ("y",))
     assert to_datafusion(outer.query) == (
         'WITH "t" AS (SELECT 1 AS "x") SELECT "v"."y" FROM (SELECT "x" FROM "d"."t") AS "v"("y") JOIN "t" ON TRUE'
     )
-    assert [reference.sql() for reference in references(outer.query)] == ['"d".t']
+    assert [reference.sql() for reference in references(outer.query)] == ["d.t"]
 
 
 def test_long_and_deep_statements(bind: Bind) -> None:

@@ -5,6 +5,7 @@ from sqlglot import exp
 
 from tsdb.data_types import parse_type
 from tsdb.errors import NotSupportedError, Position, SqlSyntaxError
+from tsdb.sql.catalog_statements import CreateDatabase, DatabaseName, DropDatabase, UseDatabase
 from tsdb.sql.parser import parse_one, parse_script
 from tsdb.sql.script import normalized
 from tsdb.sql.statements import (
@@ -12,13 +13,11 @@ from tsdb.sql.statements import (
     AlterTable,
     Call,
     ColumnDef,
-    CreateDatabase,
     CreateTable,
     CreateView,
     Delete,
     Describe,
     DropColumn,
-    DropDatabase,
     DropJob,
     DropPartition,
     DropTable,
@@ -40,18 +39,17 @@ from tsdb.sql.statements import (
     TableName,
     TruncateTable,
     Update,
-    UseDatabase,
 )
 
 T = TableName(("t",))
 INT = parse_type("INT")
 
 PLAIN = {
-    "CREATE DATABASE IF NOT EXISTS d": CreateDatabase("d", True),
-    "create schema d": CreateDatabase("d"),
-    "DROP DATABASE IF EXISTS d CASCADE": DropDatabase("d", True, True),
-    "USE d": UseDatabase("d"),
-    "USE DATABASE `d e`": UseDatabase("d e"),
+    "CREATE DATABASE IF NOT EXISTS d": CreateDatabase(DatabaseName("d"), True),
+    "create schema d": CreateDatabase(DatabaseName("d")),
+    "DROP DATABASE IF EXISTS d CASCADE": DropDatabase(DatabaseName("d"), True, True),
+    "USE d": UseDatabase(DatabaseName("d")),
+    "USE DATABASE `d e`": UseDatabase(DatabaseName("d e")),
     "DROP TABLE IF EXISTS a.t": DropTable(TableName(("a", "t")), True),
     "DROP TEMPORARY VIEW v": DropView(TableName(("v",))),
     "ALTER TABLE t RENAME TO u": RenameTable(T, TableName(("u",))),
@@ -277,7 +275,6 @@ def test_syntax_errors_point_at_the_text(sql: str, expected: tuple[int, int, str
 @pytest.mark.parametrize(
     "sql",
     [
-        "CREATE CATALOG c",
         "CREATE MATERIALIZED VIEW v AS SELECT 1",
         "CREATE TABLE t (a INT UNIQUE)",
         "CREATE TABLE t (a INT, FOREIGN KEY (a) REFERENCES u (b))",

@@ -17,21 +17,24 @@ from tsdb.errors import NotSupportedError, ProgrammingError, nearest
 from tsdb.sql.cursor import Cursor, quoted
 from tsdb.sql.dialect import UnexpectedToken, UnsupportedClause
 from tsdb.sql.parser.alter import read_alter
+from tsdb.sql.parser.catalog import (
+    read_alter_database,
+    read_alter_view,
+    read_attach,
+    read_comment,
+    read_create_catalog,
+    read_create_database,
+    read_detach,
+    read_drop_catalog,
+    read_drop_database,
+    read_use,
+)
 from tsdb.sql.parser.change import read_delete, read_insert, read_truncate, read_update
 from tsdb.sql.parser.copy import read_copy
 from tsdb.sql.parser.create import read_create, read_drop, unsupported
 from tsdb.sql.parser.merge import read_merge
-from tsdb.sql.parser.session import (
-    read_analyze,
-    read_call,
-    read_describe,
-    read_drop_job,
-    read_reset,
-    read_set,
-    read_show,
-    read_stop,
-    read_use,
-)
+from tsdb.sql.parser.session import read_analyze, read_call, read_drop_job, read_reset, read_set, read_stop
+from tsdb.sql.parser.show import read_describe, read_show
 from tsdb.sql.script import StatementTokens, position_at, split
 from tsdb.sql.statements import ExecuteStatementSet, Explain, Insert, Select, Statement
 
@@ -41,7 +44,6 @@ _NOT_SUPPORTED = {
     "ROLLBACK": "transactions of several statements: each statement commits by itself",
     "GRANT": "GRANT: access is that of the warehouse's files",
     "LOAD": "LOAD",
-    "ATTACH": "ATTACH: connect() to another warehouse",
 }
 
 
@@ -120,8 +122,26 @@ def _read_select(cursor: Cursor) -> Select:
     return Select(cursor.query())
 
 
+def _read_create(cursor: Cursor) -> Statement:
+    if cursor.accept("CATALOG"):
+        return read_create_catalog(cursor)
+    if cursor.accept_any("DATABASE", "SCHEMA"):
+        return read_create_database(cursor)
+    return read_create(cursor)
+
+
 def _read_drop(cursor: Cursor) -> Statement:
+    if cursor.accept("CATALOG"):
+        return read_drop_catalog(cursor)
+    if cursor.accept_any("DATABASE", "SCHEMA"):
+        return read_drop_database(cursor)
     return read_drop_job(cursor) if cursor.accept("JOB") else read_drop(cursor)
+
+
+def _read_alter(cursor: Cursor) -> Statement:
+    if cursor.accept_any("DATABASE", "SCHEMA"):
+        return read_alter_database(cursor)
+    return read_alter_view(cursor) if cursor.accept("VIEW") else read_alter(cursor)
 
 
 def _read_explain(cursor: Cursor) -> Explain:
@@ -165,9 +185,9 @@ def _read_begin(cursor: Cursor) -> Statement:
 
 STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {
     **dict.fromkeys(("SELECT", "WITH", "VALUES", "TABLE", "FROM", "("), _read_select),
-    "CREATE": read_create,
+    "CREATE": _read_create,
     "DROP": _read_drop,
-    "ALTER": read_alter,
+    "ALTER": _read_alter,
     "INSERT": read_insert,
     "UPDATE": read_update,
     "DELETE": read_delete,
@@ -180,6 +200,9 @@ STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {
     "DESCRIBE": read_describe,
     "DESC": read_describe,
     "USE": read_use,
+    "ATTACH": read_attach,
+    "DETACH": read_detach,
+    "COMMENT": read_comment,
     "EXPLAIN": _read_explain,
     "CALL": read_call,
     "ANALYZE": read_analyze,

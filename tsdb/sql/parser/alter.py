@@ -27,9 +27,9 @@ from tsdb.sql.statements import (
 def read_alter(cursor: Cursor) -> Statement:
     """ALTER TABLE …"""
     if not cursor.accept("TABLE"):
-        if cursor.sees("VIEW") or cursor.sees("DATABASE") or cursor.sees("FUNCTION"):
-            raise unsupported(cursor, "ALTER of anything but a TABLE: drop it and create it again")
-        cursor.error("expected `TABLE` after ALTER")
+        if cursor.sees("FUNCTION") or cursor.sees("CATALOG"):
+            raise unsupported(cursor, "ALTER of a function or catalog: drop it and create it again")
+        cursor.error("expected TABLE, VIEW or DATABASE after ALTER")
     if_exists = cursor.accept("IF", "EXISTS")
     name = cursor.table_name()
     if cursor.accept("RENAME", "TO"):

@@ -1,4 +1,4 @@
-"""CREATE and DROP of databases, tables and views, and the parts of a table's definition that ALTER TABLE needs, too."""
+"""CREATE and DROP of tables, views and functions, and the parts of a table's definition that ALTER TABLE needs, too."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from tsdb.sql.parser.types import read_type
 from tsdb.sql.script import position_at
 from tsdb.sql.statements import (
     ColumnDef,
-    CreateDatabase,
     CreateFunction,
     CreateTable,
     CreateView,
-    DropDatabase,
     DropFunction,
     DropTable,
     DropView,
@@ -48,38 +46,27 @@ def read_create(cursor: Cursor) -> Statement:
         if or_replace:
             raise unsupported(cursor, "CREATE OR REPLACE TABLE: DROP TABLE IF EXISTS first, or INSERT OVERWRITE")
         return _table(cursor, temporary=temporary)
-    if cursor.accept_any("DATABASE", "SCHEMA"):
-        if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
-        name = cursor.identifier("a database name")
-        if cursor.sees("WITH") or cursor.sees("COMMENT"):
-            raise unsupported(cursor, "options and comments of databases")
-        return CreateDatabase(name, if_not_exists)
     if cursor.accept("FUNCTION") or cursor.accept("SYSTEM", "FUNCTION"):
         return _function(cursor, or_replace=or_replace, temporary=temporary)
-    for words in (("CATALOG",), ("MATERIALIZED",), ("INDEX",), ("UNIQUE", "INDEX")):
+    for words in (("MATERIALIZED",), ("INDEX",), ("UNIQUE", "INDEX")):
         if cursor.sees(*words):
             raise unsupported(cursor, f"CREATE {' '.join(words)}")
-    cursor.error("expected TABLE, VIEW, DATABASE or FUNCTION after CREATE")
+    cursor.error("expected TABLE, VIEW, DATABASE, CATALOG or FUNCTION after CREATE")
 
 
 def read_drop(cursor: Cursor) -> Statement:
-    """DROP TABLE, VIEW or DATABASE; DROP JOB is in `session`."""
-    cursor.accept_any("TEMPORARY", "TEMP")
+    """DROP TABLE, VIEW or FUNCTION."""
+    temporary = cursor.accept_any("TEMPORARY", "TEMP") is not None
     if cursor.accept("TABLE"):
         if_exists = cursor.accept("IF", "EXISTS")
-        return DropTable(cursor.table_name(), if_exists)
+        return DropTable(cursor.table_name(), if_exists, temporary)
     if cursor.accept("VIEW"):
         if_exists = cursor.accept("IF", "EXISTS")
         return DropView(cursor.table_name("a view's name"), if_exists)
-    if cursor.accept_any("DATABASE", "SCHEMA"):
-        if_exists = cursor.accept("IF", "EXISTS")
-        name = cursor.identifier("a database name")
-        cascade = cursor.accept_any("CASCADE", "RESTRICT") == "CASCADE"
-        return DropDatabase(name, if_exists, cascade)
     if cursor.accept("FUNCTION") or cursor.accept("SYSTEM", "FUNCTION"):
         if_exists = cursor.accept("IF", "EXISTS")
         return DropFunction(cursor.identifier("a function's name"), if_exists)
-    cursor.error("expected TABLE, VIEW, DATABASE, FUNCTION or JOB after DROP")
+    cursor.error("expected TABLE, VIEW, DATABASE, CATALOG, FUNCTION or JOB after DROP")
 
 
 def _function(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateFunction:

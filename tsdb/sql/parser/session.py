@@ -1,36 +1,13 @@
-"""Statements about the session, the catalog's contents, procedures and jobs."""
+"""Statements about the session, procedures and jobs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tsdb.sql.cursor import Cursor
-from tsdb.sql.parser.constant import read_constant, read_partition
+from tsdb.sql.parser.constant import read_constant
 from tsdb.sql.parser.create import unsupported
-from tsdb.sql.statements import (
-    Call,
-    Describe,
-    DropJob,
-    ResetOption,
-    SetOption,
-    ShowCreateTable,
-    ShowStatement,
-    Statement,
-    StopJob,
-    UseDatabase,
-)
-
-_SHOW_KINDS = {
-    "DATABASES": "databases",
-    "SCHEMAS": "databases",
-    "TABLES": "tables",
-    "VIEWS": "views",
-    "JOBS": "jobs",
-    "FUNCTIONS": "functions",
-    "OPTIONS": "options",
-    "PROCEDURES": "procedures",
-    "CATALOGS": "catalogs",
-}
+from tsdb.sql.statements import Call, DropJob, ResetOption, SetOption, StopJob
 
 
 def read_set(cursor: Cursor) -> SetOption:
@@ -68,52 +45,6 @@ def _set_key(cursor: Cursor) -> str:
         cursor.error("expected an option's key")
     first, last = cursor.tokens[start], cursor.tokens[cursor.index - 1]
     return str(first.text) if first is last else cursor.script[first.start : last.end + 1]
-
-
-def read_show(cursor: Cursor) -> Statement:
-    """SHOW …"""
-    cursor.accept("ALL")
-    if cursor.accept("CREATE", "TABLE") or cursor.accept("CREATE", "VIEW"):
-        return ShowCreateTable(cursor.table_name())
-    if cursor.accept("CURRENT", "DATABASE") or cursor.accept("CURRENT", "SCHEMA"):
-        return ShowStatement("current database")
-    if cursor.accept("COLUMNS"):
-        if not cursor.accept_any("FROM", "IN"):
-            cursor.error("expected FROM and a table name")
-        return ShowStatement("columns", {"table": cursor.table_name(), **_like(cursor)})
-    if cursor.accept("PARTITIONS"):
-        cursor.accept("FROM")
-        arguments: dict[str, Any] = {"table": cursor.table_name()}
-        if cursor.accept("PARTITION"):
-            arguments["partition"] = read_partition(cursor)
-        return ShowStatement("partitions", arguments)
-    cursor.accept("USER")
-    word = cursor.accept_any(*_SHOW_KINDS)
-    if word is None:
-        cursor.error(f"expected {', '.join(_SHOW_KINDS)}, COLUMNS, PARTITIONS or CREATE TABLE after SHOW")
-    arguments = {}
-    if cursor.accept_any("FROM", "IN"):
-        arguments["database"] = cursor.identifier("a database name")
-    return ShowStatement(_SHOW_KINDS[word], {**arguments, **_like(cursor)})
-
-
-def _like(cursor: Cursor) -> dict[str, str]:
-    return {"like": cursor.string("a pattern")} if cursor.accept("LIKE") else {}
-
-
-def read_describe(cursor: Cursor) -> Describe:
-    """DESCRIBE [EXTENDED] [TABLE] t."""
-    extended = cursor.accept("EXTENDED")
-    cursor.accept("TABLE")
-    return Describe(cursor.table_name(), extended)
-
-
-def read_use(cursor: Cursor) -> UseDatabase:
-    """USE [DATABASE] name."""
-    if cursor.sees("CATALOG"):
-        raise unsupported(cursor, "USE CATALOG: a connection has one catalog, its warehouse; connect() to another one")
-    cursor.accept_any("DATABASE", "SCHEMA")
-    return UseDatabase(cursor.identifier("a database name"))
 
 
 def read_call(cursor: Cursor) -> Call:

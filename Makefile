@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .cache/peers
 
-.PHONY: help install demo demo-kafka test check format slt interop compatibility bench docs lock clean
+.PHONY: help install demo demo-kafka test check format kafka-clients slt interop compatibility bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,10 @@ check: test  ## the same as test
 
 format: $(VENV)/.installed-dev  ## format and fix what ruff can
 	$(BIN)/ruff check --fix .
+
+kafka-clients: $(VENV)/.installed-dev .cache/kafka/.installed  ## run the Kafka tests with each client
+	TSDB_KAFKA_CLIENT=kafka-python $(BIN)/python -m pytest tests/kafka
+	TSDB_KAFKA_CLIENT=confluent-kafka $(BIN)/python -m pytest tests/kafka
 
 slt: $(VENV)/.installed-dev  ## run sql_tests/ only
 	$(BIN)/python -m pytest -n 2 tests/slt

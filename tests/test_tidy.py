@@ -46,6 +46,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "datafusion": ("tsdb/exec/",),
     "sqlglot": ("tsdb/sql/", "tsdb/exec/"),
     "kafka": ("tsdb/kafka/python_client.py",),
+    "confluent_kafka": ("tsdb/kafka/confluent_",),
     "prompt_toolkit": ("repl/",),
     "uuid": ("tsdb/clock.py",),
     "random": ("tsdb/clock.py",),

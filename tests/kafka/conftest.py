@@ -51,6 +51,17 @@ def bootstrap(addresses: Addresses) -> str:
     return addresses.plain
 
 
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test with each client; the others run with the one that is chosen or installed."""
+    name: str = request.param
+    chosen = os.environ.get("TSDB_KAFKA_CLIENT")
+    if chosen and chosen != name:
+        pytest.skip(f"this run is for {chosen}")
+    monkeypatch.setenv("TSDB_KAFKA_CLIENT", name)
+    return name
+
+
 @pytest.fixture
 def topics(bootstrap: str, request: pytest.FixtureRequest) -> Iterator[Topics]:
     """Makes topics for one test and removes them."""

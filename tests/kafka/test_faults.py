@@ -27,6 +27,7 @@ def create(con: tsdb.Connection, bootstrap: str, topic: str, **more: str) -> Non
     con.execute(f"CREATE TABLE t (n INT) WITH ({listed})")
 
 
+@pytest.mark.usefixtures("client")
 def test_no_broker_at_the_start(tmp_path: Path) -> None:
     with tsdb.connect(str(tmp_path)) as con:
         create(con, "127.0.0.1:1", "x", **{"properties.bootstrap.timeout.ms": "1000"})
@@ -38,6 +39,7 @@ def test_no_broker_at_the_start(tmp_path: Path) -> None:
         assert time.monotonic() - begun < 8
 
 
+@pytest.mark.usefixtures("client")
 def test_a_topic_that_is_not_there_or_goes_away(tmp_path: Path, topics: Topics) -> None:
     topic = topics.create()
     with tsdb.connect(str(tmp_path)) as con:
@@ -53,6 +55,7 @@ def test_a_topic_that_is_not_there_or_goes_away(tmp_path: Path, topics: Topics) 
             con.execute("SELECT * FROM t")
 
 
+@pytest.mark.usefixtures("client")
 def test_records_removed_by_retention_are_not_skipped_over(tmp_path: Path, topics: Topics) -> None:
     topic = topics.create()
     topics.send(topic, *(f'{{"n":{n}}}' for n in range(10)))
@@ -64,6 +67,7 @@ def test_records_removed_by_retention_are_not_skipped_over(tmp_path: Path, topic
             con.execute("SELECT * FROM t").fetchall()
 
 
+@pytest.mark.usefixtures("client")
 def test_a_record_that_is_too_large_is_refused(tmp_path: Path, topics: Topics) -> None:
     topic = topics.create(max_message_bytes="2000")
     with tsdb.connect(str(tmp_path)) as con:
@@ -77,6 +81,7 @@ def test_a_record_that_is_too_large_is_refused(tmp_path: Path, topics: Topics) -
         assert con.execute("SELECT * FROM t").fetchall() == [("small",)]
 
 
+@pytest.mark.usefixtures("client")
 def test_a_job_outlives_a_broker_that_is_killed_and_comes_back(tmp_path: Path, own: broker.Broker) -> None:
     admin = kafka.KafkaAdminClient(bootstrap_servers=own.bootstrap)
     admin.create_topics([NewTopic("t", 1, 1)])

@@ -33,6 +33,7 @@ def end(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
+@pytest.mark.usefixtures("client")
 def test_a_job_that_is_killed_writes_each_row_to_the_topic_once(tmp_path: Path, topics: Topics) -> None:
     topic = topics.create(partitions=2)
     with tsdb.connect(str(tmp_path)) as con:
@@ -100,6 +101,7 @@ def test_updates_of_a_query_reach_upsert_kafka_and_come_back(tmp_path: Path, top
     assert topics.read(topic)[-1] in [(b'{"who":"bob"}', None), (b'{"who":"ann"}', b'{"who":"ann","total":7}')]
 
 
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("mechanism", broker.USERS)
 def test_sasl_and_tls(
     mechanism: str, addresses: Addresses, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -139,6 +141,7 @@ def test_sasl_and_tls(
 
 
 # the client's own thread may trip over the connection that the broker closes
+@pytest.mark.usefixtures("client")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_wrong_password_is_an_error_that_does_not_show_it(
     addresses: Addresses, topics: Topics, tmp_path: Path
@@ -188,3 +191,28 @@ def test_no_system_table_shows_a_secret(topics: Topics, tmp_path: Path) -> None:
         ):
             assert "hush-hush" not in str(con.execute(sql).fetchall()), sql
         assert "******" in str(con.execute("SELECT * FROM t$options").fetchall())
+
+
+def test_what_the_client_logs_has_no_secret(
+    addresses: Addresses, topics: Topics, tmp_path: Path, client: str, caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    topic = topics.create()
+    more = {
+        "properties.bootstrap.servers": addresses.sasl,
+        "properties.security.protocol": "SASL_SSL",
+        "properties.sasl.mechanism": "PLAIN",
+        "properties.sasl.username": "alice",
+        "properties.sasl.password": "alice-pw",
+        "properties.ssl.truststore.location": addresses.ca,
+        "format": "json",
+    }
+    if client == "confluent-kafka":
+        more["properties.debug"] = "all"
+    caplog.set_level("DEBUG")
+    with tsdb.connect(str(tmp_path)) as con:
+        con.execute(f"CREATE TABLE t (id INT) WITH ({options(topics, topic, **more)})")
+        con.execute("INSERT INTO t VALUES (1)")
+        assert con.execute("SELECT id FROM t").fetchall() == [(1,)]
+    assert caplog.records and "alice-pw" not in caplog.text
+    assert "".join(capfd.readouterr()) == ""

@@ -36,6 +36,7 @@ def batch(con: tsdb.Connection) -> None:
     con.execute("RESET 'execution.mode'")
 
 
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize(
     ("form", "columns", "values"),
     [
@@ -56,6 +57,7 @@ def test_a_format_reads_what_it_writes(
     assert sorted(rows(con, "SELECT * FROM t"), key=repr) == sorted(values, key=repr)
 
 
+@pytest.mark.usefixtures("client")
 def test_key_value_and_metadata_stand_side_by_side(con: tsdb.Connection, topics: Topics) -> None:
     topic = topics.create()
     columns = (
@@ -80,6 +82,7 @@ def test_key_value_and_metadata_stand_side_by_side(con: tsdb.Connection, topics:
     assert rows(con, "SELECT off, part FROM t") == [(0, 0)]
 
 
+@pytest.mark.usefixtures("client")
 def test_upsert_kafka_is_a_table_by_key(con: tsdb.Connection, topics: Topics) -> None:
     topic = topics.create(partitions=2)
     options = {"connector": "upsert-kafka", "key_format": "json", "value_format": "json"}
@@ -101,6 +104,7 @@ def _partition_of(topics: Topics, topic: str, key: bytes) -> int:
     return next(number for number, pairs in found.items() if any(k == key for k, _ in pairs))
 
 
+@pytest.mark.usefixtures("client")
 def test_where_reading_begins_and_ends(con: tsdb.Connection, topics: Topics) -> None:
     topic = topics.create()
     create(con, "t", "id INT", topics, topic, format="json")
@@ -131,6 +135,7 @@ def test_several_topics_by_list_and_by_pattern(con: tsdb.Connection, topics: Top
         con.execute("INSERT INTO t VALUES (3)")
 
 
+@pytest.mark.usefixtures("client")
 def test_partitions_that_come_later_are_read_from_their_beginning(con: tsdb.Connection, topics: Topics) -> None:
     topic = topics.create()
     create(con, "t", "id INT", topics, topic, format="json", scan_topic__partition__discovery_interval="100 ms")
@@ -143,6 +148,7 @@ def test_partitions_that_come_later_are_read_from_their_beginning(con: tsdb.Conn
         assert cursor.fetchone() == ("+I", 2)
 
 
+@pytest.mark.usefixtures("client")
 def test_a_message_that_cannot_be_read_is_named_and_dealt_with(con: tsdb.Connection, topics: Topics) -> None:
     topic, dead = topics.create(), topics.create("dead")
     good = [f'{{"id":{i}}}' for i in range(200)]
@@ -202,6 +208,7 @@ def test_change_logs_lead_to_the_state(con: tsdb.Connection, topics: Topics, for
     assert cursor.fetchall()[-1][1:] == (1, "b")
 
 
+@pytest.mark.usefixtures("client")
 def test_only_committed_messages_are_read(con: tsdb.Connection, topics: Topics) -> None:
     topic = topics.create()
     topics.transaction(topic, b'{"id":1}', commit=True)
@@ -213,6 +220,7 @@ def test_only_committed_messages_are_read(con: tsdb.Connection, topics: Topics) 
     assert rows(con, f"SELECT id FROM t {dirty}") == [(1,), (2,), (3,)]
 
 
+@pytest.mark.usefixtures("client")
 def test_the_group_of_the_options_is_told_and_asked(con: tsdb.Connection, topics: Topics) -> None:
     topic = topics.create()
     topics.send(topic, *(f'{{"id":{i}}}' for i in range(5)))
@@ -253,3 +261,16 @@ def test_what_cannot_work_is_refused_when_the_table_is_made(
     with pytest.raises(tsdb.Error, match=message.replace("(", r"\(")):
         create(con, "t", columns, topics, "t", **options)
     assert rows(con, "SHOW TABLES") == []
+
+
+def test_explain_says_what_is_read_and_through_which_client(con: tsdb.Connection, topics: Topics, client: str) -> None:
+    topic = topics.create()
+    create(con, "t", "id INT", topics, topic, format="json")
+    wanted = f"connector 'kafka', topic '{topic}', client "
+    assert f"{wanted}{client}" in rows(con, "EXPLAIN SELECT * FROM t")[0][0]
+    stream(con)
+    assert f"{wanted}{client}" in rows(con, "EXPLAIN SELECT * FROM t")[0][0]
+    hint = "/*+ OPTIONS('properties.client' = 'kafka-python') */"
+    assert f"{wanted}kafka-python" in rows(con, f"EXPLAIN SELECT * FROM t {hint}")[0][0]
+    with pytest.raises(tsdb.ProgrammingError, match="Did you mean `kafka-python`"):
+        rows(con, "SELECT * FROM t /*+ OPTIONS('properties.client' = 'kafka-pyton') */")

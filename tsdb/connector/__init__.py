@@ -37,3 +37,10 @@ def connector_of(table: ConnectorTable) -> Connector:
     raise OptionError(
         f"table `{table.identifier}`: there is no connector '{word}'.{nearest(word, CONNECTORS)} There are {known}"
     )
+
+
+def described(table: ConnectorTable) -> str:
+    """The connector, and through what it reads, for EXPLAIN."""
+    connector = connector_of(table)
+    more = f", {connector.described(table)}" if isinstance(connector, KafkaConnector) else ""
+    return f"connector '{connector.name}'{more}"

@@ -7,6 +7,7 @@ import re
 import pyarrow as pa
 
 from tsdb.catalog.catalog import ConnectorTable
+from tsdb.connector import described
 from tsdb.exec.batch.query import RelationScan, executable, scans
 from tsdb.exec.engine import our_schema
 from tsdb.exec.failure import translated
@@ -29,6 +30,8 @@ def explain_streaming(plan: QueryPlan, *, changelog_mode: bool = False) -> str:
     assembly.pipeline.close()
     dataflow = assembly.dataflow
     parts = [("Optimized plan", plan.logical.display_indent()), ("Dataflow", dataflow.explain())]
+    outside = [r for r in plan.relations.values() if isinstance(r.source, ConnectorTable)]
+    parts.append(("Sources", "\n".join(f"{relation.shown}: {_elsewhere(relation)}" for relation in outside)))
     if changelog_mode:
         key = ", ".join(f"`{name}`" for name in dataflow.upsert_key or ())
         kinds = "+I" if dataflow.append_only else "+I -U +U -D"
@@ -96,7 +99,7 @@ def _wrapped(predicate: Predicate) -> str:
 def _elsewhere(relation: Relation) -> str:
     source = relation.source
     if isinstance(source, ConnectorTable):
-        return f"table {source.identifier}, connector '{source.options['connector']}'"
+        return f"table {source.identifier}, {described(source)}"
     if isinstance(source, FileSource):
         return f"{len(source.paths)} {source.format} file{'s' * (len(source.paths) != 1)}"
     rows = 0 if isinstance(source, Table) else source.rows.num_rows

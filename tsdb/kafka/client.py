@@ -155,6 +155,11 @@ class Producer(Protocol):
 class Client(Protocol):
     """Makes consumers and producers for one cluster."""
 
+    @property
+    def name(self) -> str:
+        """The library's."""
+        ...
+
     def consumer(self, group: str | None = None) -> Consumer:
         """Reads only what is committed, unless the properties say otherwise. Raises OperationalError."""
         ...

@@ -40,7 +40,8 @@ def arguments(properties: Mapping[str, str], known: Mapping[str, Any]) -> dict[s
     Raises OptionError for a property that no client has, naming the nearest, or for a value that does not fit.
     """
     values = {key: resolved(f"properties.{key}", value) for key, value in properties.items()}
-    found: dict[str, Any] = _jaas(values.get("sasl.jaas.config", ""))
+    login = jaas_login(values.get("sasl.jaas.config", ""))
+    found: dict[str, Any] = {f"sasl_plain_{key}": value for key, value in login.items()}
     for key, value in values.items():
         if key in _OURS:
             _check_ours(key, value, found)
@@ -75,16 +76,20 @@ def _value(key: str, name: str, value: str, default: Any) -> Any:
 
 def _check_ours(key: str, value: str, found: dict[str, Any]) -> None:
     """Properties that have no argument of their own."""
-    if key.endswith("store.type") and value.upper() != "PEM":
-        raise NotSupportedError(
-            f"'properties.{key}' = '{value}': certificates are read as PEM files; convert the store"
-        )
+    check_store(key, value)
     if key == "ssl.endpoint.identification.algorithm":
         found["ssl_check_hostname"] = value.lower() == "https"
 
 
-def _jaas(text: str) -> dict[str, str]:
-    """User and password of `…PlainLoginModule required username="u" password="p";`."""
+def jaas_login(text: str) -> dict[str, str]:
+    """`username` and `password` of `…LoginModule required username="u" password="p";`."""
     parts = {m[1]: re.sub(r"\\(.)", r"\1", m[2]) if m[2] is not None else m[3] or m[4] for m in _JAAS.finditer(text)}
-    names = {"username": "sasl_plain_username", "password": "sasl_plain_password"}
-    return {names[key]: value for key, value in parts.items() if key in names}
+    return {key: parts[key] for key in ("username", "password") if key in parts}
+
+
+def check_store(key: str, value: str) -> None:
+    """Raises NotSupportedError for a kind of certificate store that no client of ours reads."""
+    if key.endswith("store.type") and value.upper() != "PEM":
+        raise NotSupportedError(
+            f"'properties.{key}' = '{value}': certificates are read as PEM files; convert the store"
+        )

@@ -4,10 +4,7 @@ The library has a thread of its own for the network, so a consumer fetches ahead
 OperationalError here, or Unreachable where trying again may help.
 """
 
-import logging
-import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,6 +15,9 @@ from kafka.admin import NewTopic
 from tsdb.errors import OperationalError, OptionError
 from tsdb.kafka.client import BrokerAway, Fetched, OffsetGone, Outgoing, Partition, Unreachable
 from tsdb.kafka.properties import arguments
+from tsdb.kafka.reach import NoAnswer, gone, too_large, why_away, within
+from tsdb.kafka.redaction import quiet_logger
+from tsdb.secrets import is_secret
 
 _BOOTSTRAP_MS = 8_000
 _ANSWER_MS = 3_000
@@ -47,18 +47,19 @@ _PRODUCER = {
 }
 _RETRIED = (kafka_errors.KafkaTimeoutError, kafka_errors.KafkaConnectionError, kafka_errors.RetriableError)
 
-# without a handler of the user's, its warnings would go to the terminal
-logging.getLogger("kafka").addHandler(logging.NullHandler())
-
 
 class PythonClient:
     """See `tsdb.kafka.client.Client`."""
+
+    name = "kafka-python"
 
     def __init__(self, properties: Mapping[str, str]) -> None:
         defaults = {**KafkaAdminClient.DEFAULT_CONFIG, **KafkaProducer.DEFAULT_CONFIG, **KafkaConsumer.DEFAULT_CONFIG}
         self._arguments = {"bootstrap_timeout_ms": _BOOTSTRAP_MS, **arguments(properties, defaults)}
         if not self._arguments.get("bootstrap_servers"):
             raise OptionError("a Kafka table needs the option 'properties.bootstrap.servers'")
+        secrets = [value for key, value in self._arguments.items() if is_secret(key) and isinstance(value, str)]
+        quiet_logger("kafka", secrets)
         self.servers = ", ".join(self._arguments["bootstrap_servers"])
 
     def consumer(self, group: str | None = None) -> "PythonConsumer":
@@ -114,21 +115,10 @@ class PythonClient:
         try:
             return kind(**chosen)
         except kafka_errors.KafkaTimeoutError as err:
-            raise BrokerAway(self._why_away()) from err
+            seconds = self._arguments["bootstrap_timeout_ms"] / 1000
+            raise BrokerAway(why_away(self._arguments["bootstrap_servers"], seconds)) from err
         except (kafka_errors.KafkaError, ValueError, AssertionError, OSError) as err:
             raise OperationalError(f"Kafka at {self.servers}: {_text(err)}") from err
-
-    def _why_away(self) -> str:
-        """Nobody is there, or somebody who does not let us in: the library does not tell the one from the other."""
-        seconds = self._arguments["bootstrap_timeout_ms"] / 1000
-        for server in self._arguments["bootstrap_servers"]:
-            host, _, port = server.rpartition(":")
-            with suppress(OSError, ValueError), socket.create_connection((host.strip("[]"), int(port)), timeout=1):
-                return (
-                    f"Kafka at {server} takes connections but gave no answer within {seconds:g} s: check "
-                    "'properties.security.protocol', the user and the password, and the certificates"
-                )
-        return f"no Kafka broker at {self.servers} within {seconds:g} s: start it, or correct the addresses"
 
 
 class PythonConsumer:
@@ -226,12 +216,7 @@ class PythonConsumer:
         first, last = self.beginnings(wanted), self.ends(wanted)
         for partition, offset in wanted.items():
             if not first[partition] <= offset <= last[partition]:
-                topic, number = partition
-                return (
-                    f"topic '{topic}', partition {number}: offset {offset} is not there any more; it has offsets "
-                    f"{first[partition]} to {last[partition]}. The broker's retention removed it, or the topic was "
-                    "made anew; start the query anew to read from the beginning"
-                )
+                return gone(*partition, offset, first[partition], last[partition])
         return f"Kafka at {self._servers}: an offset is not there any more"
 
 
@@ -282,8 +267,8 @@ class PythonProducer:
         offsets = {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in marks.items()}
         with _wrapped(f"Kafka at {self._servers}: the transaction cannot be committed"):
             if offsets and group:
-                _within(_TRANSACTION_S, lambda: self._inner.send_offsets_to_transaction(offsets, group))
-            _within(_TRANSACTION_S, self._inner.commit_transaction)
+                within(_TRANSACTION_S, lambda: self._inner.send_offsets_to_transaction(offsets, group))
+            within(_TRANSACTION_S, self._inner.commit_transaction)
         self._in_transaction = False
 
     def abort(self) -> None:
@@ -291,8 +276,8 @@ class PythonProducer:
         self._pending = []
         if self._in_transaction:
             self._in_transaction = False
-            with suppress(kafka_errors.KafkaError, AssertionError):
-                _within(_CLOSE_S, self._inner.abort_transaction)
+            with suppress(kafka_errors.KafkaError, AssertionError, NoAnswer):
+                within(_CLOSE_S, self._inner.abort_transaction)
 
     def close(self) -> None:
         """See `Producer`."""
@@ -305,7 +290,7 @@ class PythonProducer:
         try:
             yield
         except kafka_errors.MessageSizeTooLargeError as err:
-            raise OperationalError(_too_large(topic, err)) from err
+            raise OperationalError(too_large(topic, _text(err))) from err
         except kafka_errors.KafkaError as err:
             raise OperationalError(f"Kafka at {self._servers}, topic '{topic}': {_text(err)}") from err
 
@@ -334,16 +319,8 @@ def _plain(offsets: Mapping[Any, int]) -> dict[Partition, int]:
 def _undelivered(servers: str, failed: list[Any]) -> str:
     err = failed[0].exception
     if isinstance(err, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
-        return _too_large("?", err)
+        return too_large("?", _text(err))
     return f"Kafka at {servers}: {len(failed)} messages were not delivered: {_text(err)}"
-
-
-def _too_large(topic: str, err: Exception) -> str:
-    where = "" if topic == "?" else f"topic '{topic}': "
-    return (
-        f"{where}a message is too large ({_text(err)}); raise 'properties.max.request.size', and 'max.message.bytes' "
-        "of the topic"
-    )
 
 
 def _text(err: Exception | None) -> str:
@@ -354,24 +331,5 @@ def _text(err: Exception | None) -> str:
 def _wrapped(what: str) -> Iterator[None]:
     try:
         yield
-    except (kafka_errors.KafkaError, AssertionError) as err:
+    except (kafka_errors.KafkaError, AssertionError, NoAnswer) as err:
         raise OperationalError(f"{what}: {_text(err)}") from err
-
-
-def _within(seconds: float, call: Callable[[], None]) -> None:
-    """Call something that may wait for ever, but wait for so long only. Raises KafkaTimeoutError, or what it raises."""
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            call()
-        except BaseException as err:
-            failure.append(err)
-
-    thread = threading.Thread(target=run, name="tsdb-kafka-call", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise kafka_errors.KafkaTimeoutError(f"no answer within {seconds:g} s")
-    if failure:
-        raise failure[0]

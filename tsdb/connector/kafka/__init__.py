@@ -34,6 +34,14 @@ class KafkaConnector:
         RecordReader(table, options)
         connect(options.properties)
 
+    def described(self, table: ConnectorTable) -> str:
+        """What is read, and through which client."""
+        options = self._read(table)
+        topics = "topics " if options.pattern is not None or len(options.topics) > 1 else "topic "
+        pattern = options.pattern
+        names = [f"'{t}'" for t in options.topics] if pattern is None else [f"matching '{pattern.pattern}'"]
+        return f"{topics}{', '.join(names)}, client {connect(options.properties).name}"
+
     def source(self, table: ConnectorTable, *, bounded: bool) -> KafkaSource:
         """Begins where the options say; the broker is asked now, so that `latest-offset` means now."""
         return KafkaSource(table, self._read(table), bounded=bounded)

@@ -1,0 +1,148 @@
+"""The producer of `confluent_client`: messages in blocks, failures by callback, transactions."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from tsdb.errors import OperationalError
+from tsdb.kafka.client import Outgoing, Partition
+from tsdb.kafka.reach import NoAnswer, too_large, within
+
+_BLOCK = 10_000
+_QUEUED_MAX = 100_000
+_BYTES_MAX = 128 << 20
+_DELIVERY_S = 40.0
+_TRANSACTION_S = 30.0
+_CLOSE_S = 1.0
+_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
+
+
+class ConfluentProducer:
+    """See `tsdb.kafka.client.Producer`."""
+
+    def __init__(self, inner: Any, servers: str, failures: list[Any], group_metadata: Callable[[str], Any]) -> None:
+        """failures: errors of messages, which the library's callback adds while `inner` is asked."""
+        self._inner = inner
+        self._servers = servers
+        self._failures = failures
+        self._group_metadata = group_metadata
+        self._groups: dict[str, Any] = {}
+        self._bytes = 0
+        self._in_transaction = False
+
+    def take_over(self, transactional_id: str) -> None:
+        """Fence others that have the id."""
+        with self._wrapped(f"the transaction '{transactional_id}' cannot be begun"):
+            self._inner.init_transactions(_TRANSACTION_S)
+
+    def send(self, messages: Outgoing) -> None:
+        """See `Producer`."""
+        plain = messages.headers is None
+        for begin in range(0, len(messages.values), _BLOCK):
+            block = _block(messages, begin, begin + _BLOCK)
+            self._make_room(sum(len(m.get("value") or b"") + len(m.get("key") or b"") for m in block))
+            with self._delivered(messages.topic):
+                if plain:
+                    self._inner.produce_batch(messages.topic, block)
+                    failed = next((m["_error"] for m in block if "_error" in m), None)
+                    if failed is not None:
+                        raise KafkaException(failed)
+                else:
+                    for message in block:
+                        self._inner.produce(messages.topic, **message)
+            self._inner.poll(0)
+
+    def _make_room(self, more: int) -> None:
+        """Wait while too much is under way."""
+        while len(self._inner) > _QUEUED_MAX:
+            self._inner.poll(0.05)
+        self._bytes += more
+        if self._bytes > _BYTES_MAX:
+            self._inner.flush(_DELIVERY_S)
+            self._bytes = more
+
+    def flush(self) -> None:
+        """See `Producer`."""
+        left = self._inner.flush(_DELIVERY_S)
+        failed, self._bytes = self._failures[:], 0
+        self._failures.clear()
+        if failed:
+            text = failed[0].str()
+            if failed[0].code() in _TOO_LARGE:
+                raise OperationalError(too_large("?", text))
+            raise OperationalError(f"Kafka at {self._servers}: {len(failed)} messages were not delivered: {text}")
+        if left:
+            raise OperationalError(f"Kafka at {self._servers}: messages were not acknowledged in time")
+
+    def begin(self) -> None:
+        """See `Producer`."""
+        with self._wrapped("the transaction cannot be begun"):
+            self._inner.begin_transaction()
+        self._in_transaction = True
+
+    def commit(self, marks: Mapping[Partition, int], group: str) -> None:
+        """See `Producer`."""
+        offsets = [TopicPartition(*partition, offset) for partition, offset in marks.items()]
+        with self._wrapped("the transaction cannot be committed"):
+            if offsets and group:
+                if group not in self._groups:
+                    self._groups[group] = self._group_metadata(group)
+                self._inner.send_offsets_to_transaction(offsets, self._groups[group], _TRANSACTION_S)
+            self._inner.commit_transaction(_TRANSACTION_S)
+        self._in_transaction = False
+
+    def abort(self) -> None:
+        """See `Producer`."""
+        if self._in_transaction:
+            self._in_transaction = False
+            with suppress(KafkaException):
+                self._inner.abort_transaction(_CLOSE_S)
+        self._failures.clear()
+
+    def close(self) -> None:
+        """See `Producer`."""
+        self.abort()
+        with suppress(KafkaException, NoAnswer):
+            self._inner.flush(_CLOSE_S)
+            self._inner.purge()
+            within(_CLOSE_S, self._inner.close)
+
+    @contextmanager
+    def _delivered(self, topic: str) -> Iterator[None]:
+        try:
+            yield
+        except BufferError as err:
+            raise OperationalError(f"Kafka at {self._servers}, topic '{topic}': {err}") from err
+        except KafkaException as err:
+            error = err.args[0]
+            if error.code() in _TOO_LARGE:
+                raise OperationalError(too_large(topic, error.str())) from err
+            raise OperationalError(f"Kafka at {self._servers}, topic '{topic}': {error.str()}") from err
+
+    @contextmanager
+    def _wrapped(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as err:
+            raise OperationalError(f"Kafka at {self._servers}: {what}: {err.args[0].str()}") from err
+
+
+def _block(messages: Outgoing, begin: int, end: int) -> list[dict[str, Any]]:
+    """Messages as the library takes them."""
+    cut = slice(begin, end)
+    block: list[dict[str, Any]] = [
+        {"key": key, "value": value} for key, value in zip(messages.keys[cut], messages.values[cut], strict=True)
+    ]
+    if messages.partitions is not None:
+        for message, number in zip(block, messages.partitions[cut], strict=True):
+            message["partition"] = number
+    if messages.timestamps_ms is not None:
+        for message, at in zip(block, messages.timestamps_ms[cut], strict=True):
+            if at is not None:
+                message["timestamp"] = at
+    if messages.headers is not None:
+        for message, head in zip(block, messages.headers[cut], strict=True):
+            message["headers"] = head
+    return block

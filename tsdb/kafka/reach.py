@@ -1,0 +1,58 @@
+"""Brokers that do not answer, and calls that may wait for ever: what both clients need."""
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+
+class NoAnswer(Exception):
+    """A call took longer than it may."""
+
+
+def why_away(servers: Sequence[str], seconds: float) -> str:
+    """Nobody is there, or somebody who does not let us in: the libraries do not tell the one from the other."""
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        with suppress(OSError, ValueError), socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+            return (
+                f"Kafka at {server} takes connections but gave no answer within {seconds:g} s: check "
+                "'properties.security.protocol', the user and the password, and the certificates"
+            )
+    return f"no Kafka broker at {', '.join(servers)} within {seconds:g} s: start it, or correct the addresses"
+
+
+def within(seconds: float, call: Callable[[], object]) -> None:
+    """Call something that may wait for ever, but wait for so long only. Raises NoAnswer, or what it raises."""
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as err:
+            failure.append(err)
+
+    thread = threading.Thread(target=run, name="tsdb-kafka-call", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise NoAnswer(f"no answer within {seconds:g} s")
+    if failure:
+        raise failure[0]
+
+
+def too_large(topic: str, text: str) -> str:
+    """What to do about a message that is larger than the client or the broker takes."""
+    where = "" if topic == "?" else f"topic '{topic}': "
+    return (
+        f"{where}a message is too large ({text}); raise 'properties.max.request.size', and 'max.message.bytes' "
+        "of the topic"
+    )
+
+
+def gone(topic: str, number: int, offset: int, begin: int, end: int) -> str:
+    """What to say of an offset that is asked for and not there."""
+    return (
+        f"topic '{topic}', partition {number}: offset {offset} is not there any more; it has offsets {begin} to {end}. "
+        "The broker's retention removed it, or the topic was made anew; start the query anew to read from the beginning"
+    )

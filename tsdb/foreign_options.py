@@ -43,7 +43,7 @@ REFUSED_OPTIONS: Mapping[str, str | None] = {
     **dict.fromkeys([
         "auto-create",
         "chain-table.enabled", "consumer.changelog-only",
-        "data-evolution.enabled", "delete.force-produce-changelog",
+        "delete.force-produce-changelog",
         "index-file-in-data-file-dir",
         "postpone.merge-on-read", "primary-key.nullable",
         "query-auth.enabled", "scan.ignore-corrupt-files", "scan.ignore-lost-files", "sequence.snapshot-ordering",

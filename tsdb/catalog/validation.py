@@ -73,12 +73,21 @@ def _check(schema: TableSchema, name: str) -> None:
         for key in ("merge-engine", "changelog-producer", "sequence.field", "rowkind.field"):
             if key in schema.options and options.get(key) not in ("none", "deduplicate"):
                 raise OptionError(f"'{key}' needs a PRIMARY KEY, which table `{name}` does not have")
-    if options.flag("row-tracking.enabled"):
-        raise NotSupportedError("writing tables with 'row-tracking.enabled' is not supported yet; leave it out")
+    _check_row_tracking(schema, options, name)
     _check_deletion_vectors(schema, options, name)
     wanted_indexes(schema.options, schema.fields)
     _check_partition_types(schema, options, name)
     check_writable(schema, options)
+
+
+def _check_row_tracking(schema: TableSchema, options: TableOptions, name: str) -> None:
+    if options.flag("row-tracking.enabled") and (schema.primary_keys or options.bucket != -1):
+        raise OptionError(
+            f"'row-tracking.enabled' is for tables without a primary key and buckets; leave out the PRIMARY KEY and "
+            f"'bucket' of table `{name}`"
+        )
+    if options.flag("data-evolution.enabled") and not options.flag("row-tracking.enabled"):
+        raise OptionError("'data-evolution.enabled' needs 'row-tracking.enabled' = 'true'")
 
 
 def _with_keys_of_options(draft: TableSchema) -> TableSchema:

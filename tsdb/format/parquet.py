@@ -18,9 +18,9 @@ from tsdb.fs.file_io import FileIO
 from tsdb.options import NO_OPTIONS, TableOptions, parse_size
 
 KEY_PREFIX = "_KEY_"
-SEQUENCE_NUMBER, VALUE_KIND = "_SEQUENCE_NUMBER", "_VALUE_KIND"
+SEQUENCE_NUMBER, VALUE_KIND, ROW_ID = "_SEQUENCE_NUMBER", "_VALUE_KIND", "_ROW_ID"
 _KEY_ID_BASE = 1073741823
-_SEQUENCE_NUMBER_ID, _VALUE_KIND_ID = 2147483646, 2147483645
+_SEQUENCE_NUMBER_ID, _VALUE_KIND_ID, _ROW_ID_ID = 2147483646, 2147483645, 2147483642
 _STRUCTURED_ID_BASE, _DEPTH_MAX = 536870911, 1024
 _FIELD_ID = b"PARQUET:field_id"
 
@@ -45,6 +45,13 @@ def physical_schema(fields: Sequence[DataField], key: Sequence[str], *, thin: bo
         pa.field(VALUE_KIND, pa.int8(), False, _id_metadata(_VALUE_KIND_ID)),
     ]
     return pa.schema([*([] if thin else keys), *system, *columns])
+
+
+def tracked_schema(physical: pa.Schema) -> pa.Schema:
+    """The columns of a file of an append table whose rows bring their ids and snapshots with them."""
+    return physical.append(pa.field(ROW_ID, pa.int64(), True, _id_metadata(_ROW_ID_ID))).append(
+        pa.field(SEQUENCE_NUMBER, pa.int64(), True, _id_metadata(_SEQUENCE_NUMBER_ID))
+    )
 
 
 def _id_metadata(field_id: int) -> dict[bytes, bytes]:

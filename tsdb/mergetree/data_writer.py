@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tsdb import clock
 from tsdb.format.choice import FileChoice, choose
-from tsdb.format.parquet import KEY_PREFIX, SEQUENCE_NUMBER, physical_schema
+from tsdb.format.parquet import KEY_PREFIX, SEQUENCE_NUMBER, physical_schema, tracked_schema
 from tsdb.fs.file_io import FileIO
 from tsdb.mergetree.merge import is_add, kinds_of
 from tsdb.metadata.binary_row import encode_rows
@@ -45,17 +45,19 @@ class DataWriter:
         source: int,
         rows_per_file: int | None = None,
         changelog: bool = False,
+        tracked: bool = False,
     ) -> list[DataFileMeta]:
         """Write the tables, one after the other, into as many files as rows_per_file demands (None: one).
 
         tables: table columns in order, preceded or followed by `_SEQUENCE_NUMBER` and `_VALUE_KIND` in a
-        primary-key table; for an append table `_SEQUENCE_NUMBER` alone. None of the files written remains if an
+        primary-key table; for an append table `_SEQUENCE_NUMBER` alone. tracked: of older rows of an append table, with
+        `_ROW_ID` and `_SEQUENCE_NUMBER`, which go into the file. None of the files written remains if an
         exception comes out of here.
         """
         files: list[DataFileMeta] = []
         try:
             for part in _cut(tables, rows_per_file):
-                files.append(self._write_file(part, level, source, changelog))
+                files.append(self._write_file(part, level, source, changelog, tracked))
         except BaseException:
             self.delete(files)
             raise
@@ -67,7 +69,9 @@ class DataWriter:
             for name in (file.file_name, *file.extra_files):
                 self.file_io.delete(f"{self.directory}/{name}")
 
-    def _write_file(self, tables: Iterator[pa.Table], level: int, source: int, changelog: bool) -> DataFileMeta:
+    def _write_file(
+        self, tables: Iterator[pa.Table], level: int, source: int, changelog: bool, tracked: bool
+    ) -> DataFileMeta:
         """One file with all of the rows, which are not empty."""
         choice = choose(self.options, level, changelog)
         new_name = self.names.new_changelog_file if changelog else self.names.new_data_file
@@ -75,6 +79,7 @@ class DataWriter:
         path = f"{self.directory}/{name}"
         key = self.schema.trimmed_primary_keys if self.schema.primary_keys else ()
         physical = physical_schema(self.schema.fields, key, thin=self.options.flag("data-file.thin-mode"))
+        physical = tracked_schema(physical) if tracked else physical
         seen = _Seen(self.schema, choice)
 
         wanted = [] if changelog else wanted_indexes(self.options.values, self.schema.fields)
@@ -89,6 +94,9 @@ class DataWriter:
         try:
             size = choice.format.write(self.file_io, path, batches(), physical, choice.options)
             meta = seen.meta(name, size, level, source)
+            if tracked:
+                stats_columns = meta.value_stats_cols or tuple(self.schema.names)
+                meta = replace(meta, write_cols=tuple(physical.names), value_stats_cols=stats_columns)
             return self._with_index(meta, index.finish())
         except BaseException:
             self.file_io.delete(path)

@@ -158,7 +158,21 @@ def write_manifest(
         max_bucket=max((e.bucket for e in entries), default=None),
         min_level=min((e.file.level for e in entries), default=None),
         max_level=max((e.file.level for e in entries), default=None),
+        min_row_id=_first_row_id(entries),
+        max_row_id=_last_row_id(entries),
     )
+
+
+def _first_row_id(entries: Sequence[ManifestEntry]) -> int | None:
+    """None unless all rows of all files have ids that their entries tell."""
+    starts = [e.file.first_row_id for e in entries]
+    return None if not starts or None in starts else min(start for start in starts if start is not None)
+
+
+def _last_row_id(entries: Sequence[ManifestEntry]) -> int | None:
+    if _first_row_id(entries) is None:
+        return None
+    return max((e.file.first_row_id or 0) + e.file.row_count - 1 for e in entries)
 
 
 def read_manifest(file_io: FileIO, path: str) -> tuple[ManifestEntry, ...]:

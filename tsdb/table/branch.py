@@ -13,6 +13,7 @@ from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.reference import branch_names, on_branch
 from tsdb.table.rollback import rollback_to
+from tsdb.table.row_tracking import check_rewritable
 from tsdb.table.scan import live_files
 from tsdb.table.table import MAIN_BRANCH, Table, branch_path
 from tsdb.table.tag import copy_tag, get_tag, tags
@@ -132,6 +133,7 @@ def merge_branch(table: Table, source: str, target: str, user: str) -> Snapshot 
     if source == target:
         raise ProgrammingError(f"branch `{source}` of table `{table.identifier}` cannot be merged into itself")
     giver, taker = get_branch(table, source), get_branch(table, target)
+    check_rewritable(table, "merging a branch")
     for branch in (giver, taker):
         _check_append_only(branch)
     if giver.schema.fields != taker.schema.fields:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Literal
 
 from tsdb import clock
-from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError
+from tsdb.errors import CommitConflict, ProgrammingError
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.index_file import IndexEntry, IndexFileMeta, write_index_manifest
 from tsdb.metadata.manifest import (
@@ -36,6 +36,7 @@ from tsdb.table.index_change import IndexChange, appended_index, compacted_index
 from tsdb.table.log import follow_log, log_ends
 from tsdb.table.maintenance import after_commit
 from tsdb.table.manifest_merge import merge_manifests
+from tsdb.table.row_tracking import assigned, tracks_rows
 from tsdb.table.scan import POSTPONE_BUCKET, in_partition, live_files, partition_values
 from tsdb.table.table import Table
 
@@ -88,10 +89,6 @@ def commit(
     CommitConflict when another writer changed what this commit relies on; then nothing of it is visible. A compaction
     that comes with new rows is given up instead.
     """
-    if table.options.flag("row-tracking.enabled"):
-        raise NotSupportedError(
-            f"writing to table `{table.identifier}` with 'row-tracking.enabled' is not supported yet"
-        )
     author = Author(user, identifier, properties, watermark, log_offsets)
     snapshot = _commit(table, messages, author, overwrite)
     if snapshot is not None:
@@ -265,7 +262,7 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
             return snapshot
         delete_paths(table, attempt.dropped)
         attempt.dropped = []
-        if not change.fixed:
+        if not change.fixed or tracks_rows(table):
             attempt.delta = None
         clock.current().sleep(retry_wait_s(table, retry))
     delete_paths(table, attempt.kept)
@@ -285,8 +282,11 @@ def _prepare(
     attempt: _Attempt,
 ) -> Snapshot:
     """Write all that the next snapshot refers to. index: its index files; None: those of `latest`."""
+    next_row_id = 0 if latest is None else latest.next_row_id or 0
+    if tracks_rows(table):
+        entries, next_row_id = assigned(entries, 1 if latest is None else latest.id + 1, next_row_id)
     if attempt.delta is None:
-        into = attempt.kept if change.fixed else attempt.dropped
+        into = attempt.kept if change.fixed and not tracks_rows(table) else attempt.dropped
         attempt.delta = write_changes(table, entries, attempt.names, into)
     if attempt.changelog is None and change.changelog:
         attempt.changelog = write_changes(table, change.changelog, attempt.names, attempt.kept)
@@ -320,7 +320,7 @@ def _prepare(
         watermark=_largest(author.watermark, None if latest is None else latest.watermark),
         statistics=author.statistics or (latest.statistics if latest and latest.schema_id == schema_id else None),
         properties=author.properties or None,
-        next_row_id=0 if latest is None else latest.next_row_id or 0,
+        next_row_id=next_row_id,
         log_offsets=_log_offsets(table, author, latest),
     )
 

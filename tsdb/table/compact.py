@@ -28,6 +28,7 @@ from tsdb.table.data_file_reader import column_reader, row_reader
 from tsdb.table.deletion_maintainer import DeletionMaintainer
 from tsdb.table.index_change import index_entries
 from tsdb.table.redistribute import redistribute
+from tsdb.table.row_tracking import read_tracked, tracks_rows
 from tsdb.table.scan import POSTPONE_BUCKET, entries_of_list, live_files
 from tsdb.table.table import Table
 from tsdb.table.threads import in_threads
@@ -52,8 +53,8 @@ def compact(
     if table.bucket_mode is BucketMode.POSTPONED:
         waiting = redistribute(table, partitions=partitions, full=full, user=user)
     plan = bucket_plan(table)
-    if table.options.flag("row-tracking.enabled"):
-        raise NotSupportedError(f"compacting `{table.identifier}` is not supported yet: 'row-tracking.enabled' is set")
+    if table.options.flag("data-evolution.enabled"):
+        raise NotSupportedError(f"compacting `{table.identifier}` is not supported: 'data-evolution.enabled' is set")
     places: dict[tuple[bytes, int, int], list[DataFileMeta]] = {}
     snapshot = table.latest_snapshot()
     indexes: dict[tuple[bytes, int], list[IndexFileMeta]] = {}
@@ -139,7 +140,11 @@ def _compact_bucket(
     def live(file: DataFileMeta, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         return rows(file, names, deleted.live_rows(file.file_name, file.row_count))
 
-    message = _join(partition, bucket, plan, writer, live, groups)
+    def tracked(file: DataFileMeta, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        mask = deleted.live_rows(file.file_name, file.row_count)
+        return read_tracked(table, file, writer.directory, names, mask)
+
+    message = _join(partition, bucket, plan, writer, tracked if tracks_rows(table) else live, groups)
     for file in message.compact_before:
         deleted.remove(file.file_name)
     new_index, old_index = deleted.prepare()
@@ -160,6 +165,7 @@ def _join(
         for group in groups:
             after += writer.write(
                 _joined(group, read, writer.schema.names),
+                tracked=writer.options.flag("row-tracking.enabled"),
                 level=0,
                 source=FILE_SOURCE_COMPACT,
                 rows_per_file=rows_per_file(group, plan.target_file_size_bytes),
@@ -197,6 +203,9 @@ def _joined(files: Sequence[DataFileMeta], read: ReadColumns, names: Sequence[st
     sequence = files[0].min_sequence_number
     for file in files:
         for batch in read(file, names):
+            if SEQUENCE_NUMBER in batch.schema.names:
+                yield pa.Table.from_batches([batch])
+                continue
             numbers = np.arange(sequence, sequence + batch.num_rows)
             sequence += batch.num_rows
             yield pa.Table.from_batches([batch]).append_column(SEQUENCE_NUMBER, pa.array(numbers, pa.int64()))

@@ -172,7 +172,7 @@ class _State:
         old_buckets = np.where(runs.is_first, before.buckets[key_of_run], np.roll(buckets, 1))
         left = np.flatnonzero((old_partitions >= 0) & (old_partitions != partitions))
         self._leave(old_partitions[left], old_buckets[left])
-        is_last = np.append(runs.is_first[1:], True)
+        is_last = np.append(runs.is_first, True)[1:]
         self.index.put(keys.take(first_rows[is_last]), KeyPlaces(partitions[is_last], buckets[is_last]))
         row_buckets = np.empty(rows.num_rows, np.int32)
         row_buckets[runs.order] = buckets[runs.run_of]

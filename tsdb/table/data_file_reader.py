@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tsdb.data_types import DataField, DataType, parse_type, to_arrow
 from tsdb.errors import CorruptFile, NotSupportedError
 from tsdb.format import FORMATS, read_columns
-from tsdb.format.parquet import SEQUENCE_NUMBER, VALUE_KIND, open_parquet
+from tsdb.format.parquet import ROW_ID, SEQUENCE_NUMBER, VALUE_KIND, open_parquet
 from tsdb.mergetree.lookup_compaction import ReadRows
 from tsdb.mergetree.merge import ReadColumns
 from tsdb.metadata.data_file import DataFileMeta
@@ -31,6 +31,7 @@ Mask = npt.NDArray[np.bool_]
 _SYSTEM: Mapping[str, DataType] = {
     SEQUENCE_NUMBER: parse_type("BIGINT NOT NULL"),
     VALUE_KIND: parse_type("TINYINT NOT NULL"),
+    ROW_ID: parse_type("BIGINT"),
 }
 
 
@@ -161,7 +162,7 @@ def check_readable(table: Table, file: DataFileMeta) -> None:
             f"data file {file.file_name} of table `{table.identifier}` has a format that cannot be read; "
             f"those that can are {', '.join(FORMATS)}"
         )
-    if file.write_cols is not None:
+    if file.write_cols is not None and not set(table.schemas.schema(file.schema_id).names) <= set(file.write_cols):
         raise NotSupportedError(
             f"data file {file.file_name} of table `{table.identifier}` has some of the columns only "
             f"('data-evolution.enabled'), which cannot be read yet"

@@ -183,7 +183,7 @@ class _Place:
 def _places(table: Table, file: DataFileMeta, wanted: Collection[str]) -> dict[str, _Place]:
     """The places of the wanted columns, by their names of today, in the statistics of all files of this form."""
     written = table.schemas.schema(file.schema_id)
-    counted = written.names if file.value_stats_cols is None else file.value_stats_cols
+    counted = next(c for c in (file.value_stats_cols, file.write_cols, written.names) if c is not None)
     by_id = {field.id: field for field in written.fields}
     places: dict[str, _Place] = {}
     for now in table.schema.fields:

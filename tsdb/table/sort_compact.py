@@ -28,6 +28,7 @@ from tsdb.table.commit_message import CommitMessage
 from tsdb.table.data_file_reader import row_reader
 from tsdb.table.deletion_maintainer import DeletionMaintainer
 from tsdb.table.index_change import index_entries
+from tsdb.table.row_tracking import check_rewritable
 from tsdb.table.scan import live_files
 from tsdb.table.table import Table
 from tsdb.table.write import discard
@@ -52,6 +53,7 @@ def sort_compact(
     whose files have an order of their own.
     """
     _check(table, strategy, columns)
+    check_rewritable(table, "ordering")
     snapshot = table.latest_snapshot()
     groups: dict[tuple[bytes, int], list[ManifestEntry]] = {}
     for entry in live_files(table, snapshot):

@@ -306,12 +306,14 @@ def read_changes(
             for batch in Fragment(table, split).to_batches(names):
                 yield batch, np.full(batch.num_rows, kind, np.int8)
     yield from _touched(table, plan, names)
+    # what a compaction has found out is the changes of the merged rows, which ignore deletions already
+    ignores = table.options.ignore_delete and table.options.changelog_producer in ("none", "input")
     for split in plan.changed:
         for file in split.files:
             for batch in read_file(table, file, split.bucket_path, [*names, VALUE_KIND]):
                 kinds = np.asarray(batch.column(len(names))).astype(np.int8)
                 batch = batch.select(names)
-                if table.options.ignore_delete and not is_add(kinds).all():
+                if ignores and not is_add(kinds).all():
                     kept = is_add(kinds)
                     batch, kinds = batch.filter(pa.array(kept)), kinds[kept]
                 yield batch, kinds

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.table.tables import make_table
-from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError
+from tsdb.errors import CommitConflict, ProgrammingError
 from tsdb.fs.local import LocalFileIO
 from tsdb.metadata.manifest import ADD, fold, read_manifest
 from tsdb.metadata.paths import FileNames
@@ -315,13 +315,6 @@ def test_another_number_of_buckets_is_refused(tmp_path):
         commit(table, messages, user="u")
     assert commit(table, messages, user="u", overwrite=Overwrite({})).commit_kind == "OVERWRITE"
     assert state(table) == [(2, "a")]
-
-
-def test_row_tracking_is_refused(tmp_path):
-    table = appended(tmp_path)
-    messages = messages_of(table, rows(1))
-    with pytest.raises(NotSupportedError, match="row-tracking"):
-        commit(table.with_options({"row-tracking.enabled": "true"}), messages, user="u")
 
 
 def test_manifests_stay_few(tmp_path):

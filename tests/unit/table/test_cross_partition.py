@@ -216,3 +216,14 @@ def test_sql(tmp_path):
         con.execute("DELETE FROM t WHERE k = 1")
         con.execute("INSERT INTO t VALUES (DATE '2024-01-01', 1, 'z')")
         assert con.execute(query).fetchall() == [("2024-01-01", 1, "z"), ("2024-01-09", 2, "y")]
+
+
+def test_no_row_of_an_insert_is_the_first(tmp_path):
+    with tsdb.connect(tmp_path) as con:
+        con.execute(
+            "CREATE TABLE t (k INT, p STRING, PRIMARY KEY (k) NOT ENFORCED) PARTITIONED BY (p) "
+            "WITH ('bucket' = '-1', 'merge-engine' = 'first-row')"
+        )
+        con.execute("INSERT INTO t VALUES (1, 'a')")
+        con.execute("INSERT INTO t VALUES (1, 'b')")
+        assert con.execute("SELECT * FROM t").fetchall() == [(1, "a")]

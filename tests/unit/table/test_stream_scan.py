@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import tsdb
 from tests.unit.table.tables import make_table
 from tsdb.errors import NotSupportedError, OperationalError, OptionError
 from tsdb.table.changelog import Retention
@@ -211,3 +212,19 @@ def test_a_table_that_folds_is_a_stream_only_as_far_as_its_state(tmp_path, engin
     for more in ({}, {"scan.mode": "latest"}, {"scan.snapshot-id": "1"}):
         with pytest.raises(NotSupportedError, match="'lookup' or 'full-compaction'"):
             StreamScan(table, {"scan.bounded.mode": "latest", **more} if more else {})
+
+
+@pytest.mark.parametrize("producer", ["lookup", "full-compaction"])
+def test_what_replaces_a_row_is_seen_where_deletions_are_ignored(tmp_path, producer):
+    with tsdb.connect(tmp_path) as con:
+        con.execute(
+            "CREATE TABLE t (k INT, v INT, PRIMARY KEY (k) NOT ENFORCED) "
+            f"WITH ('bucket' = '1', 'ignore-delete' = 'true', 'changelog-producer' = '{producer}')"
+        )
+        for value in (1, 2):
+            con.execute(f"INSERT INTO t VALUES (1, {value})")
+            con.execute("CALL sys.compact('t')")
+        con.execute("SET 'execution.mode' = 'streaming'")
+        con.execute("SET 'scan.bounded.mode' = 'latest'")
+        changes = con.execute("SELECT * FROM t /*+ OPTIONS('scan.mode' = 'from-snapshot', 'scan.snapshot-id' = '1') */")
+        assert changes.fetchall() == [("+I", 1, 1), ("-U", 1, 1), ("+U", 1, 2)]

@@ -4,7 +4,6 @@ They take versions and hints like the table itself. In batch they show one snaps
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,9 @@ from tsdb.changes import RowKind
 from tsdb.errors import NotSupportedError
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.incremental import between, incremental_parts
-from tsdb.table.read import Fragment, read_table
+from tsdb.table.read import read_table
 from tsdb.table.refs import is_incremental, resolve_snapshot
+from tsdb.table.row_tracking import read_tracked, tracks_rows
 from tsdb.table.scan import plan_scan
 from tsdb.table.table import Table
 
@@ -78,7 +78,7 @@ def read_optimized(table: Table) -> pa.Table:
 
 def row_tracking_schema(table: Table) -> pa.Schema:
     """The columns of the table, then the row's number and that of its commit."""
-    if not table.options.flag("row-tracking.enabled"):
+    if not tracks_rows(table):
         raise NotSupportedError(f"table `{table.identifier}` has no 'row-tracking.enabled', so no `$row_tracking`")
     extra = [pa.field("_ROW_ID", pa.int64()), pa.field("_SEQUENCE_NUMBER", pa.int64())]
     return pa.schema([*table.schema.arrow_schema, *extra])
@@ -89,16 +89,11 @@ def row_tracking(table: Table) -> pa.Table:
     schema = row_tracking_schema(table)
     batches = []
     for split in plan_scan(table, _snapshot(table)).splits:
-        if split.deletions:
-            raise NotSupportedError(f"`{table.identifier}$row_tracking` cannot be read with deletion vectors")
         for file in split.files:
-            at = file.first_row_id
-            for rows in Fragment(table, replace(split, files=(file,))).to_batches():
-                count = rows.num_rows
-                ids = pa.nulls(count, pa.int64()) if at is None else pa.array(np.arange(at, at + count))
-                at = None if at is None else at + count
-                numbers = pa.repeat(pa.scalar(file.max_sequence_number, pa.int64()), count)
-                batches.append(pa.RecordBatch.from_arrays([*rows.columns, ids, numbers], schema.names).cast(schema))
+            deletion = split.deletions.get(file.file_name)
+            live = None if deletion is None else deletion.live_rows(table.file_io, file.row_count)
+            rows = read_tracked(table, file, split.bucket_path, table.schema.names, live)
+            batches += [batch.cast(schema) for batch in rows]
     return pa.Table.from_batches(batches, schema)
 
 

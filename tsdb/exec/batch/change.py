@@ -17,6 +17,7 @@ from tsdb.exec.batch.columns import whole_to_decimal
 from tsdb.exec.plan import QueryPlan
 from tsdb.sql.statements import TableName
 from tsdb.table.bucket import BucketMode
+from tsdb.table.row_tracking import check_rewritable
 from tsdb.table.table import Table
 
 
@@ -35,6 +36,8 @@ def changeable(target: Table | ConnectorTable, what: str) -> Table:
             f"{what} of table `{target.identifier}`: it lives outside the warehouse and takes only INSERT"
         )
     if not target.is_primary_key:
+        if what != "DELETE" or not target.options.deletion_vectors_enabled:
+            check_rewritable(target, what)
         return target
     options, where = target.options, f"{what} of table `{target.identifier}`"
     match options.merge_engine:

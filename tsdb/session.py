@@ -16,7 +16,7 @@ import pyarrow as pa
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError, nearest
 from tsdb.exec import catalog_change, create_text, definition, explain, show
-from tsdb.exec.batch import copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
+from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
 from tsdb.exec.continuous import submit
 from tsdb.exec.engine import Engine
@@ -158,6 +158,16 @@ class Session:
 
     def _insert(self, statement: sql.Insert) -> Result:
         target = self.names.table(statement.target, statement)
+        if statement.by_name:
+            statement = replace(statement, columns=tuple(self.plan(statement.source, statement, "batch").schema.names))
+        if statement.source.meta.get("default_values"):
+            statement = replace(statement, columns=(target.schema.names[0],))
+        if statement.conflict is not None:
+            merging = conflict.as_merge(statement, statement.conflict, target, self._planner(statement))
+            if merging is not None:
+                return self._merge(
+                    replace(merging, position=statement.position, text=statement.text, script=statement.script)
+                )
         if self.options.streaming and references(statement.source):
             self._check_home(target, statement)
             return JobHandle(submit(statement, target, self.plan, self.names, self.options, self.jobs))

@@ -298,8 +298,24 @@ class DropFunction(Statement):
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """What INSERT does with a row whose key is there: `replace` it, `nothing`, or `update` it where `condition` holds.
+
+    key: the columns of ON CONFLICT, None where it names none. written: the clause, for messages.
+    """
+
+    action: Literal["replace", "nothing", "update"]
+    written: str
+    key: tuple[str, ...] | None = None
+    assignments: Mapping[str, exp.Expr] = field(default_factory=dict)
+    condition: exp.Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Insert(Statement):
-    """INSERT INTO or OVERWRITE. partition: the static values by key, as Python values."""
+    """INSERT INTO or OVERWRITE. partition: the static values by key, as Python values. by_name: the columns of the
+    source are those of the target by their names.
+    """
 
     target: TableName
     columns: tuple[str, ...] | None
@@ -307,23 +323,28 @@ class Insert(Statement):
     source: exp.Query
     overwrite: bool = False
     target_options: Mapping[str, str] = field(default_factory=dict)
+    by_name: bool = False
+    alias: str | None = None
+    conflict: Conflict | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Update(Statement):
-    """UPDATE target SET column = expression, … [WHERE …]."""
+    """UPDATE target [AS alias] SET column = expression, … [WHERE …]."""
 
     target: TableName
     assignments: Mapping[str, exp.Expr]
     where: exp.Expr | None = None
+    alias: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Delete(Statement):
-    """DELETE FROM target [WHERE …]."""
+    """DELETE FROM target [AS alias] [WHERE …]."""
 
     target: TableName
     where: exp.Expr | None = None
+    alias: str | None = None
 
 
 MergeMatch = Literal["matched", "not matched", "not matched by source"]
@@ -344,13 +365,19 @@ class MergeClause:
 
 @dataclass(frozen=True, slots=True)
 class MergeInto(Statement):
-    """MERGE INTO target [alias] USING source ON condition clauses. source: an item of FROM with a name."""
+    """MERGE INTO target [alias] USING source ON condition clauses. source: an item of FROM with a name.
+
+    word: the statement that the user wrote. repeats: a row of the target may match more than one row of the source;
+    only for a single WHEN MATCHED THEN DELETE.
+    """
 
     target: TableName
     alias: str | None
     source: exp.Expr
     condition: exp.Expr
     clauses: tuple[MergeClause, ...]
+    word: str = "MERGE"
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,7 +278,6 @@ def test_syntax_errors_point_at_the_text(sql: str, expected: tuple[int, int, str
         "CREATE MATERIALIZED VIEW v AS SELECT 1",
         "CREATE TABLE t (a INT UNIQUE)",
         "CREATE TABLE t (a INT, FOREIGN KEY (a) REFERENCES u (b))",
-        "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING",
         "BEGIN",
         "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A) DEFINE A AS TRUE)",
         "SELECT * FROM t TABLESAMPLE (10)",

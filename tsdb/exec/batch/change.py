@@ -43,7 +43,7 @@ def changeable(target: Table | ConnectorTable, what: str) -> Table:
     match options.merge_engine:
         case "first-row":
             raise NotSupportedError(f"{where}: 'merge-engine' = 'first-row' keeps the first row of a key")
-        case "aggregation" if what != "DELETE":
+        case "aggregation" if not what.startswith("DELETE"):
             raise NotSupportedError(
                 f"{where}: 'merge-engine' = 'aggregation' adds a new row to the old one, so none can be replaced"
             )
@@ -51,7 +51,7 @@ def changeable(target: Table | ConnectorTable, what: str) -> Table:
             raise NotSupportedError(
                 f"{where}: set 'aggregation.remove-record-on-delete' = 'true' when the table is created to delete rows"
             )
-        case "partial-update" if what == "MERGE":
+        case "partial-update" if what not in ("UPDATE", "DELETE"):
             raise NotSupportedError(f"{where}: 'merge-engine' = 'partial-update' merges by itself; use INSERT")
         case "partial-update" if what == "DELETE" and not (
             options.flag("partial-update.remove-record-on-delete")

@@ -36,7 +36,7 @@ Part = tuple[pa.Table, Kinds]
 
 def merge(statement: MergeInto, target: Table | ConnectorTable, plan_of: Planner) -> int:
     """MERGE INTO; how many rows were inserted, updated or deleted."""
-    table = changeable(target, "MERGE")
+    table = changeable(target, statement.word)
     merging = _Merging(_with_clear_aliases(statement, table, plan_of), table, plan_of)
     merging.check()
     return merging.by_key() if merging.table.is_primary_key else merging.by_file()
@@ -69,7 +69,11 @@ class _Merging:
         condition = self._condition("matched")
         if condition is None:
             return
-        joined = self._count(self._joined([_count_all()]).where(condition, copy=False))
+        pairs = self._joined([_count_all()]).where(condition, copy=False)
+        if self._statement.repeats:
+            self._plan_of(pairs)  # names that both sides have are refused here
+            return
+        joined = self._count(pairs)
         if not joined:
             return
         rows = exp.Select(expressions=[_count_all()], from_=exp.From(this=self._target()))
@@ -77,8 +81,8 @@ class _Merging:
         rows.set("where", exp.Where(this=exists))
         if joined != self._count(rows):
             raise DataError(
-                f"MERGE would change a row of table `{self.table.identifier}` for more than one row of "
-                "the source; let it have one row for each, by GROUP BY or ROW_NUMBER()"
+                f"{self._statement.word} would change a row of table `{self.table.identifier}` for more than one row "
+                "of the source; let it have one row for each, by GROUP BY or ROW_NUMBER()"
             )
 
     def by_key(self) -> int:
@@ -131,7 +135,12 @@ class _Merging:
         """The rows to write, clause by clause."""
         condition = self._condition("matched")
         if condition is not None:
-            yield from self._applied("matched", self._joined([]).where(condition, copy=False))
+            if self._statement.repeats:
+                query = exp.Select(expressions=[], from_=exp.From(this=self._target()))
+                exists = exp.Exists(this=self._from_source([exp.Literal.number(1)], self._on()))
+                yield from self._applied("matched", query.where(exists, copy=False))
+            else:
+                yield from self._applied("matched", self._joined([]).where(condition, copy=False))
         condition = self._is_left()
         if condition is not None:
             query = exp.Select(expressions=[], from_=exp.From(this=self._target()))
@@ -259,7 +268,7 @@ class _Merging:
             for name in values:
                 if name in schema.primary_keys or (name in schema.partition_keys and not moves_rows(self.table)):
                     raise NotSupportedError(
-                        f"MERGE with UPDATE of column `{name}`: it is part of the key of table "
+                        f"{self._statement.word}: UPDATE of column `{name}`: it is part of the key of table "
                         f"`{self.table.identifier}`; DELETE the row and INSERT it anew"
                     )
         return values

@@ -53,7 +53,7 @@ def update(statement: Update, target: Table | ConnectorTable, plan_of: Planner) 
         return _update_by_key(statement, table, assignments, plan_of)
     if table.options.deletion_vectors_enabled:
         return _update_by_place(statement, table, assignments, plan_of)
-    matching = matching_files(statement.target, table, statement.where, plan_of)
+    matching = matching_files(statement.target, table, statement.where, plan_of, statement.alias)
     return rewrite(table, matching, _updated_rows(statement, table, assignments, matching, plan_of))
 
 
@@ -63,14 +63,19 @@ def delete(statement: Delete, target: Table | ConnectorTable, plan_of: Planner) 
     if not table.is_primary_key and table.options.deletion_vectors_enabled:
         return _delete_by_place(statement, table, plan_of)
     if not table.is_primary_key:
-        matching = matching_files(statement.target, table, statement.where, plan_of)
+        matching = matching_files(statement.target, table, statement.where, plan_of, statement.alias)
         return rewrite(table, matching, _kept_rows(statement, table, matching, plan_of))
     if table.options.ignore_delete:
         raise NotSupportedError(
             f"table `{table.identifier}` has 'ignore-delete' = 'true', so rows cannot be deleted from it"
         )
     plan = plan_of(
-        select([exp.column(name, quoted=True) for name in table.schema.names], statement.target, statement.where)
+        select(
+            [exp.column(name, quoted=True) for name in table.schema.names],
+            statement.target,
+            statement.where,
+            statement.alias,
+        )
     )
 
     def rows() -> Iterator[tuple[pa.Table, Kinds]]:
@@ -90,7 +95,7 @@ def _update_by_key(statement: Update, table: Table, assignments: Mapping[str, ex
     items = [named(assignments.get(name, exp.column(name, quoted=True)).copy(), name) for name in names]
     if with_old:
         items += [named(exp.column(name, quoted=True), _OLD + name) for name in names]
-    plan = plan_of(select(items, statement.target, statement.where))
+    plan = plan_of(select(items, statement.target, statement.where, statement.alias))
     for name, kind in zip(names, plan.schema.types[: len(names)], strict=True):
         check_castable(kind, table.schema, name, table.identifier)
 
@@ -122,7 +127,8 @@ def _updates(
 def _delete_by_place(statement: Delete, table: Table, plan_of: Planner) -> int:
     """The matching rows leave by a deletion vector."""
     plan = plan_of(
-        select([exp.column(FILE_NUMBER, quoted=True)], statement.target, statement.where), numbered_files=True
+        select([exp.column(FILE_NUMBER, quoted=True)], statement.target, statement.where, statement.alias),
+        numbered_files=True,
     )
     places, batches = placed_rows(table, plan)
     for _ in batches:  # what is read is counted there
@@ -137,7 +143,7 @@ def _update_by_place(statement: Update, table: Table, assignments: Mapping[str, 
     schema = table.schema.arrow_schema
     items = [named(assignments.get(name, exp.column(name, quoted=True)).copy(), name) for name in schema.names]
     items.append(exp.column(FILE_NUMBER, quoted=True))
-    plan = plan_of(select(items, statement.target, statement.where), numbered_files=True)
+    plan = plan_of(select(items, statement.target, statement.where, statement.alias), numbered_files=True)
     for name in assignments:
         check_castable(plan.schema.field(name).type, table.schema, name, table.identifier)
     places, batches = placed_rows(table, plan)
@@ -154,7 +160,9 @@ def _kept_rows(statement: Delete, table: Table, matching: Matching, plan_of: Pla
     if statement.where is None:
         return
     keeps = exp.Not(this=exp.Is(this=exp.paren(statement.where.copy()), expression=exp.Boolean(this=True)))
-    plan = plan_of(select([exp.column(name, quoted=True) for name in table.schema.names], statement.target, keeps))
+    plan = plan_of(
+        select([exp.column(name, quoted=True) for name in table.schema.names], statement.target, keeps, statement.alias)
+    )
     for batch in open_rows(plan, whole_files(table, matching.splits)):
         yield pa.Table.from_batches([batch])
 
@@ -173,7 +181,7 @@ def _updated_rows(
         chosen = exp.Case(ifs=[exp.If(this=exp.paren(where.copy()), true=value.copy())])
         items.append(named(chosen, _NEW + name))
     items.append(named(matches, _MATCH))
-    plan = plan_of(select(items, statement.target, None))
+    plan = plan_of(select(items, statement.target, None, statement.alias))
     for name in assignments:
         check_castable(plan.schema.field(_NEW + name).type, table.schema, name, table.identifier)
     schema = table.schema.arrow_schema
@@ -183,3 +191,8 @@ def _updated_rows(
             new = cast_column(batch.column(_NEW + name), schema.field(name).type, name, table)
             columns[name] = pc.if_else(batch.column(_MATCH), new, columns[name].cast(schema.field(name).type))
         yield pa.table(columns)
+
+
+def _stored(table: Table) -> list[exp.Expr]:
+    """Every column."""
+    return [exp.column(name, quoted=True) for name in table.schema.names]

@@ -29,7 +29,7 @@ from tsdb.sql.parser.catalog import (
     read_drop_database,
     read_use,
 )
-from tsdb.sql.parser.change import read_delete, read_insert, read_truncate, read_update
+from tsdb.sql.parser.change import read_delete, read_insert, read_replace, read_truncate, read_update
 from tsdb.sql.parser.copy import read_copy
 from tsdb.sql.parser.create import read_create, read_drop, unsupported
 from tsdb.sql.parser.merge import read_merge
@@ -189,6 +189,7 @@ STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {
     "DROP": _read_drop,
     "ALTER": _read_alter,
     "INSERT": read_insert,
+    "REPLACE": read_replace,
     "UPDATE": read_update,
     "DELETE": read_delete,
     "MERGE": read_merge,

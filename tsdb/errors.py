@@ -10,6 +10,7 @@
         │   ├── CorruptFile         a file of a table cannot be read; names the file
         │   ├── WarehouseError      the warehouse is missing, read-only or not a warehouse
         │   ├── CommitConflict      another writer committed first and the change cannot be redone (retryable)
+        │   ├── SnapshotExpired     what is being read was expired by another process (retryable)
         │   ├── JobFailed           a continuous job ended with an error
         │   └── Cancelled           the statement was cancelled
         ├── IntegrityError
@@ -125,6 +126,13 @@ class CommitConflict(OperationalError):
     """Another writer changed what this commit relies on."""
 
     code = "COMMIT_CONFLICT"
+    retryable = True
+
+
+class SnapshotExpired(OperationalError):
+    """A snapshot was expired by another process while it was read."""
+
+    code = "SNAPSHOT_EXPIRED"
     retryable = True
 
 

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
 from tsdb.catalog.catalog import ConnectorTable
-from tsdb.errors import CommitConflict, NotSupportedError, ProgrammingError, nearest
+from tsdb.errors import (
+    CommitConflict,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    SnapshotExpired,
+    nearest,
+)
 from tsdb.exec import catalog_change, create_text, definition, explain, show
 from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
@@ -26,7 +33,7 @@ from tsdb.exec.information_schema import Holder
 from tsdb.exec.names import Names
 from tsdb.exec.plan import Mode, QueryPlan, all_of, plan_query
 from tsdb.exec.relation import View
-from tsdb.exec.result import JobHandle, Result, RowCount, one_text, rows_of
+from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount, one_text, rows_of
 from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.changelog import open_changelog
 from tsdb.exec.streaming.registry import JobRegistry
@@ -46,7 +53,10 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 _ATTEMPTS = 5
-"""How often UPDATE and DELETE are tried when other writers replace the files that they rewrite."""
+"""How often UPDATE and DELETE are tried when other writers replace the files that they rewrite; and queries when the
+snapshot that they read expires.
+"""
+_T = TypeVar("_T")
 
 
 def open_session(warehouse: str, options: Mapping[str, str]) -> Session:
@@ -123,6 +133,10 @@ class Session:
         mode = mode or ("streaming" if self.options.streaming else "batch")
         return plan_query(node, self.names, self._engine, self.options.values, mode, statement)
 
+    def query(self, statement: sql.Select) -> BatchResult:
+        """The rows of a query in batch mode; planned anew where a snapshot expires meanwhile."""
+        return _retried(lambda: query.run(self.plan(statement.query, statement, "batch")))
+
     def _run_all(
         self, statements: Sequence[sql.Statement], wanted: Sequence[int], params: list[Any]
     ) -> Iterator[Result]:
@@ -154,7 +168,7 @@ class Session:
     def _select(self, statement: sql.Select) -> Result:
         if self.options.streaming:
             return open_changelog(self.plan(statement.query, statement))
-        return query.run(self.plan(statement.query, statement))
+        return self.query(statement)
 
     def _insert(self, statement: sql.Insert) -> Result:
         target = self.names.table(statement.target, statement)
@@ -171,7 +185,9 @@ class Session:
         if self.options.streaming and references(statement.source):
             self._check_home(target, statement)
             return JobHandle(submit(statement, target, self.plan, self.names, self.options, self.jobs))
-        return RowCount(dml.insert(statement, target, self._planner(statement)))
+        if not isinstance(target, Table):
+            return RowCount(dml.insert(statement, target, self._planner(statement)))
+        return RowCount(_retried(lambda: dml.insert(statement, target, self._planner(statement)), (SnapshotExpired,)))
 
     def _check_home(self, target: Table | ConnectorTable, statement: sql.Insert) -> None:
         """A job and its state lie in the warehouse of the connection, and so must its tables."""
@@ -400,14 +416,16 @@ def _table_argument(value: str, mounted: Mounted, names: Names) -> tuple[Mounted
     return (names.catalogs.get(first), rest) if "." in rest and names.catalogs.has(first) else (mounted, value)
 
 
-def _retried(change: Callable[[], int]) -> int:
-    """The change, planned and done anew when another writer was faster."""
+def _retried(
+    work: Callable[[], _T], when: tuple[type[OperationalError], ...] = (CommitConflict, SnapshotExpired)
+) -> _T:
+    """The work, planned and done anew when another writer was faster, or expired what is being read."""
     for _ in range(_ATTEMPTS - 1):
         try:
-            return change()
-        except CommitConflict:
+            return work()
+        except when:
             continue
-    return change()
+    return work()
 
 
 HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterator[Result] | None]] = {

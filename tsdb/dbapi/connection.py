@@ -13,7 +13,6 @@ from tsdb.data_types import from_arrow, to_arrow
 from tsdb.dbapi.cursor import Cursor
 from tsdb.dbapi.table_handle import TableHandle
 from tsdb.errors import InterfaceError, NotSupportedError, ProgrammingError
-from tsdb.exec.batch import query
 from tsdb.exec.result import BatchResult, Result
 from tsdb.exec.streaming.job import Job
 from tsdb.session import Session, open_session
@@ -203,7 +202,7 @@ class Connection:
         """A query in batch mode."""
         statement = parse_one(sql)
         assert isinstance(statement, Select)
-        return query.run(self._session.plan(statement.query, statement, "batch"))
+        return self._session.query(statement)
 
     def check_open(self) -> None:
         """Raises InterfaceError if the connection is closed."""

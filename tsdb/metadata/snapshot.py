@@ -16,6 +16,7 @@ from tsdb.fs.file_io import FileIO
 
 BATCH_IDENTIFIER = 2**63 - 1
 CACHED_MAX = 1024
+_LOOKS = 5
 
 
 class SnapshotNotFound(OperationalError):
@@ -112,8 +113,16 @@ class SnapshotManager:
         hint = self._hint("LATEST")
         if hint is not None and hint > 0 and self.exists(hint) and not self.exists(hint + 1):
             return hint
-        ids = self.ids()
-        return ids[-1] if ids else None
+        ids: list[int] = []
+        for _ in range(_LOOKS):
+            ids = self.ids()
+            # a listing that meets commits and expirations may have neither the old snapshots nor the new one
+            if (ids and self.exists(ids[-1])) or (not ids and not self._file_io.exists(f"{self._directory}/LATEST")):
+                break
+        newest = ids[-1] if ids else 0
+        while self.exists(newest + 1):
+            newest += 1
+        return newest or None
 
     def earliest_id(self) -> int | None:
         """The oldest id that has not expired."""
@@ -129,8 +138,14 @@ class SnapshotManager:
 
     def latest(self) -> Snapshot | None:
         """The newest snapshot."""
-        latest = self.latest_id()
-        return None if latest is None else self.snapshot(latest)
+        for _ in range(_LOOKS):
+            latest = self.latest_id()
+            try:
+                return None if latest is None else self.snapshot(latest)
+            except SnapshotNotFound:  # overtaken and expired between the two looks
+                if latest == self.latest_id():
+                    raise
+        return self.snapshot(self.latest_id() or 0)
 
     def snapshot(self, snapshot_id: int) -> Snapshot:
         """The snapshot of that id. Raises SnapshotNotFound, or CorruptFile naming the file."""
@@ -181,13 +196,14 @@ class SnapshotManager:
         return best
 
     def try_commit(self, snapshot: Snapshot) -> bool:
-        """Publish the snapshot under its id; False if another has it. The hints follow if they can be written."""
-        if not self._file_io.try_create(self.path(snapshot.id), snapshot.to_json().encode()):
-            return False
+        """Publish the snapshot under its id; False if another has it."""
+        return self._file_io.try_create(self.path(snapshot.id), snapshot.to_json().encode())
+
+    def announce(self, snapshot: Snapshot) -> None:
+        """Let the hints follow, if they can be written."""
         self.write_hint("LATEST", snapshot.id)
         if snapshot.id == 1:
             self.write_hint("EARLIEST", 1)
-        return True
 
     def write_hint(self, name: str, snapshot_id: int) -> None:
         """Best effort: a commit that is published must not fail over its hint."""

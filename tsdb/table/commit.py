@@ -36,6 +36,8 @@ from tsdb.table.index_change import IndexChange, appended_index, compacted_index
 from tsdb.table.log import follow_log, log_ends
 from tsdb.table.maintenance import after_commit
 from tsdb.table.manifest_merge import merge_manifests
+from tsdb.table.newest import is_overtaken
+from tsdb.table.publication import try_publish
 from tsdb.table.row_tracking import assigned, tracks_rows
 from tsdb.table.scan import POSTPONE_BUCKET, in_partition, live_files, partition_values
 from tsdb.table.table import Table
@@ -245,21 +247,18 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
             if mine is not None:
                 return mine
             checked = 0 if latest is None else latest.id
-        entries = change.entries(latest)
-        if not entries and not change.changelog and not change.index and not author.has_news:
-            return None
         try:
-            check_base(table, latest, author.user, change.based_on)
-            check_conflicts(table, latest, entries, replaces=not change.fixed)
-            index_change = rebased(table, latest, change.index, attempt.names, attempt.dropped)
-            index = index_after(table, latest, entries, index_change)
-            snapshot = _prepare(table, author, change, entries, index, latest, attempt)
-        except BaseException:
-            delete_paths(table, attempt.kept + attempt.dropped)
-            raise
-        if try_publish(table, snapshot):
-            delete_paths(table, _index_paths(table, superseded(change.index, index_change)))
-            return snapshot
+            next_one = _next(table, author, change, latest, attempt)
+            if next_one is None:
+                return None
+        except BaseException as err:
+            if not is_overtaken(table, latest, err):
+                delete_paths(table, attempt.kept + attempt.dropped)
+                raise
+        else:
+            if try_publish(table, next_one.snapshot):
+                delete_paths(table, _index_paths(table, superseded(change.index, next_one.index)))
+                return next_one.snapshot
         delete_paths(table, attempt.dropped)
         attempt.dropped = []
         if not change.fixed or tracks_rows(table):
@@ -270,6 +269,26 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
         f"table `{table.identifier}`: other writers were faster {retries_max + 1} times; try again, or raise "
         f"'commit.max-retries'"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """A snapshot to publish, and what it changes of the index."""
+
+    snapshot: Snapshot
+    index: IndexChange
+
+
+def _next(table: Table, author: Author, change: _Change, latest: Snapshot | None, attempt: _Attempt) -> _Next | None:
+    """What to publish on top of `latest`; None if that changes nothing. Raises CommitConflict if it cannot be."""
+    entries = change.entries(latest)
+    if not entries and not change.changelog and not change.index and not author.has_news:
+        return None
+    check_base(table, latest, author.user, change.based_on)
+    check_conflicts(table, latest, entries, replaces=not change.fixed)
+    index_change = rebased(table, latest, change.index, attempt.names, attempt.dropped)
+    index = index_after(table, latest, entries, index_change)
+    return _Next(_prepare(table, author, change, entries, index, latest, attempt), index_change)
 
 
 def _prepare(
@@ -354,17 +373,6 @@ def write_list(table: Table, metas: Sequence[ManifestFileMeta], names: FileNames
     name = names.new_manifest_list()
     made.append(table.paths.manifest(name))
     return name, write_manifest_list(table.file_io, made[-1], metas)
-
-
-def try_publish(table: Table, snapshot: Snapshot) -> bool:
-    """The atomic step. After an error its outcome is unknown, so the file is looked at before anything is deleted."""
-    try:
-        return table.snapshots.try_commit(snapshot)
-    except OSError:
-        table.snapshots.forget()
-        if not table.snapshots.exists(snapshot.id):
-            raise
-        return table.snapshots.snapshot(snapshot.id).delta_manifest_list == snapshot.delta_manifest_list
 
 
 def _committed_before(table: Table, author: Author, kind: Kind) -> Snapshot | int:

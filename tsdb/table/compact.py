@@ -27,6 +27,7 @@ from tsdb.table.commit_message import CommitMessage
 from tsdb.table.data_file_reader import column_reader, row_reader
 from tsdb.table.deletion_maintainer import DeletionMaintainer
 from tsdb.table.index_change import index_entries
+from tsdb.table.newest import on_newest
 from tsdb.table.redistribute import redistribute
 from tsdb.table.row_tracking import read_tracked, tracks_rows
 from tsdb.table.scan import POSTPONE_BUCKET, entries_of_list, live_files
@@ -52,11 +53,23 @@ def compact(
     waiting = None
     if table.bucket_mode is BucketMode.POSTPONED:
         waiting = redistribute(table, partitions=partitions, full=full, user=user)
-    plan = bucket_plan(table)
     if table.options.flag("data-evolution.enabled"):
         raise NotSupportedError(f"compacting `{table.identifier}` is not supported: 'data-evolution.enabled' is set")
+    messages = on_newest(table, lambda snapshot: _compacted(table, snapshot, partitions, buckets, full=full))
+    return commit(table, messages, user=user) if messages else waiting
+
+
+def _compacted(
+    table: Table,
+    snapshot: Snapshot | None,
+    partitions: Callable[[bytes], bool] | None,
+    buckets: Collection[int] | None,
+    *,
+    full: bool,
+) -> list[CommitMessage]:
+    """What there is to commit when the buckets of the snapshot have been compacted."""
+    plan = bucket_plan(table)
     places: dict[tuple[bytes, int, int], list[DataFileMeta]] = {}
-    snapshot = table.latest_snapshot()
     indexes: dict[tuple[bytes, int], list[IndexFileMeta]] = {}
     for indexed in index_entries(table, snapshot):
         indexes.setdefault((indexed.partition, indexed.bucket), []).append(indexed.file)
@@ -77,8 +90,7 @@ def compact(
     except BaseException:
         discard(table, messages)
         raise
-    messages = [message for message in messages if not message.is_empty]
-    return commit(table, messages, user=user) if messages else waiting
+    return [message for message in messages if not message.is_empty]
 
 
 def compact_when_due(table: Table) -> Snapshot | None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from tsdb import clock
 from tsdb.changes import RowKind
 from tsdb.errors import IntegrityError
+from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import parse_duration_ms
 from tsdb.table.assigned import Assigned, Kinds
 from tsdb.table.bucket import partition_codes, placement
@@ -26,6 +27,7 @@ from tsdb.table.conflict import foreign_rows
 from tsdb.table.deletion_file import deletion_files
 from tsdb.table.hash_index import IndexUpdate
 from tsdb.table.key_index import KeyIndex, KeyPlaces, Keys, Positions, keys_of, same_keys
+from tsdb.table.newest import on_newest
 from tsdb.table.prune import Pruner
 from tsdb.table.read import Fragment
 from tsdb.table.scan import live_files, merged_splits
@@ -57,14 +59,17 @@ class CrossPartitionAssigner:
 
     def begin(self) -> None:
         """Called before the first row of a commit: if another writer has committed rows, the index is read again."""
-        latest = self._table.latest_snapshot()
+        on_newest(self._table, self._begin)
+
+    def _begin(self, latest: Snapshot | None) -> None:
         latest_id = 0 if latest is None else latest.id
         if self._state is not None and not foreign_rows(self._table, self._user, self._seen_id, latest_id):
             self._seen_id = latest_id
             return
-        self._state, self._seen_id = _State(self._table), latest_id
+        state = _State(self._table)
         if self._replaces is None:
-            self._state.bootstrap(lambda _: False)
+            state.bootstrap(latest)
+        self._state, self._seen_id = state, latest_id
 
     def assign(self, rows: pa.Table, kinds: Kinds | None) -> Assigned:
         """The rows to write, which may be other ones than came, with their places."""
@@ -87,7 +92,12 @@ class CrossPartitionAssigner:
 
     def _check_rest(self, written: "_State", is_replaced: Callable[[bytes], bool]) -> None:
         """No key that was written is in a partition that is not replaced."""
-        for rows in stored_keys(self._table, is_replaced):
+        on_newest(self._table, lambda snapshot: self._check_snapshot(written, snapshot, is_replaced))
+
+    def _check_snapshot(
+        self, written: "_State", snapshot: Snapshot | None, is_replaced: Callable[[bytes], bool]
+    ) -> None:
+        for rows in stored_keys(self._table, snapshot, is_replaced):
             keys = keys_of(rows, self._table.schema.primary_keys)
             clash = np.flatnonzero(written.index.find(keys).partitions >= 0)
             if len(clash):
@@ -123,10 +133,11 @@ class _State:
         self._fills: list[BucketFill] = []
         self._engine = table.options.merge_engine
 
-    def bootstrap(self, is_left_out: Callable[[bytes], bool]) -> None:
-        """Learn the keys of the table, but for some partitions."""
+    def bootstrap(self, snapshot: Snapshot | None) -> None:
+        """Learn the keys of the snapshot."""
         schema = self._table.schema
-        for rows, bucket in _stored(self._table, is_left_out, (*schema.primary_keys, *schema.partition_keys)):
+        names = (*schema.primary_keys, *schema.partition_keys)
+        for rows, bucket in _stored(self._table, snapshot, lambda _: False, names):
             numbers = self._numbers(rows)
             self._fills[int(numbers[0])].counts.setdefault(bucket, 0)
             self._fills[int(numbers[0])].counts[bucket] += rows.num_rows
@@ -230,16 +241,15 @@ class _State:
         return rows
 
 
-def stored_keys(table: Table, is_left_out: Callable[[bytes], bool]) -> Iterator[pa.Table]:
-    """The primary keys in the table, but for those of some partitions."""
-    return (rows for rows, _ in _stored(table, is_left_out, table.schema.primary_keys))
+def stored_keys(table: Table, snapshot: Snapshot | None, is_left_out: Callable[[bytes], bool]) -> Iterator[pa.Table]:
+    """The primary keys in a snapshot, but for those of some partitions."""
+    return (rows for rows, _ in _stored(table, snapshot, is_left_out, table.schema.primary_keys))
 
 
 def _stored(
-    table: Table, is_left_out: Callable[[bytes], bool], names: tuple[str, ...]
+    table: Table, snapshot: Snapshot | None, is_left_out: Callable[[bytes], bool], names: tuple[str, ...]
 ) -> Iterator[tuple[pa.Table, int]]:
-    """Columns of the rows in the table with their buckets, level 0 included; a piece is of one partition."""
-    snapshot = table.latest_snapshot()
+    """Columns of the rows in a snapshot with their buckets, level 0 included; a piece is of one partition."""
     if snapshot is None:
         return
     ttl = table.options.get("cross-partition-upsert.index-ttl")

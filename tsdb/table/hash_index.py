@@ -19,10 +19,12 @@ from tsdb.errors import CorruptFile
 from tsdb.metadata.binary_row import hash_rows
 from tsdb.metadata.index_file import HASH, IndexEntry, IndexFileMeta
 from tsdb.metadata.paths import FileNames
+from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.assigned import Assigned, Kinds
 from tsdb.table.bucket import partition_codes, placement
 from tsdb.table.bucket_fill import BucketFill
 from tsdb.table.index_change import index_entries
+from tsdb.table.newest import on_newest
 from tsdb.table.table import Table
 
 Hashes = npt.NDArray[np.int32]
@@ -109,7 +111,9 @@ class DynamicAssigner:
         """Called before the first row of a commit: what another writer has changed is read again."""
         if self._starts_anew:
             return
-        snapshot = self._table.latest_snapshot()
+        on_newest(self._table, self._begin)
+
+    def _begin(self, snapshot: Snapshot | None) -> None:
         self.based_on = 0 if snapshot is None else snapshot.id
         manifest = None if snapshot is None else snapshot.index_manifest
         if manifest == self._manifest:
@@ -167,11 +171,27 @@ class DynamicAssigner:
     def _index(self, partition: bytes) -> PartitionIndex:
         known = self._partitions.get(partition)
         if known is None:
-            files = self._files.get(partition, {})
-            parts = {bucket: read_hashes(self._table, file) for bucket, file in files.items()}
+            parts = self._hashes(partition)
             fill = BucketFill(self._table.options, {bucket: len(hashes) for bucket, hashes in parts.items()})
             known = self._partitions[partition] = PartitionIndex(fill, parts)
         return known
+
+    def _hashes(self, partition: bytes) -> dict[int, Hashes]:
+        """Those of the buckets, as the last look at the index found them; as they are now if that has expired."""
+
+        def read(files: Mapping[int, IndexFileMeta]) -> dict[int, Hashes]:
+            return {bucket: read_hashes(self._table, file) for bucket, file in files.items()}
+
+        def read_newest(snapshot: Snapshot | None) -> dict[int, Hashes]:
+            files = _hash_files(index_entries(self._table, snapshot)).get(partition, {})
+            parts = read(files)
+            self._files[partition] = files
+            return parts
+
+        try:
+            return read(self._files.get(partition, {}))
+        except CorruptFile:
+            return on_newest(self._table, read_newest)
 
 
 def write_hashes(table: Table, name: str, hashes: Hashes) -> IndexFileMeta:

@@ -23,6 +23,7 @@ from tsdb.table.bucket_writer import bucket_directory
 from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.data_file_reader import read_file
+from tsdb.table.newest import on_newest
 from tsdb.table.postpone_bucket import NumberedAssigner
 from tsdb.table.scan import POSTPONE_BUCKET, live_files
 from tsdb.table.table import Table
@@ -31,13 +32,27 @@ from tsdb.table.write import TableWriter, discard
 
 def redistribute(table: Table, *, partitions: Callable[[bytes], bool] | None, full: bool, user: str) -> Snapshot | None:
     """Move waiting rows to their buckets and commit; None if nothing waits. full: compact those buckets fully, too."""
-    entries = live_files(table, table.latest_snapshot(), partitions)
+    messages = on_newest(table, lambda snapshot: _messages(table, snapshot, partitions, full=full, user=user))
+    if not messages:
+        return None
+    try:
+        return commit(table, messages, user=user)
+    except BaseException:
+        discard(table, messages)
+        raise
+
+
+def _messages(
+    table: Table, snapshot: Snapshot | None, partitions: Callable[[bytes], bool] | None, *, full: bool, user: str
+) -> list[CommitMessage]:
+    """What moves the waiting rows of the snapshot."""
+    entries = live_files(table, snapshot, partitions)
     waiting: dict[bytes, list[ManifestEntry]] = {}
     for entry in entries:
         if entry.bucket == POSTPONE_BUCKET:
             waiting.setdefault(entry.partition, []).append(entry)
     if not waiting:
-        return None
+        return []
     numbers = {entry.partition: entry.total_buckets for entry in entries if entry.bucket != POSTPONE_BUCKET}
     for partition, members in waiting.items():
         numbers.setdefault(partition, bucket_number(table.options, members))
@@ -45,15 +60,10 @@ def redistribute(table: Table, *, partitions: Callable[[bytes], bool] | None, fu
         for members in waiting.values():
             _write_rows(table, members, writer)
         messages = writer.prepare_commit(compact=True if full else None)
-    messages += [
+    return messages + [
         CommitMessage(partition, POSTPONE_BUCKET, POSTPONE_BUCKET, deleted_files=tuple(e.file for e in members))
         for partition, members in waiting.items()
     ]
-    try:
-        return commit(table, messages, user=user)
-    except BaseException:
-        discard(table, messages)
-        raise
 
 
 def bucket_number(options: TableOptions, waiting: Sequence[ManifestEntry] = ()) -> int:

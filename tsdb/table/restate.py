@@ -16,9 +16,11 @@ from tsdb.errors import CommitConflict, ProgrammingError
 from tsdb.metadata.manifest import ADD, DELETE, ManifestEntry, ManifestFileMeta
 from tsdb.metadata.paths import FileNames
 from tsdb.metadata.snapshot import BATCH_IDENTIFIER, Snapshot
-from tsdb.table.commit import delete_paths, retry_wait_s, try_publish, write_changes, write_list
+from tsdb.table.commit import delete_paths, retry_wait_s, write_changes, write_list
 from tsdb.table.log import follow_log
 from tsdb.table.manifest_merge import merge_all_manifests
+from tsdb.table.newest import is_overtaken
+from tsdb.table.publication import try_publish
 from tsdb.table.scan import live_files, manifests
 from tsdb.table.table import Table
 from tsdb.table.tag import Tag, create_tag, get_tag, remove_tag_file, tags
@@ -176,9 +178,11 @@ def _restated(table: Table, restate: Restate) -> Snapshot | None:
         attempt = _Attempt(FileNames(), [])
         try:
             snapshot = restate(latest, attempt)
-        except BaseException:
+        except BaseException as err:
             delete_paths(table, attempt.made)
-            raise
+            if not is_overtaken(table, latest, err):
+                raise
+            continue
         if snapshot is None:
             delete_paths(table, attempt.made)
             return None

@@ -28,6 +28,7 @@ from tsdb.table.commit_message import CommitMessage
 from tsdb.table.data_file_reader import row_reader
 from tsdb.table.deletion_maintainer import DeletionMaintainer
 from tsdb.table.index_change import index_entries
+from tsdb.table.newest import on_newest
 from tsdb.table.row_tracking import check_rewritable
 from tsdb.table.scan import live_files
 from tsdb.table.table import Table
@@ -54,7 +55,17 @@ def sort_compact(
     """
     _check(table, strategy, columns)
     check_rewritable(table, "ordering")
-    snapshot = table.latest_snapshot()
+    messages = on_newest(table, lambda snapshot: _messages(table, snapshot, strategy, columns, partitions))
+    return commit(table, messages, user=user) if messages else None
+
+
+def _messages(
+    table: Table,
+    snapshot: Snapshot | None,
+    strategy: str,
+    columns: Sequence[str],
+    partitions: Callable[[bytes], bool] | None,
+) -> list[CommitMessage]:
     groups: dict[tuple[bytes, int], list[ManifestEntry]] = {}
     for entry in live_files(table, snapshot):
         if partitions is None or partitions(entry.partition):
@@ -68,7 +79,7 @@ def sort_compact(
     except BaseException:
         discard(table, messages)
         raise
-    return commit(table, messages, user=user) if messages else None
+    return messages
 
 
 def _check(table: Table, strategy: str, columns: Sequence[str]) -> None:

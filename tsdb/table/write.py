@@ -23,7 +23,7 @@ from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.index_file import IndexFileMeta
 from tsdb.metadata.manifest import ManifestEntry
-from tsdb.metadata.snapshot import SnapshotNotFound
+from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
 from tsdb.table.assigner import Assigner, Replaces, assigner_of
 from tsdb.table.bucket import BucketMode, bucket_mode
 from tsdb.table.bucket_writer import BucketWriter, bucket_deletions, bucket_directory, bucket_plan, data_writer
@@ -32,6 +32,7 @@ from tsdb.table.conflict import another_number
 from tsdb.table.data_file_reader import column_reader
 from tsdb.table.hash_index import IndexUpdate
 from tsdb.table.index_change import index_entries
+from tsdb.table.newest import on_newest
 from tsdb.table.postpone_bucket import PostponeWriter, postpone_writer
 from tsdb.table.row_check import conform
 from tsdb.table.scan import POSTPONE_BUCKET, live_files
@@ -226,7 +227,7 @@ class _LiveFiles:
     def __init__(self, table: Table, user: str) -> None:
         self._table = table
         self._user = user
-        self._seen_id: int | None = None
+        self._seen: Snapshot | None = None
         self._entries: dict[tuple[bytes, int], list[ManifestEntry]] | None = None
         self._totals: dict[bytes, int] = {}
         self._index: dict[tuple[bytes, int], list[IndexFileMeta]] = {}
@@ -238,7 +239,7 @@ class _LiveFiles:
         another number of buckets.
         """
         if self._entries is None:
-            self._load()
+            on_newest(self._table, self._load)
         assert self._entries is not None
         if self._totals.get(partition, total_buckets) != total_buckets:
             raise ProgrammingError(another_number(self._table, partition, self._totals[partition], total_buckets))
@@ -269,14 +270,19 @@ class _LiveFiles:
         """Whether somebody else has committed since the files were read; they will then be read again."""
         if self._entries is None:
             return False
-        latest = self._table.snapshots.latest_id() or 0
+        snapshots, seen_id = self._table.snapshots, 0 if self._seen is None else self._seen.id
+        latest = snapshots.latest()
+        latest_id = 0 if latest is None else latest.id
+        if latest_id < seen_id or (self._seen is not None and snapshots.is_replaced(self._seen)):
+            self.forget()  # the table was rolled back
+            return True
         try:
-            users = {self._table.snapshots.snapshot(i).commit_user for i in range((self._seen_id or 0) + 1, latest + 1)}
+            users = {snapshots.snapshot(i).commit_user for i in range(seen_id + 1, latest_id + 1)}
         except SnapshotNotFound:  # so many commits since that the first ones have expired: ours is among them
             users = {self._user, ""}
         if self._user in users:
             self._pending = {}
-        self._seen_id = latest
+        self._seen = latest
         if users <= {self._user}:
             return False
         self._entries = None
@@ -286,15 +292,15 @@ class _LiveFiles:
         """Read the files again, without what was prepared."""
         self._entries, self._pending = None, {}
 
-    def _load(self) -> None:
-        snapshot = self._table.latest_snapshot()
-        self._seen_id = None if snapshot is None else snapshot.id
+    def _load(self, snapshot: Snapshot | None) -> None:
+        self._seen = snapshot
+        entries, indexes = live_files(self._table, snapshot), index_entries(self._table, snapshot)
         self._entries, self._totals, self._index = {}, {}, {}
-        for entry in live_files(self._table, snapshot):
+        for entry in entries:
             self._entries.setdefault((entry.partition, entry.bucket), []).append(entry)
             if entry.bucket != POSTPONE_BUCKET:
                 self._totals[entry.partition] = entry.total_buckets
-        for indexed in index_entries(self._table, snapshot):
+        for indexed in indexes:
             self._index.setdefault((indexed.partition, indexed.bucket), []).append(indexed.file)
 
 

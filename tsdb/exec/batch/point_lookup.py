@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -20,10 +21,12 @@ from tsdb.exec.engine import our_batch, our_schema
 from tsdb.exec.names import Names
 from tsdb.exec.result import BatchResult, rows_of
 from tsdb.metadata.predicate import And, Comparison
+from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import BY_KEY, SCAN
 from tsdb.sql.parameters import literal
 from tsdb.sql.statements import Select
 from tsdb.table.key_lookup import Keys, has_key
+from tsdb.table.newest import on_newest
 from tsdb.table.read import fragments
 from tsdb.table.scan import plan_scan
 from tsdb.table.table import Table
@@ -49,12 +52,12 @@ def look_up(
     if any(key in BY_KEY and BY_KEY[key].scope == SCAN for key in session_options):
         return None
     lookup = _recognised(statement, names, params)
-    return None if lookup is None else rows_of(_rows(lookup))
+    return None if lookup is None else rows_of(on_newest(lookup.table, partial(_rows, lookup)))
 
 
-def _rows(lookup: _Lookup) -> pa.Table:
+def _rows(lookup: _Lookup, snapshot: Snapshot | None) -> pa.Table:
     table, keys = lookup.table, lookup.keys
-    plan = plan_scan(table, table.latest_snapshot(), And(keys))
+    plan = plan_scan(table, snapshot, And(keys))
     read = list(dict.fromkeys([*lookup.columns, *(key.column for key in keys)]))
     stored = table.schema.arrow_schema
     fields = [stored.field(name).remove_metadata() for name in lookup.columns]

@@ -7,6 +7,7 @@ merging are scanned by DataFusion itself; what must be merged comes through a `S
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,21 +18,23 @@ from datafusion.plan import LogicalPlan
 
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
-from tsdb.errors import Cancelled
+from tsdb.errors import Cancelled, DatabaseError
 from tsdb.exec.batch.dataset import BATCH_ROWS, Batches, Control, Readable, ScanDataset
 from tsdb.exec.batch.exact_floats import exact_floats
 from tsdb.exec.batch.interruptible import Interruptible
 from tsdb.exec.batch.parquet_files import parquet_scan
 from tsdb.exec.batch.pushdown import constantly_filtered, never_read, scan_predicates
 from tsdb.exec.engine import PARTITIONS, our_batch
-from tsdb.exec.failure import ErrorScope, translated
+from tsdb.exec.failure import translated
 from tsdb.exec.local_file import file_batches, register_json
 from tsdb.exec.plan import QueryPlan, plan_nodes, quoted
 from tsdb.exec.relation import FileSource, Registered, Relation, SystemTable
 from tsdb.exec.result import BatchResult
 from tsdb.metadata.predicate import Predicate
+from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.fallback import fallback_scan
 from tsdb.table.incremental import incremental_parts
+from tsdb.table.newest import expired
 from tsdb.table.read import fragments, raw_files
 from tsdb.table.refs import created_since
 from tsdb.table.scan import ScanPlan, plan_scan
@@ -70,16 +73,17 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
     reads = scans(plan)
     if parts is not None:
         reads[0] = replace(reads[0], parts=parts)
-    with translated(plan.scope):
+    with _noticing_expiry(plan), translated(plan.scope):
         stream = executable(plan, reads).execute_stream()
-    return Rows(stream, plan.schema, plan.scope, plan.control)
+    return Rows(stream, plan)
 
 
 def scans(plan: QueryPlan) -> list[RelationScan]:
-    """What is read for each relation of the query."""
+    """What is read for each relation of the query. Raises SnapshotExpired."""
     predicates = scan_predicates(plan.logical)
     empty, constant = never_read(plan.logical), constantly_filtered(plan.logical)
-    reads = [_scan(relation, predicates, relation.name in empty) for relation in plan.relations.values()]
+    with _noticing_expiry(plan):
+        reads = [_scan(relation, predicates, relation.name in empty) for relation in plan.relations.values()]
     return [replace(read, unfiltered=read.relation.name in constant) for read in reads]
 
 
@@ -96,19 +100,19 @@ def executable(plan: QueryPlan, reads: list[RelationScan], explain: str = "") ->
 class Rows(Iterator[pa.RecordBatch]):
     """The batches of a running query, in our types. Errors are ours; `cancel` ends it from any thread."""
 
-    def __init__(self, stream: Any, schema: pa.Schema, scope: ErrorScope, control: Control) -> None:
+    def __init__(self, stream: Any, plan: QueryPlan) -> None:
         """stream: DataFusion's, not yet begun."""
         self._stream: Interruptible | None = Interruptible(lambda: iter(stream))
-        self._schema = schema
-        self._scope = scope
-        self._control = control
+        self._plan = plan
+        self._schema = plan.schema
+        self._control = plan.control
 
     def __iter__(self) -> Rows:
         return self
 
     def __next__(self) -> pa.RecordBatch:
         try:
-            with translated(self._scope):
+            with _noticing_expiry(self._plan), translated(self._plan.scope):
                 while (item := self._take()) is not None:
                     batch = item.to_pyarrow()
                     if batch.num_rows:
@@ -144,6 +148,27 @@ class Rows(Iterator[pa.RecordBatch]):
         if stream is not None:
             self._control.cancel()
             stream.close()
+
+
+@contextmanager
+def _noticing_expiry(plan: QueryPlan) -> Iterator[None]:
+    """A file that is missing because its snapshot has expired is spoken of as such."""
+    try:
+        yield
+    except DatabaseError as err:
+        told = expired(_seen(plan), err)
+        if told is None:
+            raise
+        raise told from err
+
+
+def _seen(plan: QueryPlan) -> Iterator[tuple[Table, Snapshot]]:
+    for relation in plan.relations.values():
+        if isinstance(relation.source, Table):
+            between = relation.between
+            for snapshot in (relation.snapshot, *(() if between is None else (between.start, between.end))):
+                if snapshot is not None:
+                    yield relation.source, snapshot
 
 
 def _scan(relation: Relation, predicates: Mapping[str, Predicate | None], empty: bool) -> RelationScan:

@@ -12,6 +12,7 @@ from tsdb.connector import CONNECTORS
 from tsdb.connector.serde import SERDES
 from tsdb.options import OPTIONS, SCAN, SESSION, TABLE, OptionSpec
 from tsdb.procedure import PROCEDURES, REFUSED
+from tsdb.sql.functions import ALL
 
 HERE = Path(__file__).parent
 
@@ -78,14 +79,38 @@ def system_tables() -> str:
     )
 
 
+def functions() -> str:
+    head = (
+        "# Functions\n\nFlink's functions under their own names with Flink's results, and useful names of DuckDB, "
+        "Spark and DataFusion beside them. `SHOW FUNCTIONS` lists them, `DESCRIBE FUNCTION f` explains one. Those "
+        "marked * give another value each time and are refused in streams. NULL arguments give NULL unless said otherwise.\n"
+    )
+    parts = [head]
+    for group in dict.fromkeys(f.group for f in ALL):
+        rows = (
+            (
+                f"`{f.signature}`" + ("" if f.streams else " *"),
+                f.description + (f" Also {', '.join(f'`{alias}`' for alias in f.aliases)}." if f.aliases else ""),
+                f"`{f.example}`",
+                f"`{f.result}`",
+            )
+            for f in ALL
+            if f.group == group
+        )
+        parts.append(f"\n## {group}\n\n" + table(("function", "meaning", "example", "result"), rows))
+    return "".join(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "options.md": options,
     "errors.md": error_page,
     "procedures.md": procedures,
     "system-tables.md": system_tables,
+    "sql/functions.md": functions,
 }
 
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
+        (HERE / name).parent.mkdir(exist_ok=True)
         (HERE / name).write_text(page())

@@ -30,11 +30,16 @@ class SqlCompleter(Completer):
     """tables: names; columns: those of a table; commands: of the shell. All are asked anew, and may be cached there."""
 
     def __init__(
-        self, tables: Callable[[], Sequence[str]], columns: Callable[[str], Sequence[str]], commands: Sequence[str]
+        self,
+        tables: Callable[[], Sequence[str]],
+        columns: Callable[[str], Sequence[str]],
+        commands: Sequence[str],
+        functions: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._tables = tables
         self._columns = columns
         self._commands = commands
+        self._functions = functions
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """The candidates that begin as the word at the cursor does."""
@@ -60,6 +65,7 @@ class SqlCompleter(Completer):
             if prefix:
                 yield from _matching(prefix, _cased(KEYWORDS, prefix), "")
                 yield from _matching(prefix, list(used), "table")
+                yield from _matching(prefix, self._functions(), "function")
 
     def _used(self, statement: str) -> Mapping[str, str]:
         """Alias or name → table, for the tables of the statement."""

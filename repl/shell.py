@@ -38,7 +38,7 @@ class Shell:
             multiline=True,
             history=_history(),
             lexer=PygmentsLexer(SqlLexer),
-            completer=SqlCompleter(self._names.tables, self._names.columns, list(COMMANDS)),
+            completer=SqlCompleter(self._names.tables, self._names.columns, list(COMMANDS), self._names.functions),
             complete_while_typing=False,
             key_bindings=_keys(),
             enable_open_in_editor=False,
@@ -123,6 +123,10 @@ class _Names:
     def columns(self, table: str) -> Sequence[str]:
         """Columns of a table; none if there is no such table."""
         return self._get(table, lambda: list(self._connection.table(table).schema.names))
+
+    def functions(self) -> Sequence[str]:
+        """Functions of the language and the user's."""
+        return self._get("()", lambda: [row[0] for row in self._connection.execute("SHOW FUNCTIONS").fetchall()])
 
     def forget(self) -> None:
         """After a statement, which may have changed the names."""

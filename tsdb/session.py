@@ -317,11 +317,7 @@ class Session:
 
     def _describe_thing(self, statement: more.DescribeThing) -> Result:
         if statement.kind == "function":
-            kinds = dict(self._routines())
-            name = statement.name.name.lower()
-            if name not in kinds:
-                raise ProgrammingError(f"there is no function `{name}`.{nearest(name, kinds)}")
-            return rows_of(show.facts_table({"name": name, "kind": kinds[name]}))
+            return rows_of(show.function_facts(statement.name.name, self.functions))
         return rows_of(show.facts_table(catalog_change.description(statement, self.names)))
 
     def _show_create_thing(self, statement: more.ShowCreate) -> Result:

@@ -28,8 +28,10 @@ from tsdb.errors import (
     OperationalError,
     Position,
     WarehouseError,
+    nearest,
 )
 from tsdb.exec.batch.parquet_files import damaged_file
+from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.script import position_of
 from tsdb.sql.statements import Statement
 
@@ -231,6 +233,9 @@ def _clean(text: str, scope: ErrorScope) -> str:
     text = re.sub(r"[Dd]ivide by zero( error)?", "division by zero", text)
     for pattern, better in _REPHRASED:
         text = pattern.sub(better, text)
+    unknown = re.fullmatch(r"Invalid function '(\w+)'.*", text, re.DOTALL)
+    if unknown is not None:
+        return f"function `{unknown[1]}` does not exist.{nearest(unknown[1], [name.lower() for name in FUNCTIONS])}"
     return text
 
 
@@ -255,7 +260,7 @@ def _literal_position(message: str, scope: ErrorScope) -> Position | None:
 
 def _position(message: str, scope: ErrorScope) -> Position | None:
     """Where the function or column that the message names stands in the user's text; else where the text begins."""
-    named = re.findall(r"[Ff]unction '?(\w+)'?|No field named \"?([\w.\"]+)|column \"?([\w.]+)\"?", message)
+    named = re.findall(r"[Ff]unction ['`]?(\w+)['`]?|No field named \"?([\w.\"]+)|column \"?([\w.]+)\"?", message)
     wanted = {part.rpartition(".")[2].strip('"').lower() for match in named for part in match if part}
     if scope.query is not None:
         for node in scope.query.find_all(exp.Func, exp.Column):

@@ -23,6 +23,7 @@ from datafusion.user_defined import Accumulator
 
 from tsdb.data_types import parse_type, to_arrow
 from tsdb.errors import AlreadyExists, DataError, ProgrammingError
+from tsdb.exec.builtin import register_built_in
 from tsdb.sql.functions import FUNCTIONS
 
 _PYTHON_TYPES: Mapping[type, str] = {
@@ -89,7 +90,8 @@ class Functions:
         return self.scalars.pop(key, None) is not None or self.aggregates.pop(key, None) is not None
 
     def register(self, context: SessionContext) -> None:
-        """Make the functions known to a context."""
+        """Make the functions known to a context, and those that are built in."""
+        register_built_in(context)
         for scalar in self.scalars.values():
             context.register_udf(scalar)
         for aggregate in self.aggregates.values():

@@ -11,9 +11,10 @@ import pyarrow as pa
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.catalog.system import GLOBAL_TABLES
 from tsdb.data_types import DataField, from_arrow
-from tsdb.errors import NotSupportedError
+from tsdb.errors import NotSupportedError, ProgrammingError, nearest
 from tsdb.exec.catalogs import Mounted
 from tsdb.exec.computed_columns import columns_of
+from tsdb.exec.functions import Functions, built_in
 from tsdb.exec.information_schema import TABLES as DESCRIBED
 from tsdb.exec.local_file import find_files, looks_like_file
 from tsdb.exec.names import INFORMATION_SCHEMA, SCHEMA_HOLDERS, Names
@@ -23,6 +24,7 @@ from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.virtual_columns import VirtualColumns
 from tsdb.options import OPTIONS, SCAN, SESSION
 from tsdb.secrets import shown_options
+from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.statements import Describe, ShowStatement, Statement, TableName
 from tsdb.table.scan import live_files, partition_values
 from tsdb.table.table import Table
@@ -60,6 +62,24 @@ def show(
 def describe(statement: Describe, names: Names, columns_of: Callable[[View], pa.Schema]) -> pa.Table:
     """DESCRIBE: a row a column. columns_of: plans a view."""
     return columns_table(_schema_of(names, statement.target, columns_of, statement), {})
+
+
+def function_facts(name: str, users: Functions) -> pa.Table:
+    """DESCRIBE FUNCTION: what it does, with an example. Raises ProgrammingError, naming the nearest."""
+    function = FUNCTIONS.get(name.upper())
+    if function is not None:
+        facts = {
+            "name": function.name.lower(), "kind": "BUILT-IN", "signature": function.signature,
+            "description": function.description, "aliases": ", ".join(function.aliases).lower(),
+            "example": f"{function.example} → {function.result}",
+            "streaming": "yes" if function.streams else "no: it would give another value when a row is taken back",
+        }  # fmt: skip
+        return facts_table(facts)
+    known = {**dict.fromkeys((f.lower() for f in FUNCTIONS), "BUILT-IN"), **dict.fromkeys(built_in(), "BUILT-IN")}
+    known |= dict.fromkeys(users.names(), "USER")
+    if name.lower() not in known:
+        raise ProgrammingError(f"there is no function `{name}`.{nearest(name, known)}")
+    return facts_table({"name": name.lower(), "kind": known[name.lower()]})
 
 
 def listing(column: str, values: Iterable[str], args: Mapping[str, Any]) -> pa.Table:

@@ -20,9 +20,12 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
+from sqlglot.generator import Generator
 from sqlglot.parser import Parser
 from sqlglot.tokenizer_core import Token, TokenType
 from sqlglot.tokens import Tokenizer
+
+from tsdb.sql.json_call import JSON_PARSERS, JsonCall, json_sql
 
 T = TypeVar("T")
 
@@ -82,10 +85,14 @@ class QueryParser(Parser):
     FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {
         name: _with_unit(name) for name in ("TIMESTAMPADD", "TIMESTAMPDIFF")
     }
-    FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
-        name: Parser.FUNCTION_PARSERS[name]
-        for name in ("CAST", "TRY_CAST", "SAFE_CAST", "EXTRACT", "TRIM", "SUBSTRING", "POSITION", "OVERLAY")
-    } | {name: Parser.FUNCTION_PARSERS[name] for name in ("CEIL", "FLOOR")}
+    FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = (
+        {
+            name: Parser.FUNCTION_PARSERS[name]
+            for name in ("CAST", "TRY_CAST", "SAFE_CAST", "EXTRACT", "TRIM", "SUBSTRING", "POSITION", "OVERLAY")
+        }
+        | {name: Parser.FUNCTION_PARSERS[name] for name in ("CEIL", "FLOOR")}
+        | JSON_PARSERS
+    )
     NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
         "CASE": Parser.NO_PAREN_FUNCTION_PARSERS["CASE"],
         "ANY": Parser.NO_PAREN_FUNCTION_PARSERS["ANY"],
@@ -289,3 +296,8 @@ class Flink(Dialect):
         }
 
     Parser = QueryParser
+
+    class Generator(Generator):
+        """Expressions as a person would write them."""
+
+        TRANSFORMS: ClassVar[dict[type[exp.Expr], Callable[..., str]]] = {**Generator.TRANSFORMS, JsonCall: json_sql}

@@ -23,7 +23,7 @@ from tsdb.errors import BindError, ColumnNotFound, DataError, Error, NotSupporte
         ("SELECT CAST(k * 1000 AS TINYINT) FROM t", DataError, "1000"),
         ("SELECT CAST(k * 1000 AS DECIMAL(3, 1)) FROM t", DataError, "too large"),
         ("SELECT (SELECT k FROM t) FROM t", DataError, "more than one row"),
-        ("SELECT 1,\n  foo(2)", BindError, "line 2, column 3: .*'foo'"),
+        ("SELECT 1,\n  foo(2)", BindError, "line 2, column 3: .*`foo`"),
         ("SELECT abs(v) FROM t", BindError, "line 1, column 8: "),
         ("SELECT k FROM t WHERE v", BindError, "non-boolean"),
         ("SELECT 1 UNION SELECT 1, 2", ProgrammingError, "different number of columns"),

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from sqlglot import exp
 
+from tsdb.exec.builtin import register_built_in
 from tsdb.sql.bind import BoundQuery, bind_query
 from tsdb.sql.parser import parse_one
 from tsdb.sql.statements import Select
@@ -40,6 +41,7 @@ TABLES = {
 @pytest.fixture(scope="session")
 def context() -> datafusion.SessionContext:
     ctx = datafusion.SessionContext()
+    register_built_in(ctx)
     for name, table in TABLES.items():
         ctx.register_record_batches(name, [table.to_batches()])
     return ctx

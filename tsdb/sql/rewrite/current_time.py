@@ -10,15 +10,20 @@ from sqlglot import exp
 
 from tsdb.errors import NotSupportedError
 from tsdb.sql.dialect import LocalTimestamp
+from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.script import position_of
 from tsdb.sql.statements import Statement
 
 _NODES = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, LocalTimestamp)
-_NAMES = frozenset(["NOW", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "TODAY"])
+_NAMES = frozenset(
+    ["NOW", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "TODAY", "PROCTIME",
+     "CURRENT_ROW_TIMESTAMP"]
+)  # fmt: skip
+_CHANCE = frozenset(name for name, f in FUNCTIONS.items() if not f.streams)
 
 
 def refuse_current_time(query: exp.Expr, statement: Statement | None) -> None:
-    """Raises NotSupportedError at the first function that asks for the time."""
+    """Raises NotSupportedError at the first function that asks for the time, or for chance."""
     for node in query.walk():
         name = node.name.upper() if isinstance(node, exp.Anonymous) else ""
         moving = name in _NAMES or (name == "UNIX_TIMESTAMP" and not node.expressions)
@@ -27,5 +32,11 @@ def refuse_current_time(query: exp.Expr, statement: Statement | None) -> None:
             raise NotSupportedError(
                 f"`{written}` would stand still in a streaming query, at the time when the query began; "
                 "use a column of the rows, or SET 'execution.mode' = 'batch'",
+                position=position_of(node, statement),
+            )
+        if name in _CHANCE:
+            raise NotSupportedError(
+                f"`{node.name.lower()}` gives another value each time: a stream could not take back what it once gave; "
+                "store it in a column, or SET 'execution.mode' = 'batch'",
                 position=position_of(node, statement),
             )

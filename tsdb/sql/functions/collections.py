@@ -1,0 +1,97 @@
+"""Functions of arrays, maps and rows."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from tsdb.sql.functions.spec import Arguments, Function, Group, call, cast, number, renamed, text, when
+
+_f = Group("Arrays, maps, rows")
+
+
+def _element(arguments: Arguments) -> exp.Expr:
+    """The only element; an error if there are more."""
+    size = cast(call("cardinality", arguments[0]), "BIGINT")
+    return call("array_element", arguments[0], call("only_one", size))
+
+
+def _cardinality(arguments: Arguments) -> exp.Expr:
+    return cast(call("cardinality", arguments[0]), "INT")
+
+
+def _sort(arguments: Arguments) -> exp.Expr:
+    """ARRAY_SORT(array [, ascending [, nulls_first]]): NULLs first when ascending, as they are lowest."""
+    if len(arguments) > 1 and isinstance(arguments[1], exp.Literal):
+        return call("array_sort", *arguments)
+    ascending = len(arguments) < 2 or bool(arguments[1].this)
+    nulls_first = bool(arguments[2].this) if len(arguments) > 2 else ascending
+    order = [text("ASC" if ascending else "DESC"), text(f"NULLS {'FIRST' if nulls_first else 'LAST'}")]
+    return call("array_sort", arguments[0], *order)
+
+
+def _position(arguments: Arguments) -> exp.Expr:
+    """From 1; 0 when it is not there."""
+    found = call("coalesce", call("array_position", *arguments), number(0))
+    return cast(when(exp.Is(this=arguments[0].copy(), expression=exp.Null()), exp.Null(), found), "INT")
+
+
+def _slice(arguments: Arguments) -> exp.Expr:
+    array, *bounds = arguments
+    return call(
+        "array_slice", array, bounds[0], bounds[1] if len(bounds) > 1 else cast(call("cardinality", array), "BIGINT")
+    )
+
+
+def _join(arguments: Arguments) -> exp.Expr:
+    return call("array_to_string", *arguments)
+
+
+COLLECTIONS: tuple[Function, ...] = (
+    _f("ARRAY", "ARRAY[a, b, …]", "An array; `array[n]` is its n-th element, from 1.", "ARRAY[1, 2][2]", "2"),
+    _f("MAP", "MAP[key, value, …]", "A map; `map[key]` is a value.", "MAP['a', 1]", "{a=1}"),
+    _f("ROW", "ROW(a, b, …)", "A row of values.", "ROW(1, 'a')", "(1, a)", by=renamed("struct"), aliases=("STRUCT",)),
+    _f("NAMED_STRUCT", "NAMED_STRUCT('name', a, …)", "A row of named values.", "NAMED_STRUCT('x', 1)", "(1)"),
+    _f("CARDINALITY", "CARDINALITY(array | map)", "How many elements.", "CARDINALITY(ARRAY[1, 2])", "2", 1,
+       by=_cardinality),
+    _f("ELEMENT", "ELEMENT(array)", "The only element; an error if there are more.", "ELEMENT(ARRAY[7])", "7", 1,
+       by=_element),
+    _f("ARRAY_APPEND", "ARRAY_APPEND(array, x)", "With x behind.", "ARRAY_APPEND(ARRAY[1], 2)", "[1, 2]"),
+    _f("ARRAY_PREPEND", "ARRAY_PREPEND(array, x)", "With x before.", "ARRAY_PREPEND(ARRAY[1], 2)", "[2, 1]", 2,
+       by=lambda a: call("array_prepend", a[1], a[0])),
+    _f("ARRAY_CONCAT", "ARRAY_CONCAT(a, b, …)", "One after another.", "ARRAY_CONCAT(ARRAY[1], ARRAY[2])", "[1, 2]"),
+    _f("ARRAY_CONTAINS", "ARRAY_CONTAINS(array, x)", "Whether x is in it.", "ARRAY_CONTAINS(ARRAY[1, 2], 2)", "true",
+       aliases=("ARRAY_HAS",)),
+    _f("ARRAY_DISTINCT", "ARRAY_DISTINCT(array)", "Without repetitions.", "CARDINALITY(ARRAY_DISTINCT(ARRAY[1, 1]))",
+       "1"),
+    _f("ARRAY_EXCEPT", "ARRAY_EXCEPT(a, b)", "What is in a and not in b.", "ARRAY_EXCEPT(ARRAY[1, 2], ARRAY[2])",
+       "[1]"),
+    _f("ARRAY_INTERSECT", "ARRAY_INTERSECT(a, b)", "What is in both.", "ARRAY_INTERSECT(ARRAY[1, 2], ARRAY[2])", "[2]"),
+    _f("ARRAY_JOIN", "ARRAY_JOIN(array, delimiter [, for_null])", "The elements as one string.",
+       "ARRAY_JOIN(ARRAY['a', 'b'], '-')", "a-b", 2, 3, by=_join),
+    _f("ARRAY_MAX", "ARRAY_MAX(array)", "The greatest element.", "ARRAY_MAX(ARRAY[1, 3, 2])", "3"),
+    _f("ARRAY_MIN", "ARRAY_MIN(array)", "The least element.", "ARRAY_MIN(ARRAY[1, 3, 2])", "1"),
+    _f("ARRAY_POSITION", "ARRAY_POSITION(array, x)", "The place of x, from 1; 0 if it is not there.",
+       "ARRAY_POSITION(ARRAY['a', 'b'], 'b')", "2", 2, by=_position),
+    _f("ARRAY_REMOVE", "ARRAY_REMOVE(array, x)", "Without any x.", "ARRAY_REMOVE(ARRAY[1, 2, 1], 1)", "[2]", 2,
+       by=renamed("array_remove_all")),
+    _f("ARRAY_REVERSE", "ARRAY_REVERSE(array)", "Backwards.", "ARRAY_REVERSE(ARRAY[1, 2])", "[2, 1]"),
+    _f("ARRAY_SLICE", "ARRAY_SLICE(array, from [, to])", "A part; places count from 1, or from the end when negative.",
+       "ARRAY_SLICE(ARRAY[1, 2, 3], 2)", "[2, 3]", 2, 3, by=_slice),
+    _f("ARRAY_SORT", "ARRAY_SORT(array [, ascending [, nulls_first]])", "In order.", "ARRAY_SORT(ARRAY[2, 1], FALSE)",
+       "[2, 1]", 1, 2, 3, by=_sort),
+    _f("ARRAY_UNION", "ARRAY_UNION(a, b)", "What is in one of both, once.", "ARRAY_UNION(ARRAY[1], ARRAY[1, 2])",
+       "[1, 2]"),
+    _f("ARRAYS_OVERLAP", "ARRAYS_OVERLAP(a, b)", "Whether they share an element.",
+       "ARRAYS_OVERLAP(ARRAY[1], ARRAY[1, 2])", "true"),
+    _f("ARRAY_REPEAT", "ARRAY_REPEAT(x, n)", "n times x.", "ARRAY_REPEAT('a', 2)", "[a, a]"),
+    _f("FLATTEN", "FLATTEN(array)", "An array of arrays as one.", "FLATTEN(ARRAY[ARRAY[1], ARRAY[2]])", "[1, 2]"),
+    _f("RANGE", "RANGE(from, to [, step])", "The numbers from a start to before an end.", "RANGE(1, 4)", "[1, 2, 3]"),
+    _f("GENERATE_SERIES", "GENERATE_SERIES(from, to [, step])", "The numbers from a start to an end.",
+       "GENERATE_SERIES(1, 3)", "[1, 2, 3]"),
+    _f("MAP_KEYS", "MAP_KEYS(map)", "The keys.", "MAP_KEYS(MAP['a', 1])", "[a]"),
+    _f("MAP_VALUES", "MAP_VALUES(map)", "The values.", "MAP_VALUES(MAP['a', 1])", "[1]"),
+    _f("MAP_ENTRIES", "MAP_ENTRIES(map)", "An array of rows of key and value.", "MAP_ENTRIES(MAP['a', 1])", "[(a, 1)]"),
+    _f("MAP_FROM_ARRAYS", "MAP_FROM_ARRAYS(keys, values)", "A map of two arrays.",
+       "MAP_FROM_ARRAYS(ARRAY['a'], ARRAY[1])", "{a=1}", 2, by=renamed("map")),
+)  # fmt: skip
+"""Arrays, maps and rows."""

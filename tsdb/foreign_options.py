@@ -33,7 +33,6 @@ KEPT_OPTIONS = frozenset([
 REFUSED_OPTIONS: Mapping[str, str | None] = {
     **dict.fromkeys([
         "commit.callbacks",
-        "data-file.external-paths", "data-file.path-directory",
         "scan.bucket",
         "scan.fallback-delta-branch", "scan.fallback-snapshot-branch",
         "scan.primary-branch",

@@ -4,6 +4,7 @@ A file of a primary-key table holds `_KEY_<pk>` columns, `_SEQUENCE_NUMBER`, `_V
 order; a file of an append table holds the table columns. Rows stream through: a file is never in memory as a whole.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from tsdb.format.parquet import KEY_PREFIX, SEQUENCE_NUMBER, physical_schema, tr
 from tsdb.fs.file_io import FileIO
 from tsdb.mergetree.merge import is_add, kinds_of
 from tsdb.metadata.binary_row import encode_rows
-from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, SimpleStats
+from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, SimpleStats, local_path
 from tsdb.metadata.file_index import FileIndexWriter, wanted_indexes
 from tsdb.metadata.paths import FileNames
 from tsdb.metadata.schema import TableSchema
@@ -29,13 +30,14 @@ FILE_SOURCE_APPEND, FILE_SOURCE_COMPACT = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class DataWriter:
-    """Writes the files of one bucket into its directory."""
+    """Writes the files of one bucket into its directory, or into those outside of the table, if there are any."""
 
     file_io: FileIO
     directory: str
     names: FileNames
     schema: TableSchema
     options: TableOptions
+    external: tuple[str, ...] = ()
 
     def write(
         self,
@@ -66,8 +68,8 @@ class DataWriter:
     def delete(self, files: Iterable[DataFileMeta]) -> None:
         """Delete files of this bucket."""
         for file in files:
-            for name in (file.file_name, *file.extra_files):
-                self.file_io.delete(f"{self.directory}/{name}")
+            for path in file.paths(self.directory):
+                self.file_io.delete(path)
 
     def _write_file(
         self, tables: Iterator[pa.Table], level: int, source: int, changelog: bool, tracked: bool
@@ -76,7 +78,8 @@ class DataWriter:
         choice = choose(self.options, level, changelog)
         new_name = self.names.new_changelog_file if changelog else self.names.new_data_file
         name = new_name(choice.extension)
-        path = f"{self.directory}/{name}"
+        outside = f"{self.external[zlib.crc32(name.encode()) % len(self.external)]}/{name}" if self.external else None
+        path = f"{self.directory}/{name}" if outside is None else local_path(outside)
         key = self.schema.trimmed_primary_keys if self.schema.primary_keys else ()
         physical = physical_schema(self.schema.fields, key, thin=self.options.flag("data-file.thin-mode"))
         physical = tracked_schema(physical) if tracked else physical
@@ -93,7 +96,7 @@ class DataWriter:
 
         try:
             size = choice.format.write(self.file_io, path, batches(), physical, choice.options)
-            meta = seen.meta(name, size, level, source)
+            meta = replace(seen.meta(name, size, level, source), external_path=outside)
             if tracked:
                 stats_columns = meta.value_stats_cols or tuple(self.schema.names)
                 meta = replace(meta, write_cols=tuple(physical.names), value_stats_cols=stats_columns)
@@ -109,7 +112,7 @@ class DataWriter:
         if len(index) <= parse_size(self.options.get("file-index.in-manifest-threshold") or ""):
             return replace(meta, embedded_file_index=index)
         name = f"{meta.file_name}.index"
-        self.file_io.write_bytes(f"{self.directory}/{name}", index)
+        self.file_io.write_bytes(f"{meta.directory(self.directory)}/{name}", index)
         return replace(meta, extra_files=(name,))
 
 

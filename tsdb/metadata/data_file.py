@@ -19,6 +19,11 @@ class SimpleStats:
     null_counts: tuple[int | None, ...] | None
 
 
+def local_path(uri: str) -> str:
+    """The path that `file:/a/b` or `file:///a/b` means; other texts stay as they are."""
+    return "/" + uri.removeprefix("file:").lstrip("/") if uri.startswith("file:") else uri
+
+
 EMPTY_STATS = SimpleStats(EMPTY_ROW, EMPTY_ROW, ())
 
 
@@ -46,6 +51,19 @@ class DataFileMeta:
     external_path: str | None = None
     first_row_id: int | None = None
     write_cols: tuple[str, ...] | None = None
+
+    def directory(self, bucket_path: str) -> str:
+        """Where the file, and what lies beside it, is. bucket_path: the directory of its bucket."""
+        return bucket_path if self.external_path is None else local_path(self.external_path).rpartition("/")[0]
+
+    def path(self, bucket_path: str) -> str:
+        """The file. bucket_path: the directory of its bucket."""
+        return f"{self.directory(bucket_path)}/{self.file_name}"
+
+    def paths(self, bucket_path: str) -> list[str]:
+        """The file and what lies beside it. bucket_path: the directory of its bucket."""
+        directory = self.directory(bucket_path)
+        return [f"{directory}/{name}" for name in (self.file_name, *self.extra_files)]
 
     def at_level(self, level: int) -> "DataFileMeta":
         """The same file on another level (an upgrade changes no byte)."""

@@ -18,6 +18,8 @@ import numpy as np
 from tsdb import clock
 from tsdb.data_types import DataType, TypeRoot
 from tsdb.errors import NotSupportedError
+from tsdb.metadata.data_file import local_path
+from tsdb.metadata.index_file import IndexFileMeta
 
 DEFAULT_PARTITION = "__DEFAULT_PARTITION__"
 POSTPONE_BUCKET = -2
@@ -32,12 +34,15 @@ _ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]")
 class TablePaths:
     """The paths of one table. table_path: its directory, without a trailing slash.
 
+    data_directory: in it are the data files, in place of the table's. external_paths: roots outside, for new files.
     partition_types: types of the partition columns; without them FLOAT, TIME and TIMESTAMP may be written differently.
     """
 
     table_path: str
     default_partition: str = DEFAULT_PARTITION
     legacy_names: bool = True
+    data_directory: str | None = None
+    external_paths: tuple[str, ...] = ()
     partition_types: Mapping[str, DataType] = field(default_factory=dict)
 
     def manifest(self, name: str) -> str:
@@ -48,22 +53,42 @@ class TablePaths:
         """A file of deletion vectors or of a hash index."""
         return f"{self.table_path}/index/{name}"
 
+    def of_index(self, file: IndexFileMeta) -> str:
+        """The same, of a file that may lie elsewhere."""
+        return self.index(file.file_name) if file.external_path is None else local_path(file.external_path)
+
+    @property
+    def data_path(self) -> str:
+        """What holds the directories of partitions and buckets."""
+        return self.table_path if self.data_directory is None else f"{self.table_path}/{self.data_directory}"
+
     def tag(self, name: str) -> str:
         """The file of a tag."""
         return f"{self.table_path}/tag/tag-{name}"
 
     def partition(self, values: Mapping[str, Any]) -> str:
         """The directory of a partition (the table's own if none). values: Python values by name, in key order."""
-        parts = [f"{_escape(key)}={_escape(self._text(key, value))}" for key, value in values.items()]
-        return "/".join([self.table_path, *parts])
+        return "/".join([self.table_path, *self._parts(values)])
+
+    def _parts(self, values: Mapping[str, Any]) -> list[str]:
+        return [f"{_escape(key)}={_escape(self._text(key, value))}" for key, value in values.items()]
 
     def _text(self, key: str, value: Any) -> str:
         return _text(value, self.partition_types.get(key), self.default_partition, self.legacy_names)
 
     def bucket(self, values: Mapping[str, Any], bucket: int) -> str:
         """The directory of a bucket."""
-        name = "postpone" if bucket == POSTPONE_BUCKET else str(bucket)
-        return f"{self.partition(values)}/bucket-{name}"
+        return "/".join([self.data_path, *self._parts(values), _bucket_name(bucket)])
+
+    def external_buckets(self, values: Mapping[str, Any], bucket: int) -> tuple[str, ...]:
+        """The directories outside of the table for new files of a bucket; none if they go into its own."""
+        inside = [] if self.data_directory is None else [self.data_directory]
+        parts = [*inside, *self._parts(values), _bucket_name(bucket)]
+        return tuple("/".join([root.rstrip("/"), *parts]) for root in self.external_paths)
+
+
+def _bucket_name(bucket: int) -> str:
+    return "bucket-postpone" if bucket == POSTPONE_BUCKET else f"bucket-{bucket}"
 
 
 class FileNames:

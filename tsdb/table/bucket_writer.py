@@ -95,11 +95,20 @@ def bucket_directory(table: Table, partition: bytes, bucket: int) -> str:
     return table.paths.bucket(dict(zip(keys, values, strict=True)), bucket)
 
 
+def _external_directories(table: Table, partition: bytes, bucket: int) -> tuple[str, ...]:
+    if not table.paths.external_paths:
+        return ()
+    keys = table.schema.partition_keys
+    values = decode_row(partition, [table.schema.field(key).type for key in keys]) if keys else ()
+    return table.paths.external_buckets(dict(zip(keys, values, strict=True)), bucket)
+
+
 def data_writer(table: Table, partition: bytes, bucket: int) -> DataWriter:
     """A writer of data files of a bucket, with names of its own."""
     options = table.options
     names = FileNames(options.get("data-file.prefix") or "data-", options.get("changelog-file.prefix") or "changelog-")
-    return DataWriter(table.file_io, bucket_directory(table, partition, bucket), names, table.schema, options)
+    directory, external = bucket_directory(table, partition, bucket), _external_directories(table, partition, bucket)
+    return DataWriter(table.file_io, directory, names, table.schema, options, external)
 
 
 @dataclass(frozen=True, slots=True)

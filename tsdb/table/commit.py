@@ -453,10 +453,10 @@ def _discard_compaction(table: Table, messages: Sequence[CommitMessage]) -> None
 
 
 def _index_paths(table: Table, files: Iterable[IndexFileMeta]) -> list[str]:
-    return [file.external_path or table.paths.index(file.file_name) for file in files]
+    return [table.paths.of_index(file) for file in files]
 
 
 def _paths(table: Table, message: CommitMessage, files: Iterable[DataFileMeta]) -> list[str]:
     values = dict(zip(table.schema.partition_keys, partition_values(table, message.partition), strict=True))
     directory = table.paths.bucket(values, message.bucket)
-    return [f"{directory}/{name}" for file in files for name in (file.file_name, *file.extra_files)]
+    return [path for file in files for path in file.paths(directory)]

@@ -74,7 +74,7 @@ def read_file(
     are left out. predicate: row groups that cannot hold a match are left out; other rows come, match or not.
     Raises CorruptFile naming the file.
     """
-    path = file.external_path or f"{directory}/{file.file_name}"
+    path = file.path(directory)
     check_readable(table, file)
     if mask is not None and len(mask) != file.row_count:
         raise CorruptFile(f"data file {path} has {file.row_count} rows, but its deletions are of {len(mask)}")
@@ -113,7 +113,7 @@ def read_rows(
 
     groups, footer: of the file. Otherwise as `read_file`.
     """
-    path = file.external_path or f"{directory}/{file.file_name}"
+    path = file.path(directory)
     check_readable(table, file)
     members = _members(table.schema, table.schemas.schema(file.schema_id), wanted)
     with open_parquet(table.file_io, path, footer) as parquet:

@@ -51,7 +51,7 @@ def deletion_files(table: Table, snapshot: Snapshot | None) -> dict[tuple[bytes,
         return found
     for entry in read_index_manifest(table.file_io, table.paths.manifest(snapshot.index_manifest)):
         if entry.file.index_type == DELETION_VECTORS:
-            path = entry.file.external_path or table.paths.index(entry.file.file_name)
+            path = table.paths.of_index(entry.file)
             for name, place in entry.file.deletion_ranges.items():
                 found[entry.partition, entry.bucket][name] = DeletionFile(path, place.offset, place.cardinality)
     return found

@@ -51,7 +51,7 @@ class DeletionMaintainer:
         index_file = self._place.get(file_name)
         if index_file is None:
             return _NONE
-        path = index_file.external_path or self._table.paths.index(index_file.file_name)
+        path = self._table.paths.of_index(index_file)
         return read_deletion_vector(self._table.file_io, path, index_file.deletion_ranges[file_name].offset)
 
     def live_rows(self, file_name: str, row_count: int) -> npt.NDArray[np.bool_] | None:

@@ -203,7 +203,7 @@ def write_hashes(table: Table, name: str, hashes: Hashes) -> IndexFileMeta:
 
 def read_hashes(table: Table, file: IndexFileMeta) -> Hashes:
     """The hashes that an index file lists. Raises CorruptFile if it is missing or cut."""
-    path = file.external_path or table.paths.index(file.file_name)
+    path = table.paths.of_index(file)
     try:
         data = table.file_io.read_bytes(path)
     except FileNotFoundError as err:

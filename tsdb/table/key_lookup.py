@@ -56,7 +56,7 @@ def rows_with_key(
 
     live: over all rows of the file; the others are left out.
     """
-    path = file.external_path or f"{directory}/{file.file_name}"
+    path = file.path(directory)
     names = _names_then(table, file, keys)
     known = _constants(table, keys)
     unknown = [name for name in wanted if name not in known]

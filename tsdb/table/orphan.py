@@ -67,7 +67,7 @@ def _missing(table: Table) -> list[tuple[CommitMessage, str]]:
     found = []
     for entry in live_files(table, table.latest_snapshot()):
         file = entry.file
-        path = file.external_path or f"{make_split(table, entry, [file], raw=True).bucket_path}/{file.file_name}"
+        path = file.path(make_split(table, entry, [file], raw=True).bucket_path)
         if not table.file_io.exists(path):
             message = CommitMessage(entry.partition, entry.bucket, entry.total_buckets, deleted_files=(file,))
             found.append((message, path))
@@ -78,7 +78,7 @@ def _candidates(table: Table) -> Iterator[FileStatus]:
     """Every file that could be one."""
     for name in ("manifest", "index", "statistics"):
         yield from _files(table, f"{table.path}/{name}")
-    yield from _bucket_files(table, table.path, len(table.schema.partition_keys))
+    yield from _bucket_files(table, table.paths.data_path, len(table.schema.partition_keys))
     for branch in (MAIN_BRANCH, *branch_names(table)):
         path = branch_path(table.path, branch)
         for folder, known in (("snapshot", _SNAPSHOTS), ("changelog", _CHANGELOGS)):

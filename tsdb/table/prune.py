@@ -216,7 +216,8 @@ def file_index(table: Table, file: DataFileMeta, directory: str | None) -> FileI
     fields = {field.name: field for field in table.schemas.schema(file.schema_id).fields}
     if file.embedded_file_index is not None:
         return FileIndex(file.embedded_file_index, fields, f"the manifest entry of {file.file_name}")
-    path = f"{directory}/{name}"
+    assert directory is not None
+    path = f"{file.directory(directory)}/{name}"
     try:
         data = table.file_io.read_bytes(path)
     except FileNotFoundError as err:

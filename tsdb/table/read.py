@@ -215,7 +215,7 @@ def raw_files(table: Table, plan: ScanPlan) -> list[str] | None:
         if not split.raw or split.deletions:
             return None
         for file in split.files:
-            path = table.file_io.local_path(file.external_path or f"{split.bucket_path}/{file.file_name}")
+            path = table.file_io.local_path(file.path(split.bucket_path))
             if path is None or not path.endswith(".parquet") or file.write_cols is not None:
                 return None
             if file.schema_id != table.schema.id and table.schemas.schema(file.schema_id).fields != table.schema.fields:

@@ -30,7 +30,7 @@ def _indexes_and_statistics(table: Table, snapshot: Snapshot) -> set[str]:
         path = table.paths.manifest(snapshot.index_manifest)
         paths.add(path)
         for entry in read_index_manifest(table.file_io, path):
-            paths.add(entry.file.external_path or table.paths.index(entry.file.file_name))
+            paths.add(table.paths.of_index(entry.file))
     if snapshot.statistics is not None:
         paths.add(f"{table.path}/statistics/{snapshot.statistics}")
     return paths
@@ -51,8 +51,7 @@ def data_files(table: Table, entries: Iterable[ManifestEntry]) -> set[str]:
             values = dict(zip(table.schema.partition_keys, partition_values(table, entry.partition), strict=True))
             directories[place] = table.paths.bucket(values, entry.bucket)
         file = entry.file
-        paths.add(file.external_path or f"{directories[place]}/{file.file_name}")
-        paths.update(f"{directories[place]}/{name}" for name in file.extra_files)
+        paths.update(file.paths(directories[place]))
     return paths
 
 

@@ -47,8 +47,9 @@ def rewrite_file_indexes(
         for message in messages:
             directory = bucket_directory(table, message.partition, message.bucket)
             kept = {name for file in message.compact_before for name in file.extra_files}
-            for name in (name for file in message.compact_after for name in file.extra_files if name not in kept):
-                table.file_io.delete(f"{directory}/{name}")
+            for file in message.compact_after:
+                for name in (name for name in file.extra_files if name not in kept):
+                    table.file_io.delete(f"{file.directory(directory)}/{name}")
         raise
 
 
@@ -65,7 +66,7 @@ def _message(table: Table, entry: ManifestEntry, wanted: Sequence[WantedIndex]) 
         changed = replace(changed, embedded_file_index=data)
     elif data is not None:
         name = _new_name(file)
-        table.file_io.write_bytes(f"{directory}/{name}", data)
+        table.file_io.write_bytes(f"{file.directory(directory)}/{name}", data)
         changed = replace(changed, extra_files=(*changed.extra_files, name))
     return CommitMessage(
         entry.partition, entry.bucket, entry.total_buckets, compact_before=(file,), compact_after=(changed,)

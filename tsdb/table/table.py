@@ -19,6 +19,7 @@ from tsdb.table.bucket import BucketMode, bucket_mode
 from tsdb.table.file_choice import check_files
 
 MAIN_BRANCH = "main"
+_EXTERNAL, _STRATEGY = "data-file.external-paths", "data-file.external-paths.strategy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,26 @@ class Table:
 def check_writable(schema: TableSchema, options: TableOptions) -> None:
     """Raise NotSupportedError for files, merge engines and changelog producers that tsdb cannot write."""
     check_files(schema, options)
+    external_paths(options)
     if schema.primary_keys:
         merge_engine(schema, options)
         changelog_producer(options.changelog_producer)
+
+
+def external_paths(options: TableOptions) -> tuple[str, ...]:
+    """Where new data files go in turn, in place of the table's directory; none if they go there.
+
+    Raises OptionError, and NotSupportedError for what is no local disk.
+    """
+    strategy, roots = options.get(_STRATEGY) or "none", options.words(_EXTERNAL)
+    if strategy == "none" or not roots:
+        return ()
+    if strategy != "round-robin":
+        raise NotSupportedError(f"'{_STRATEGY}' = '{strategy}' is not supported; use 'round-robin' or 'none'")
+    for root in roots:
+        if not root.startswith("file:/"):
+            raise NotSupportedError(f"'{_EXTERNAL}': `{root}` is no local path; write it as file:/a/b")
+    return roots
 
 
 def check_merging(schema: TableSchema, options: TableOptions) -> None:
@@ -118,12 +136,15 @@ def open_table(file_io: FileIO, identifier: Identifier, path: str, branch: str =
     if schema is None:
         return None
     options = TableOptions(schema.options)
-    if options.get("data-file.path-directory") or options.get("data-file.external-paths"):
-        raise NotSupportedError(
-            f"table `{identifier}` keeps its files outside its own directory, which is not supported yet"
-        )
     default_partition = options.get("partition.default-name") or DEFAULT_PARTITION
     types = {key: schema.field(key).type for key in schema.partition_keys}
-    paths = TablePaths(path, default_partition, options.flag("partition.legacy-name"), types)
+    paths = TablePaths(
+        path,
+        default_partition,
+        options.flag("partition.legacy-name"),
+        options.get("data-file.path-directory"),
+        external_paths(options),
+        types,
+    )
     snapshots = SnapshotManager(file_io, metadata_path)
     return Table(identifier, path, file_io, schema, options, snapshots, schemas, paths, branch)

@@ -312,8 +312,8 @@ def discard(table: Table, messages: Sequence[CommitMessage]) -> None:
         added = (*message.new_files, *message.changelog_files, *message.compact_after, *message.compact_changelog)
         for file in added:
             if file.file_name not in kept:
-                for name in (file.file_name, *file.extra_files):
-                    table.file_io.delete(f"{directory}/{name}")
+                for path in file.paths(directory):
+                    table.file_io.delete(path)
         for index_file in (*message.new_index_files, *message.compact_new_index_files):
             table.file_io.delete(table.paths.index(index_file.file_name))
 

@@ -72,7 +72,7 @@ def _row(table: Table, entry: ManifestEntry) -> tuple[object, ...]:
     return (
         listed(values, "{}"),
         entry.bucket,
-        file.external_path or f"{directory}/{file.file_name}",
+        file.path(directory),
         file.file_name.rsplit(".", 1)[-1],
         file.schema_id,
         file.level,

@@ -25,7 +25,7 @@ from tsdb.errors import (
 from tsdb.exec import catalog_change, create_text, definition, explain, show
 from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
-from tsdb.exec.continuous import submit
+from tsdb.exec.continuous import submit, submit_watch
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
 from tsdb.exec.functions import Functions, built_in, load
@@ -47,6 +47,7 @@ from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.parameters import bind
 from tsdb.sql.prepared import ParsedQueries
 from tsdb.sql.table_ref import references
+from tsdb.table.compaction_watch import CompactionWatch
 from tsdb.table.table import Table
 
 if TYPE_CHECKING:
@@ -340,6 +341,15 @@ class Session:
 
     def _call(self, statement: sql.Call) -> Result:
         procedure, mounted, positional, named = called(statement, self.names)
+        if self.options.streaming and procedure.watch is not None:
+            if mounted is not self.names.catalogs.home:
+                raise NotSupportedError(
+                    f"a job can only work on tables of the connection's own warehouse, not of catalog {mounted.name}",
+                    position=statement.position,
+                )
+            given = arguments(procedure, positional, named)
+            watch = CompactionWatch(procedure.watch(mounted.catalog, given))
+            return JobHandle(submit_watch(statement, watch, given, self.options, self.jobs))
         if procedure.script is None:
             return rows_of(procedure.run(mounted.catalog, positional, named))
         if mounted is not self.names.catalogs.current:

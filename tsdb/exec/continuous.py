@@ -1,8 +1,9 @@
-"""INSERT in streaming mode: a job that goes on."""
+"""INSERT in streaming mode, and procedures that go on: jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlglot import exp
@@ -14,10 +15,12 @@ from tsdb.exec.names import Names
 from tsdb.exec.plan import QueryPlan
 from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.job import Job
-from tsdb.exec.streaming.registry import JobRegistry
+from tsdb.exec.streaming.maintenance_job import NoSink, maintenance_pipeline
+from tsdb.exec.streaming.registry import JobDraft, JobRegistry
 from tsdb.sql.parameters import literal
 from tsdb.sql.script import normalized
-from tsdb.sql.statements import Insert
+from tsdb.sql.statements import Call, Insert
+from tsdb.table.compaction_watch import CompactionWatch
 from tsdb.table.table import Table
 
 
@@ -47,6 +50,22 @@ def submit(
     text = f"USE {names.database}; {normalized(statement.text)}"
     into = target.with_options(dict(statement.target_options))
     return jobs.submit(plan, into, text, name, options=options.values, columns=columns)
+
+
+def submit_watch(
+    statement: Call,
+    watch: CompactionWatch,
+    arguments: Mapping[str, Any],
+    options: SessionOptions,
+    jobs: JobRegistry,
+) -> Job:
+    """Start the job of a procedure that goes on. Raises AlreadyExists if it runs already, here or elsewhere."""
+    procedure = statement.procedure.rpartition(".")[2]
+    what = arguments.get("table") or arguments.get("including_databases", "all")
+    name = options.get("pipeline.name") or f"{procedure}_{what}"
+    plan = json.dumps([procedure, sorted(arguments.items())])
+    draft = JobDraft(name, plan, plan, maintenance_pipeline(watch), lambda _: NoSink())
+    return jobs.submit_draft(draft, options.values)
 
 
 def _columns(statement: Insert, target: Table | ConnectorTable, fixed: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -10,10 +10,11 @@ import pyarrow as pa
 from tsdb import clock
 from tsdb.catalog.catalog import Catalog
 from tsdb.data_types import to_arrow
-from tsdb.errors import ProgrammingError
+from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.options import check_table_options, parse_duration_ms
 from tsdb.procedure.procedure import Argument, Procedure, result, table_argument
 from tsdb.table.compact import compact
+from tsdb.table.compaction_watch import Watched
 from tsdb.table.scan import in_partition, live_files, partition_values
 from tsdb.table.sort_compact import sort_compact
 from tsdb.table.table import Identifier, Table
@@ -63,15 +64,11 @@ def _run_materialize(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table
 
 
 def _run_database(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
-    options, full = _options(arguments.get("table_options")), _is_full(arguments)
-    databases = re.compile(arguments.get("including_databases", ".*"))
-    included = re.compile(arguments.get("including_tables", ".*"))
-    excluded = re.compile(arguments.get("excluding_tables", "(?!)"))
+    options, full, wanted = _options(arguments.get("table_options")), _is_full(arguments), _wanted(arguments)
     count = 0
     for database in catalog.list_databases():
-        for name in catalog.list_tables(database) if databases.fullmatch(database) else ():
-            full_name = f"{database}.{name}"
-            if not included.fullmatch(full_name) or excluded.fullmatch(full_name):
+        for name in catalog.list_tables(database):
+            if not wanted(database, name):
                 continue
             table = catalog.get_table(Identifier(database, name))
             if isinstance(table, Table):
@@ -80,6 +77,61 @@ def _run_database(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
                 done = compact(changed, partitions=chosen, full=full, user=clock.current().new_id())
                 count += done is not None
     return result(result=f"{count} tables compacted")
+
+
+def _watch(catalog: Catalog, arguments: Mapping[str, Any]) -> Watched:
+    """The one table, for as long as the job runs."""
+    _refuse_at_once(arguments, "compact_strategy", "order_strategy", "order_by", "partition_idle_time", "buckets")
+    options = _options(arguments.get("options"))
+
+    def opened(_: Identifier) -> Table:
+        return table_argument(catalog, arguments).with_options(options)
+
+    identifier = opened(Identifier("", "")).identifier
+    _chosen(opened(identifier), arguments)
+    return Watched(lambda: [identifier], opened, lambda table: _chosen(table, arguments), is_given=True)
+
+
+def _watch_database(catalog: Catalog, arguments: Mapping[str, Any]) -> Watched:
+    """All tables that are there, or come, while the job runs."""
+    _refuse_at_once(arguments, "compact_strategy", "partition_idle_time")
+    options, wanted = _options(arguments.get("table_options")), _wanted(arguments)
+
+    def listed() -> Iterator[Identifier]:
+        for database in catalog.list_databases():
+            for name in catalog.list_tables(database):
+                if wanted(database, name):
+                    yield Identifier(database, name)
+
+    def opened(identifier: Identifier) -> Table:
+        return table_argument(catalog, {"table": str(identifier)}).with_options(options)
+
+    return Watched(listed, opened, lambda _: None, is_given=False)
+
+
+def _refuse_at_once(arguments: Mapping[str, Any], *names: str) -> None:
+    """What makes sense for a compaction that ends."""
+    for name in names:
+        if name in arguments and arguments[name] not in ("minor", "none"):
+            raise NotSupportedError(
+                f"`{name}` is for a compaction that ends, and in streaming mode it goes on; leave it out, or "
+                f"SET 'execution.mode' = 'batch'"
+            )
+
+
+def _wanted(arguments: Mapping[str, Any]) -> Callable[[str, str], bool]:
+    """Whether a database and a table in it are meant."""
+    databases = re.compile(arguments.get("including_databases", ".*"))
+    included = re.compile(arguments.get("including_tables", ".*"))
+    excluded = re.compile(arguments.get("excluding_tables", "(?!)"))
+
+    def wanted(database: str, name: str) -> bool:
+        full_name = f"{database}.{name}"
+        return bool(
+            databases.fullmatch(database) and included.fullmatch(full_name) and not excluded.fullmatch(full_name)
+        )
+
+    return wanted
 
 
 def _options(text: str | None) -> dict[str, str]:
@@ -170,7 +222,7 @@ def chosen_partitions_or_where(
 
 COMPACT = Procedure(
     "compact",
-    "Merge the files of a table, so that reading it needs no merging.",
+    "Merge the files of a table, so that reading it needs no merging. In streaming mode a job that goes on.",
     (
         Argument("table", "table", "The table, as `db.t`.", required=True),
         Argument("partitions", "partitions", "Only these partitions, as `a=1,b=2;a=3`."),
@@ -183,11 +235,12 @@ COMPACT = Procedure(
         Argument("buckets", "string", "Only these buckets, as `0,2`."),
     ),
     _run,
+    watch=_watch,
 )
 
 COMPACT_DATABASE = Procedure(
     "compact_database",
-    "Compact every table of some databases.",
+    "Compact every table of some databases. In streaming mode a job that goes on.",
     (
         Argument("including_databases", "string", "A regular expression for their names; all by default."),
         Argument("mode", "string", "Kept for Paimon's sake: tables are compacted one after the other."),
@@ -198,6 +251,7 @@ COMPACT_DATABASE = Procedure(
         Argument("compact_strategy", "string", "`full` (default): everything; `minor`: what is worth it."),
     ),
     _run_database,
+    watch=_watch_database,
 )
 
 MATERIALIZE_DELETION_VECTORS = Procedure(

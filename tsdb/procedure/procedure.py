@@ -12,6 +12,7 @@ import pyarrow as pa
 from tsdb.catalog.catalog import Catalog, ConnectorTable
 from tsdb.errors import NotSupportedError, ProgrammingError, nearest
 from tsdb.options import check_table_options
+from tsdb.table.compaction_watch import Watched
 from tsdb.table.table import Identifier, Table
 
 ArgumentType = Literal["string", "int", "bool", "table", "partitions"]
@@ -41,7 +42,8 @@ class Procedure:
 
     is_variadic: further arguments by place go to the last argument, which takes a list with `;`. orders: other orders
     of arguments by place, for values whose types do not fit the first one. script: of a procedure that is short for
-    statements, their text; then there is no other work.
+    statements, their text; then there is no other work. watch: what a job does in streaming mode; None: the same as in
+    batch mode.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Procedure:
     is_variadic: bool = False
     orders: tuple[tuple[str, ...], ...] = ()
     script: Callable[[Mapping[str, Any]], str] | None = None
+    watch: Callable[[Catalog, Mapping[str, Any]], Watched] | None = None
 
     def run(self, catalog: Catalog, positional: Sequence[Any] = (), named: Mapping[str, Any] | None = None) -> pa.Table:
         """Do it with the arguments of a CALL. Raises ProgrammingError for arguments it does not take."""

@@ -56,7 +56,13 @@ def compact(
     if table.options.flag("data-evolution.enabled"):
         raise NotSupportedError(f"compacting `{table.identifier}` is not supported: 'data-evolution.enabled' is set")
     messages = on_newest(table, lambda snapshot: _compacted(table, snapshot, partitions, buckets, full=full))
-    return commit(table, messages, user=user) if messages else waiting
+    if not messages:
+        return waiting
+    try:
+        return commit(table, messages, user=user)
+    except CommitConflict:
+        discard(table, messages)
+        raise
 
 
 def _compacted(
@@ -74,6 +80,10 @@ def _compacted(
     for indexed in index_entries(table, snapshot):
         indexes.setdefault((indexed.partition, indexed.bucket), []).append(indexed.file)
     for entry in live_files(table, snapshot):
+        if entry.file.schema_id > table.schema.id:
+            raise CommitConflict(
+                f"the columns of table `{table.identifier}` were changed since it was opened; run the statement again"
+            )
         wanted = partitions is None or partitions(entry.partition)
         if wanted and entry.bucket != POSTPONE_BUCKET and (buckets is None or entry.bucket in buckets):
             places.setdefault((entry.partition, entry.bucket, entry.total_buckets), []).append(entry.file)
@@ -93,11 +103,11 @@ def _compacted(
     return [message for message in messages if not message.is_empty]
 
 
-def compact_when_due(table: Table) -> Snapshot | None:
+def compact_when_due(table: Table, *, partitions: Callable[[bytes], bool] | None = None) -> Snapshot | None:
     """Compact everything if 'full-compaction.delta-commits' have been made since that was last done.
 
-    A compaction counts as full if it has put files on the highest level. Where others compact at the same time, that is
-    left to them.
+    partitions: which serialized partitions (None: all). A compaction counts as full if it has put files on the highest
+    level. Where others compact at the same time, that is left to them.
     """
     every = table.options.values.get("full-compaction.delta-commits")
     if every is None or table.options.write_only or not table.is_primary_key:
@@ -116,7 +126,7 @@ def compact_when_due(table: Table) -> Snapshot | None:
     if commits < int(every):
         return None
     try:
-        return compact(table, user=clock.current().new_id())
+        return compact(table, partitions=partitions, user=clock.current().new_id())
     except CommitConflict:
         return None
     except OSError as err:

@@ -12,7 +12,9 @@ from tsdb.errors import OptionError
 
 HIDDEN = "******"
 
-_SECRET = re.compile(r"password|secret|token|jaas|credential|private|access[._-]?key|passphrase|ssl\.keystore\.key")
+_SECRET = re.compile(
+    r"password|secret|token|jaas|credential|private|access[._-]?key|passphrase|user[._-]?info|ssl\.keystore\.key"
+)
 _OPTION = re.compile(r"('(?:[^']|'')*'\s*=\s*')((?:[^']|'')*)")
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
 

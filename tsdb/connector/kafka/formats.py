@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 
 from tsdb.changes import ChangeBatch, inserts
 from tsdb.connector.connector import ChangelogMode
+from tsdb.connector.kafka import avro_confluent
 from tsdb.connector.kafka.avro import AvroReader, AvroWriter
 from tsdb.connector.serde import SERDES
 from tsdb.connector.serde.serde import BadLine, Change, Decoder, Encoder, Lines
 from tsdb.errors import NotSupportedError, OptionError, nearest
 
-BINARY_FORMATS = ("raw", "avro")
+BINARY_FORMATS = ("raw", "avro", avro_confluent.FORM)
 
 
 class Reader(Protocol):
@@ -53,6 +54,8 @@ def reader(word: str, schema: pa.Schema, key: Sequence[str], options: Mapping[st
         return _RawReader(schema)
     if word == "avro":
         return AvroReader(schema)
+    if word == avro_confluent.FORM:
+        return avro_confluent.ConfluentReader(schema, options)
     strict = {k: v for k, v in options.items() if not k.endswith("ignore-parse-errors")}
     return _LineReader(_serde(word).decoder(schema, key, strict))
 
@@ -63,6 +66,8 @@ def writer(word: str, schema: pa.Schema, options: Mapping[str, str]) -> Writer:
         return _RawWriter(schema)
     if word == "avro":
         return AvroWriter(schema)
+    if word == avro_confluent.FORM:
+        return avro_confluent.ConfluentWriter(schema, options)
     return _LineWriter(_serde(word).encoder(schema, options))
 
 

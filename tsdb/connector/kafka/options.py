@@ -58,6 +58,20 @@ _FORMATS = (
     ),
     OptionSpec("key.fields-prefix", "string", "", "What stands before the names of key columns in the table only."),
 )
+REGISTRY = (
+    OptionSpec("avro-confluent.url", "string", None, "Address of the schema registry; several with `,` between them."),
+    OptionSpec(
+        "avro-confluent.subject",
+        "string",
+        None,
+        "Subject to register under, instead of `<topic>-key`, `<topic>-value`.",
+    ),
+    OptionSpec("avro-confluent.schema", "string", None, "Avro schema to write with; by default that of the columns."),
+    OptionSpec("avro-confluent.basic-auth.credentials-source", "user_info", "user_info", "Where the user is named."),
+    OptionSpec("avro-confluent.basic-auth.user-info", "string", None, "`user:password` for the registry."),
+    OptionSpec("avro-confluent.bearer-auth.token", "string", None, "A token for the registry, instead."),
+    OptionSpec("avro-confluent.ssl.truststore.location", "string", None, "PEM file with the registry's authorities."),
+)
 KEY_FIELDS = (OptionSpec("key.fields", "string", None, "The columns of the key, with `;` between them."),)
 _SINK = (
     OptionSpec("sink.delivery-guarantee", "at-least-once|exactly-once|none", "at-least-once",
@@ -66,8 +80,8 @@ _SINK = (
     OptionSpec("sink.partitioner", "default|fixed|round-robin", "default",
                "The partition of a message: by the hash of its key, always the first, or in turns."),
 )  # fmt: skip
-KAFKA_OPTIONS = (*_SCAN, *STARTUP, *_FORMATS, *KEY_FIELDS, *_SINK)
-UPSERT_OPTIONS = (*_SCAN, *_FORMATS, *_SINK)
+KAFKA_OPTIONS = (*_SCAN, *STARTUP, *_FORMATS, *KEY_FIELDS, *REGISTRY, *_SINK)
+UPSERT_OPTIONS = (*_SCAN, *_FORMATS, *REGISTRY, *_SINK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,12 +245,12 @@ class RecordWriter:
         self._layout = layout
         self._topic = options.topic()
         self._values: Writer = writer(
-            layout.value_format, _renamed(layout.schema, layout.values), side_options(options.values, "value")
+            layout.value_format, _renamed(layout.schema, layout.values), _writing(options, "value")
         )
         self._keys: Writer | None = None
         if layout.key_format:
             key_schema = _renamed(layout.schema, layout.keys)
-            self._keys = writer(layout.key_format, key_schema, side_options(options.values, "key"))
+            self._keys = writer(layout.key_format, key_schema, _writing(options, "key"))
         self._written = {key: column for column, key in layout.metadata.items() if not is_virtual(table, column)}
         self._upsert = options.upsert
         self.mode: ChangelogMode = "all" if options.upsert else self._values.mode
@@ -282,6 +282,11 @@ class RecordWriter:
         times = timestamps_of(rows[self._written["timestamp"]]) if "timestamp" in self._written else None
         headers = headers_of(rows[self._written["headers"]]) if "headers" in self._written else None
         return Outgoing(self._topic, keys, values, None, times, headers)
+
+
+def _writing(options: KafkaOptions, side: str) -> dict[str, str]:
+    """The side's options; subjects of a registry are named as everybody does unless told."""
+    return {"avro-confluent.subject": f"{options.topic()}-{side}", **side_options(options.values, side)}
 
 
 def _part(rows: pa.Table, names: dict[str, str]) -> pa.Table:

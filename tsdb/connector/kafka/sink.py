@@ -49,7 +49,10 @@ class KafkaSink:
 
     def write(self, changes: ChangeBatch) -> None:
         """Send, or keep for the transaction."""
-        messages = self._placed(self._writer.messages(changes))
+        try:
+            messages = self._placed(self._writer.messages(changes))
+        except Unreachable as err:  # a schema registry
+            raise OperationalError(f"topic '{self._topic}': {err}") from err
         if self._options.exactly_once:
             self._staged.append(messages)
         else:

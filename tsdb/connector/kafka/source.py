@@ -23,6 +23,7 @@ AWAY_S = 60.0
 """How long a broker that has answered before may stay away."""
 
 _CATCH_UP_MS = 200
+_AWAY_TURN_S = 0.1
 _GROUP_COMMIT_S = 1.0
 _PART_MIN = 64
 
@@ -81,7 +82,6 @@ class KafkaSource:
         except Unreachable as err:
             self._away(err)
             return None
-        self._away_since_s = None
         self._commit_group()
         changes: list[ChangeBatch] = []
         for records in fetched:
@@ -94,6 +94,11 @@ class KafkaSource:
                     raise
                 self._assign()  # the rest is fetched again, and the next poll fails
                 return SourceDelta(changes)
+            except Unreachable as err:  # a schema registry
+                self._assign()
+                self._away(err)
+                return SourceDelta(changes) if changes else None
+        self._away_since_s = None
         for partition, offset in self._consumer.positions().items():
             if partition in self._next and offset > self._next[partition]:
                 self._next[partition] = self._bounded(partition, offset)
@@ -133,6 +138,8 @@ class KafkaSource:
             delta = self.poll(rows_max)
             if delta is not None:
                 yield from delta.changes
+            elif self._away_since_s is not None:
+                clock.current().sleep(_AWAY_TURN_S)
 
     def _fetch(self, rows_max: int) -> list[Fetched]:
         """What is here; if nothing is, the broker is asked whether there is more, and then waited for."""

@@ -11,12 +11,14 @@ from functools import cache
 
 import pyarrow as pa
 from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
+from sqlglot import exp
 
 from tsdb.exec.functions import Functions
 
 PARTITIONS = max(os.cpu_count() or 1, 1)
 """How many threads one query uses."""
 
+_FROM = (exp.From, exp.Join, exp.CTE)
 _SETTINGS = {
     "datafusion.execution.parquet.pushdown_filters": "true",
     "datafusion.execution.parquet.schema_force_view_types": "false",
@@ -35,24 +37,38 @@ class Engine:
         self.functions = Functions() if functions is None else functions
         self._runtime = _runtime(memory_limit_bytes)
 
-    def context(self, *, statistics: bool = True, swaps_joins: bool = True) -> SessionContext:
+    def context(
+        self, *, statistics: bool = True, swaps_joins: bool = True, settings: tuple[tuple[str, str], ...] = ()
+    ) -> SessionContext:
         """A new context without tables.
 
         statistics: whether it believes those of whole files. swaps_joins: whether the sides of a join may change
-        places.
+        places. settings: what this one query needs.
         """
-        context = SessionContext(_config(statistics, swaps_joins), self._runtime)
+        context = SessionContext(_config(statistics, swaps_joins, settings), self._runtime)
         self.functions.register(context)
         return context
 
 
 @cache
-def _config(statistics: bool, swaps_joins: bool) -> SessionConfig:
+def _config(statistics: bool, swaps_joins: bool, settings: tuple[tuple[str, str], ...]) -> SessionConfig:
     chosen = {
         "datafusion.execution.collect_statistics": str(statistics).lower(),
         "datafusion.optimizer.join_reordering": str(swaps_joins).lower(),
     }
-    return SessionConfig(_SETTINGS | chosen).with_target_partitions(PARTITIONS)
+    return SessionConfig(_SETTINGS | chosen | dict(settings)).with_target_partitions(PARTITIONS)
+
+
+def settings_for(query: exp.Expr) -> tuple[tuple[str, str], ...]:
+    """What DataFusion must be told for one query."""
+    settings = []
+    if query.find(exp.Lambda) is not None:  # only this grammar has `x -> x + 1`
+        settings.append(("datafusion.sql_parser.dialect", "duckdb"))
+    inside = (node for node in query.find_all(exp.Subquery, exp.Exists, exp.In) if not isinstance(node.parent, _FROM))
+    if any(node.find(exp.Query) is not None for node in inside):
+        # it takes a field of a struct out of a subquery, and then does not find it
+        settings.append(("datafusion.optimizer.enable_leaf_expression_pushdown", "false"))
+    return tuple(settings)
 
 
 def _runtime(memory_limit_bytes: int | None) -> RuntimeEnvBuilder:

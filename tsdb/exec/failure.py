@@ -33,6 +33,7 @@ from tsdb.errors import (
 from tsdb.exec.batch.parquet_files import damaged_file
 from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.script import position_of
+from tsdb.sql.shadow import OUTER
 from tsdb.sql.statements import Statement
 
 
@@ -200,6 +201,11 @@ _REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
         "a subquery that depends on the outer query must be tied to it by equalities under AND; write it as a join",
     ),
     (
+        re.compile(r".*(?:OuterReferenceColumn|outer_ref\().*", re.DOTALL),
+        "a query that depends on the query around it in this way is not supported; write it as a join, or number the "
+        "rows with row_number() OVER (PARTITION BY …)",
+    ),
+    (
         re.compile(r"Function '(\w+)' failed to match any signature, errors:.*?received (\w+).*", re.DOTALL),
         r"function '\1' does not take arguments of these types: \2",
     ),
@@ -229,7 +235,7 @@ def _clean(text: str, scope: ErrorScope) -> str:
     for name, shown in scope.shown.items():
         if name != shown:
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", shown, text)
-    text = re.sub(r"\s*\n\s*", " ", text.strip())
+    text = re.sub(r"\s*\n\s*", " ", text.replace(OUTER, "").strip())
     text = re.sub(r"[Dd]ivide by zero( error)?", "division by zero", text)
     for pattern, better in _REPHRASED:
         text = pattern.sub(better, text)

@@ -25,7 +25,7 @@ from tsdb.catalog.system import SYSTEM_TABLES
 from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.exec.batch.dataset import Control, ScanDataset
 from tsdb.exec.computed_columns import full_schema, with_computed
-from tsdb.exec.engine import Engine, our_schema
+from tsdb.exec.engine import Engine, our_schema, settings_for
 from tsdb.exec.failure import ErrorScope, translated
 from tsdb.exec.functions import Functions
 from tsdb.exec.local_file import looks_like_file
@@ -59,7 +59,7 @@ class QueryPlan:
 
     logical: the optimised plan; its scans have the registered names. relations: by registered name. schema: of the
     result, in our types and under the names that the user sees. text: the SQL that DataFusion planned. frame: the
-    plan, ready to run in `context`.
+    plan, ready to run in `context`. settings: of DataFusion, for this query.
     """
 
     logical: LogicalPlan
@@ -71,6 +71,7 @@ class QueryPlan:
     engine: Engine
     scope: ErrorScope
     control: Control
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 def plan_query(
@@ -97,7 +98,9 @@ def plan_query(
         _refuse_volatile(expanded, engine.functions, statement)
     pinned = {} if snapshots is None else snapshots
     taken = {cte.alias for cte in expanded.find_all(exp.CTE)}
-    binder = _Binder(names, engine.context(), session_options, mode, statement, control, taken, pinned, numbered_files)
+    settings = settings_for(expanded)
+    context = engine.context(settings=settings)
+    binder = _Binder(names, context, session_options, mode, statement, control, taken, pinned, numbered_files)
     bound = bind_query(expanded, binder.schema_of, statement, streaming=mode == "streaming")
     shown = {relation.name: relation.shown for relation in binder.relations.values()}
     scope = ErrorScope(statement, query, shown, control.failures)
@@ -106,7 +109,9 @@ def plan_query(
         logical = frame.optimized_logical_plan()
         # only an analysed plan has the types that rows come in: before, a UNION has those of its first part
         schema = our_schema(binder.context.create_dataframe_from_logical_plan(logical).schema(), bound.names)
-    return QueryPlan(logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control)
+    return QueryPlan(
+        logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control, settings
+    )
 
 
 def _write_out_computed(query: exp.Query, names: Names, statement: Statement | None, extra: str | None) -> None:

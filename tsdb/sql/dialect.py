@@ -79,6 +79,23 @@ def _with_unit(name: str) -> Callable[[list[exp.Expr]], exp.Expr]:
     return build
 
 
+def is_word(node: exp.Expr | None, word: str) -> bool:
+    """A bare, unquoted name in the place of an expression."""
+    return (
+        isinstance(node, exp.Column)
+        and isinstance(node.this, exp.Identifier)
+        and not node.table
+        and not node.this.quoted
+        and node.name.upper() == word
+    )
+
+
+_NO_JOINS = {
+    "ASOF": "ASOF JOIN: JOIN on the key and the order, then QUALIFY row_number() OVER (… ORDER BY time DESC) = 1",
+    "POSITIONAL": "POSITIONAL JOIN: rows have no place; join by row_number() OVER (ORDER BY …)",
+}
+
+
 class QueryParser(Parser):
     """The grammar of queries and expressions."""
 
@@ -177,23 +194,65 @@ class QueryParser(Parser):
         limit = super()._parse_limit(this, top, skip_limit_token)
         if isinstance(limit, exp.Limit) and limit.expression is None:
             self.raise_error("expected a number after LIMIT")
-        options = limit.args.get("limit_options") if isinstance(limit, exp.Fetch) else None
+        options = limit.args.get("limit_options") if isinstance(limit, exp.Fetch | exp.Limit) else None
         if options is not None and (options.args.get("percent") or options.args.get("with_ties")):
-            raise UnsupportedClause("FETCH with PERCENT or WITH TIES: filter by rank() OVER (ORDER BY …)", self._prev)
+            raise UnsupportedClause("PERCENT or WITH TIES: filter by (percent_)rank() OVER (ORDER BY …)", self._prev)
+        if isinstance(limit, exp.Limit) and isinstance(limit.expression, exp.Query | exp.Subquery):
+            raise UnsupportedClause("a query after LIMIT: filter by row_number() OVER (ORDER BY …) <= (…)", self._prev)
+        if isinstance(limit, exp.Limit) and is_word(limit.expression, "ALL"):
+            return None
         return limit
 
+    def _parse_into(self) -> exp.Into | None:
+        if self._curr.token_type is TokenType.INTO:
+            raise UnsupportedClause("SELECT INTO: CREATE TABLE t AS SELECT …, or INSERT INTO t SELECT …", self._curr)
+        return None
+
+    def _parse_locks(self) -> list[exp.Lock]:
+        if self._curr.token_type is TokenType.FOR and self._next.text.upper() in ("UPDATE", "SHARE"):
+            raise UnsupportedClause("FOR UPDATE and FOR SHARE: a query reads one snapshot, without locks", self._curr)
+        return []
+
+    def _parse_window(self, this: exp.Expr | None, alias: bool = False) -> exp.Expr | None:
+        window = super()._parse_window(this, alias)
+        spec = window.args.get("spec") if isinstance(window, exp.Window) else None
+        if isinstance(spec, exp.WindowSpec) and spec.args.get("exclude"):
+            raise UnsupportedClause("EXCLUDE in a window frame: subtract the excluded row's own value", self._prev)
+        return window
+
     def _parse_bracket(self, this: exp.Expr | None = None) -> exp.Expr | None:
-        """MAP[key, value, …] is a constructor; everything else in brackets is a subscript or a list."""
+        """MAP[key, value, …] and MAP {key: value} are constructors; all else in brackets is a subscript or a list."""
         is_map = isinstance(this, exp.Column) and this.name.upper() == "MAP" and not this.this.quoted and not this.table
+        if is_map and self._match(TokenType.L_BRACE):
+            entries = [] if self._curr.token_type is TokenType.R_BRACE else self._parse_csv(self._parse_entry)
+            self._match(TokenType.R_BRACE) or self.raise_error("expected `}`")
+            columns = [exp.Array(expressions=[entry[i] for entry in entries]) for i in range(2)]
+            return exp.Map(keys=columns[0], values=columns[1])
         parsed = super()._parse_bracket(this)
         if is_map and isinstance(parsed, exp.Bracket) and len(parsed.expressions) % 2 == 0:
             keys = exp.Array(expressions=parsed.expressions[::2])
             return exp.Map(keys=keys, values=exp.Array(expressions=parsed.expressions[1::2]))
         return parsed
 
+    def _parse_entry(self) -> tuple[exp.Expr | None, exp.Expr | None]:
+        """key: value."""
+        key = self._parse_disjunction()
+        if not self._match(TokenType.COLON):
+            self.raise_error("expected `:` between key and value")
+        return key, self._parse_disjunction()
+
+    def _parse_table_alias(self, alias_tokens: Any = None) -> exp.TableAlias | None:
+        if self._curr.text.upper() == "POSITIONAL" and self._next.token_type is TokenType.JOIN:
+            return None
+        return super()._parse_table_alias(alias_tokens)
+
     def _parse_join(self, *args: Any, **kwargs: Any) -> exp.Join | None:
         start = self._index
+        if self._curr.text.upper() in _NO_JOINS and self._next.token_type is TokenType.JOIN:
+            raise UnsupportedClause(_NO_JOINS[self._curr.text.upper()], self._curr)
         join = super()._parse_join(*args, **kwargs)
+        if join is not None and join.kind in ("SEMI", "ANTI") and not join.side:
+            join.set("side", "LEFT")
         if join is None and self._index > start and self._prev.token_type is TokenType.COMMA:
             self.raise_error("expected a table name")
         if join is not None and self._prev.token_type is TokenType.ON:
@@ -293,6 +352,7 @@ class Flink(Dialect):
             "TIMESTAMP_LTZ": TokenType.TIMESTAMPLTZ,
             "TRUNCATE": TokenType.TRUNCATE,
             "MATCH_RECOGNIZE": TokenType.MATCH_RECOGNIZE,
+            "MINUS": TokenType.EXCEPT,
         }
 
     Parser = QueryParser

@@ -6,17 +6,26 @@ inside, and `Output.shown` keeps what the user expects to see. An unnamed expres
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NoReturn
+
 from sqlglot import exp
 
-from tsdb.sql.scope import Output, Scope, Source
+from tsdb.errors import BindError, ColumnNotFound, NotSupportedError, nearest
+from tsdb.sql.scope import Output, Scope, Source, resolve
 from tsdb.sql.unparse import expression_text
 
+_MODIFIERS = ("except_", "replace", "rename", "ilike")
 
-def name_outputs(select: exp.Select, scope: Scope, *, keep_single: bool = False) -> tuple[Output, ...] | None:
+
+def name_outputs(
+    select: exp.Select, scope: Scope, fail: Callable[..., NoReturn], *, keep_single: bool = False
+) -> tuple[Output, ...] | None:
     """Give every projection of `select` a unique name; None when a star cannot be resolved.
 
-    keep_single: the name of a lone expression does not matter (a scalar subquery).
+    keep_single: the name of a lone expression does not matter (a scalar subquery). fail: raises an error at a node.
     """
+    _expand_modified_stars(select, scope, fail)
     projections: list[tuple[exp.Expr, list[Output] | None]] = [
         (node, _outputs(node, scope)) for node in select.expressions
     ]
@@ -45,9 +54,6 @@ def _outputs(node: exp.Expr, scope: Scope) -> list[Output] | None:
     """The columns of one projection."""
     if not _is_star(node):
         return [_single(node, scope)]
-    star = node.this if isinstance(node, exp.Column) else node
-    if any(star.args.get(key) for key in ("except_", "replace", "rename", "ilike")):
-        return _reduced(star, node, scope)
     return _star_columns(node, scope)
 
 
@@ -64,13 +70,74 @@ def _star_columns(node: exp.Expr, scope: Scope) -> list[Output] | None:
     return columns
 
 
-def _reduced(star: exp.Expr, node: exp.Expr, scope: Scope) -> list[Output] | None:
-    """SELECT * EXCEPT (a): only the plain form has known columns."""
-    if any(star.args.get(key) for key in ("replace", "rename", "ilike")):
-        return None
-    columns = _star_columns(node, scope)
-    left_out = {item.name.lower() for item in star.args["except_"]}
-    return None if columns is None else [column for column in columns if column.shown.lower() not in left_out]
+def _expand_modified_stars(select: exp.Select, scope: Scope, fail: Callable[..., NoReturn]) -> None:
+    """`* EXCEPT (a) REPLACE (f(b) AS b) RENAME (c AS d)` as the columns that it means, where they are known."""
+    items: list[exp.Expr] = []
+    for node in select.expressions:
+        star = node.this if isinstance(node, exp.Column) else node
+        modified = isinstance(star, exp.Star) and any(star.args.get(key) for key in _MODIFIERS)
+        if not modified:
+            items.append(node)
+        elif star.args.get("ilike"):
+            fail("SELECT * ILIKE: name the columns, or leave out the others with EXCEPT (…)", node, NotSupportedError)
+        elif _star_columns(node, scope) is not None:
+            items += _modified_star(star, node, scope, fail)
+        elif star.args.get("rename"):
+            fail("RENAME of columns that are not known; name them one by one", node, NotSupportedError)
+        else:
+            items.append(node)
+    if select.expressions and not items:
+        fail("EXCEPT leaves no column; keep at least one", select, BindError)
+    select.set("expressions", items)
+
+
+def _modified_star(star: exp.Star, node: exp.Expr, scope: Scope, fail: Callable[..., NoReturn]) -> list[exp.Expr]:
+    pairs = _star_pairs(node, scope)
+    shown = [column.shown for _, column in pairs]
+
+    def real(item: exp.Expr) -> str:
+        name = item.this.name if isinstance(item, exp.Alias) and item in renames else item.alias_or_name
+        found = resolve([Output(other, other) for other in dict.fromkeys(shown)], name)
+        if not isinstance(found, Output):
+            fail(f"column `{name}` does not exist.{nearest(name, shown)}", item, ColumnNotFound)
+        return found.name
+
+    renames = star.args.get("rename") or []
+    left_out = {real(item) for item in star.args.get("except_") or ()}
+    replaced = {real(item): item.this for item in star.args.get("replace") or ()}
+    renamed = {real(item): item.alias for item in renames}
+    items: list[exp.Expr] = []
+    for source, column in pairs:
+        if column.shown in left_out:
+            continue
+        name = renamed.get(column.shown, column.shown)
+        value = replaced[column.shown].copy() if column.shown in replaced else _column_of(source, column, node, scope)
+        is_plain = isinstance(value, exp.Column) and value.name == name
+        items.append(value if is_plain else exp.alias_(value, name, quoted=True, copy=False))
+    return items
+
+
+def _star_pairs(node: exp.Expr, scope: Scope) -> list[tuple[Source, Output]]:
+    """The columns of a star with their sources."""
+    qualified = isinstance(node, exp.Column)
+    sources = [scope.source(node.table)] if isinstance(node, exp.Column) else scope.sources
+    return [
+        (source, column)
+        for source in sources
+        if isinstance(source, Source) and (source.in_star or qualified)
+        for column in source.columns or ()
+        if qualified or column.name not in source.hidden
+    ]
+
+
+def _column_of(source: Source, column: Output, node: exp.Expr, scope: Scope) -> exp.Expr:
+    """A column of a star by itself; what USING merged is the merged one."""
+    merged = None if isinstance(node, exp.Column) else scope.merged.get(column.name)
+    if merged is not None:
+        return merged.copy()
+    found = exp.column(column.name, table=source.qualifier, quoted=True)
+    found.meta.update(shown=column.shown, type=column.type, source=source.qualifier)
+    return found
 
 
 def _single(node: exp.Expr, scope: Scope) -> Output:
@@ -99,23 +166,11 @@ def _star_items(node: exp.Expr, found: list[Output], names: list[str], scope: Sc
     """The star itself when nothing has to be renamed or merged, else its columns one by one."""
     if not scope.merged and all(column.name == name for column, name in zip(found, names, strict=True)):
         return [node]
-    qualified = isinstance(node, exp.Column)
-    sources = [scope.source(node.table)] if isinstance(node, exp.Column) else scope.sources
-    pairs = [
-        (source, column)
-        for source in sources
-        if isinstance(source, Source) and (source.in_star or qualified)
-        for column in source.columns or ()
-        if column in found and (qualified or column.name not in source.hidden)
+    pairs = [(source, column) for source, column in _star_pairs(node, scope) if column in found]
+    return [
+        _named(_column_of(source, column, node, scope), name)
+        for (source, column), name in zip(pairs, names, strict=True)
     ]
-    items: list[exp.Expr] = []
-    for (source, column), name in zip(pairs, names, strict=True):
-        merged = None if qualified else scope.merged.get(column.name)
-        reference = (
-            merged.copy() if merged is not None else exp.column(column.name, table=source.qualifier, quoted=True)
-        )
-        items.append(_named(reference, name))
-    return items
 
 
 def _named(node: exp.Expr, name: str) -> exp.Expr:

@@ -13,16 +13,18 @@ DataFusion to judge. On the way it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.errors import BindError, ColumnNotFound, DatabaseError, NotSupportedError, nearest
+from tsdb.sql.dialect import is_word
 from tsdb.sql.output import name_outputs
 from tsdb.sql.scope import Failure, Output, Scope, Source, resolve
 from tsdb.sql.script import position_of
+from tsdb.sql.shadow import rename_relation
 from tsdb.sql.statements import Statement
 from tsdb.sql.unnest import is_lateral, unnest_join
 from tsdb.sql.using import merge_join
@@ -38,7 +40,10 @@ def qualify(query: exp.Query, schema_of: SchemaOf, statement: Statement | None =
     statement: where `query` comes from, for the places of errors.
     """
     resolved = query.copy()
-    resolved.meta["outputs"] = _Resolver(schema_of, statement).query(resolved, {}, None)
+    resolver = _Resolver(schema_of, statement)
+    resolved.meta["outputs"] = resolver.query(resolved, {}, None)
+    for relation, alias in resolver.shadowed:
+        rename_relation(relation, alias)
     return resolved
 
 
@@ -63,6 +68,8 @@ def output_names(query: exp.Expr) -> tuple[str, ...] | None:
 class _Resolver:
     schema_of: SchemaOf
     statement: Statement | None
+    shadowed: list[tuple[exp.Expr, str]] = field(default_factory=list)
+    """Relations of outer queries, with their aliases, that DataFusion would take for a column of an inner one."""
 
     def query(self, node: exp.Expr, ctes: Mapping[str, Columns], parent: Scope | None) -> Columns:
         """Resolve a query of any kind, in place; its columns."""
@@ -109,11 +116,13 @@ class _Resolver:
             if isinstance(projection, exp.Alias):
                 aliases.setdefault(projection.alias, projection.this)
         single = isinstance(select.parent, exp.Subquery | exp.In | exp.Exists) and not _is_derived(select.parent)
-        for key in ("where", "windows", "connect", "distinct", "cluster", "distribute", "sort", "hint"):
+        self._visit_all(select.args.get("where"), scope, ctes, lateral=aliases)
+        for key in ("windows", "connect", "distinct", "cluster", "distribute", "sort", "hint"):
             self._visit_all(select.args.get(key), scope, ctes)
         for key in ("group", "having", "qualify"):
             self._visit_all(select.args.get(key), scope, ctes, aliases=tuple(aliases))
-        columns = name_outputs(select, scope, keep_single=single)
+        columns = name_outputs(select, scope, self.fail, keep_single=single)
+        self._order_by_all(select, columns)
         shown = [projection.alias_or_name for projection in select.expressions]
         self._visit_all(select.args.get("order"), scope, ctes, aliases=tuple(shown), aliases_first=True)
         _order_by_outputs(select)
@@ -125,6 +134,7 @@ class _Resolver:
     def _modifiers(self, node: exp.Expr, columns: Columns, ctes: Mapping[str, Columns], parent: Scope | None) -> None:
         """ORDER BY and LIMIT of a set operation or of a query in parentheses see the output columns."""
         scope = Scope([Source(None, columns)], None)
+        self._order_by_all(node, columns)
         for key in ("order", "limit", "offset"):
             self._visit_all(node.args.get(key), scope, ctes)
 
@@ -196,12 +206,30 @@ class _Resolver:
         scope: Scope,
         ctes: Mapping[str, Columns],
         *,
+        lateral: Mapping[str, exp.Expr] | None = None,
         aliases: tuple[str, ...] = (),
         aliases_first: bool = False,
     ) -> None:
         for node in nodes if isinstance(nodes, list) else [nodes]:
             if isinstance(node, exp.Expr):
-                self.visit(node, scope, ctes, aliases=aliases, aliases_first=aliases_first)
+                self.visit(node, scope, ctes, lateral=lateral, aliases=aliases, aliases_first=aliases_first)
+
+    def _order_by_all(self, node: exp.Expr, columns: Columns) -> None:
+        """ORDER BY ALL is ORDER BY 1, 2, …, unless a column is called so."""
+        order = node.args.get("order")
+        if not isinstance(order, exp.Order) or len(order.expressions) != 1:
+            return
+        (ordered,) = order.expressions
+        if not is_word(ordered.this, "ALL") or any(column.shown == ordered.this.name for column in columns or ()):
+            return
+        if columns is None:
+            self.fail("ORDER BY ALL over columns that are not known; name them", ordered, NotSupportedError)
+        keys = []
+        for i in range(len(columns)):
+            key = ordered.copy()
+            key.set("this", exp.Literal.number(i + 1))
+            keys.append(key)
+        order.set("expressions", keys)
 
     def visit(
         self,
@@ -289,7 +317,7 @@ class _Resolver:
 
     def _qualified(self, node: exp.Column, scope: Scope) -> None:
         source, depth = self._find_source(node.table, node.db or None, scope)
-        if source is None:
+        if source is None or (node.db and source.database is None and self._find_source(node.db, None, scope)[0]):
             self._struct_field(node, scope)
             return
         if source.columns is None:
@@ -310,6 +338,16 @@ class _Resolver:
             _rename(node.this, found.name)
         if depth:
             node.meta["outer"] = True
+            self._note_shadow(source, depth, scope)
+
+    def _note_shadow(self, source: Source, depth: int, scope: Scope) -> None:
+        """`s.k` of an outer table `s` is read as a field of the inner column `s`, if there is one."""
+        name = source.qualifier or ""
+        inner = list(scope.chain())[:depth]
+        if source.relation is None or all(level.column(name) is Failure.MISSING for level in inner):
+            return
+        if not any(relation is source.relation for relation, _ in self.shadowed):
+            self.shadowed.append((source.relation, name))
 
     def _qualifier(self, node: exp.Column, scope: Scope) -> None:
         """The table in `t.*`."""
@@ -346,6 +384,7 @@ class _Resolver:
 
     def _fix_field(self, node: exp.Column, column: Output) -> None:
         """The names of a struct column and of its field, in `column.field`."""
+        node.meta["field"] = True
         if column.name != node.table:
             _rename(node.args["table"], column.name)
         if column.type is not None and pa.types.is_struct(column.type):

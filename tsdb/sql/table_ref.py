@@ -76,6 +76,15 @@ def table_options(table: exp.Table, statement: Statement | None = None) -> dict[
         except Error as error:
             error.position = position_of(table, statement)
             raise
+    when = table.args.get("when")
+    if isinstance(when, exp.HistoricalData):
+        if str(when.this).upper() != "AT" or when.args["kind"].upper() not in ("VERSION", "TIMESTAMP"):
+            raise NotSupportedError(
+                "another version of a table is read with VERSION AS OF n or TIMESTAMP AS OF '…'",
+                position=position_of(table, statement),
+            )
+        version = exp.Version(this=when.args["kind"].upper(), kind="AS OF", expression=when.expression)
+        options |= _version_options(version)
     return options
 
 

@@ -90,7 +90,9 @@ def scans(plan: QueryPlan) -> list[RelationScan]:
 def executable(plan: QueryPlan, reads: list[RelationScan], explain: str = "") -> DataFrame:
     """The query over what is really read, in a context of its own. explain: words before it."""
     context = plan.engine.context(
-        statistics=not _reads_floats(plan, reads), swaps_joins=not _filters_outer_join(plan.logical)
+        statistics=not _reads_floats(plan, reads),
+        swaps_joins=not _filters_outer_join(plan.logical),
+        settings=plan.settings,
     )
     for read in reads:
         _register(context, read, plan.control)

@@ -16,6 +16,8 @@ from tsdb.sql.functions import translate_functions
 from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
 from tsdb.sql.rewrite.float_operands import widen_decimals
 from tsdb.sql.rewrite.ordering import order_nulls
+from tsdb.sql.rewrite.pivot import expand_pivots
+from tsdb.sql.rewrite.plain_form import plain_forms
 from tsdb.sql.rewrite.scalar_subquery import join_scalar_subqueries
 from tsdb.sql.rewrite.set_operation import number_duplicates
 from tsdb.sql.rewrite.subquery_value import subqueries_as_values
@@ -23,7 +25,7 @@ from tsdb.sql.rewrite.window_tvf import expand_window_functions
 
 Rule = Callable[[exp.Expr], exp.Expr]
 
-SUGAR: tuple[Rule, ...] = (expand_window_functions,)
+SUGAR: tuple[Rule, ...] = (expand_window_functions, expand_pivots, plain_forms)
 """Rules before names are resolved, in order."""
 
 RULES: tuple[Rule, ...] = (widen_decimals, number_duplicates, translate_functions, order_nulls)

@@ -59,10 +59,10 @@ def _only_equalities(body: exp.Select) -> bool:
 
 
 def _is_side(column: exp.Column, equality: exp.EQ) -> bool:
-    """One side of the equality is the outer column alone, the other has none."""
+    """One side of the equality is the outer column alone, the other has none, and no field of a struct."""
     sides = [equality.this, equality.expression]
     return any(
-        side is column and not any(c.meta.get("outer") for c in other.find_all(exp.Column))
+        side is column and not any(c.meta.get("outer") or c.meta.get("field") for c in other.find_all(exp.Column))
         for side, other in (sides, reversed(sides))
     )
 

@@ -1,0 +1,91 @@
+"""Short forms that say the same as longer ones: `GROUP BY ()`, `count(DISTINCT a, b)`, `LATERAL VIEW explode(xs)`, the
+names of functions over lambdas.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from tsdb.errors import NotSupportedError
+
+_LAMBDA_NAMES = {
+    "transform": "array_transform",
+    "list_transform": "array_transform",
+    "list_apply": "array_transform",
+    "array_apply": "array_transform",
+    "filter": "array_filter",
+    "list_filter": "array_filter",
+    "any_match": "array_any_match",
+    "list_any_match": "array_any_match",
+}
+
+
+def plain_forms(query: exp.Expr) -> exp.Expr:
+    """Each of them in its plain form, in place."""
+    for node in list(query.walk()):
+        if isinstance(node, exp.Group):
+            _no_keys(node)
+        elif isinstance(node, exp.Anonymous):
+            _call(node)
+        elif isinstance(node, exp.Lateral) and node.args.get("view"):
+            _lateral_view(node)
+        elif isinstance(node, exp.Unnest) and node.args.get("offset") and isinstance(node.parent, exp.From | exp.Join):
+            _with_ordinality(node)
+    return query
+
+
+def _no_keys(group: exp.Group) -> None:
+    """GROUP BY () is one group, also of no rows."""
+    if group.expressions and all(isinstance(key, exp.Tuple) and not key.expressions for key in group.expressions):
+        group.set("expressions", [])
+        group.set("grouping_sets", [exp.GroupingSets(expressions=[exp.Tuple(expressions=[])])])
+
+
+def _call(call: exp.Anonymous) -> None:
+    name = str(call.this).lower()
+    if name in _LAMBDA_NAMES and any(isinstance(argument, exp.Lambda) for argument in call.expressions):
+        call.set("this", _LAMBDA_NAMES[name])
+    if name == "count" and len(call.expressions) == 1 and isinstance(call.expressions[0], exp.Distinct):
+        distinct = call.expressions[0]
+        columns = distinct.expressions
+        if len(columns) > 1:
+            # a row with a NULL in it does not count, as with one column
+            given = [exp.Not(this=exp.Is(this=column.copy(), expression=exp.Null())) for column in columns]
+            row = exp.Anonymous(this="struct", expressions=[column.copy() for column in columns])
+            whole = exp.Case(ifs=[exp.If(this=exp.and_(*given, copy=False), true=row)])
+            distinct.set("expressions", [whole])
+
+
+def _lateral_view(lateral: exp.Lateral) -> None:
+    """LATERAL VIEW [OUTER] explode(xs) t AS x: CROSS JOIN UNNEST(xs) AS t (x)."""
+    select, call = lateral.parent, lateral.this
+    name = str(call.this).lower() if isinstance(call, exp.Anonymous) else ""
+    if name not in ("explode", "explode_outer", "unnest") or not isinstance(select, exp.Select):
+        raise NotSupportedError(f"LATERAL VIEW of `{name or call.sql()}`: only explode is supported")
+    alias = lateral.args.get("alias")
+    unnest = exp.Unnest(expressions=list(call.expressions), alias=alias.copy() if alias is not None else None)
+    outer = lateral.args.get("outer") or name == "explode_outer"
+    join = (
+        exp.Join(this=unnest, side="LEFT", on=exp.Boolean(this=True)) if outer else exp.Join(this=unnest, kind="CROSS")
+    )
+    select.append("joins", join)
+    lateral.pop()
+
+
+def _with_ordinality(unnest: exp.Unnest) -> None:
+    """FROM UNNEST([…]) WITH ORDINALITY AS t (x, n): two columns side by side; of a column it is unnested elsewhere."""
+    if unnest.find(exp.Column) is not None or len(unnest.expressions) != 1:
+        return
+    alias, offset = unnest.args.get("alias"), unnest.args["offset"]
+    names = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
+    number = offset.name if isinstance(offset, exp.Identifier) else "ordinality"
+    array = unnest.expressions[0]
+    size = exp.Anonymous(this="cardinality", expressions=[array.copy()])
+    end = exp.Cast(this=size, to=exp.DataType.build("BIGINT"))
+    numbers = exp.Anonymous(this="generate_series", expressions=[exp.Literal.number(1), end])
+    items = [
+        exp.alias_(exp.Anonymous(this="unnest", expressions=[values]), name, quoted=True)
+        for values, name in ((array.copy(), (names or ["unnest"])[0]), (numbers, number))
+    ]
+    name = alias.this.copy() if isinstance(alias, exp.TableAlias) and alias.this else exp.to_identifier("unnest")
+    unnest.replace(exp.Subquery(this=exp.Select(expressions=items), alias=exp.TableAlias(this=name)))

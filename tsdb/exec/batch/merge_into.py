@@ -3,7 +3,8 @@ match inserted, in one commit.
 
 Three queries give the rows to write, one for each kind of WHEN clause; a fourth proves that no row of the target is
 changed twice, which SQL forbids. In a table with a primary key the rows are written with their kinds and merging does
-the rest. Of an append table, the files that hold rows to change are written anew: a fifth query gives their other rows.
+the rest. Of an append table with deletion vectors, a fifth query finds the places of the rows to change, which are
+marked as deleted there; without, the files that hold them are written anew, and that query gives their other rows.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from sqlglot import exp
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.changes import RowKind
 from tsdb.errors import BindError, DataError, NotSupportedError
-from tsdb.exec.batch.change import Planner, cast_column, changeable, moves_rows, named, old_and_new, reference
+from tsdb.exec.batch.change import Planner, cast_column, changeable, moves_rows, named, old_and_new, reference, select
 from tsdb.exec.batch.columns import check_castable, real_name
 from tsdb.exec.batch.copy_on_write import Matching, matching_files, replacements, whole_files
 from tsdb.exec.batch.query import open_rows
+from tsdb.exec.batch.row_places import placed_rows
 from tsdb.exec.batch.writing import Kinds, write
+from tsdb.exec.plan import FILE_NUMBER
 from tsdb.sql.statements import MergeClause, MergeInto, MergeMatch
+from tsdb.table.commit_message import CommitMessage
 from tsdb.table.table import Table
 
 _ACTION = "__action"
@@ -39,7 +43,9 @@ def merge(statement: MergeInto, target: Table | ConnectorTable, plan_of: Planner
     table = changeable(target, statement.word)
     merging = _Merging(_with_clear_aliases(statement, table, plan_of), table, plan_of)
     merging.check()
-    return merging.by_key() if merging.table.is_primary_key else merging.by_file()
+    if table.is_primary_key:
+        return merging.by_key()
+    return merging.by_place() if table.options.deletion_vectors_enabled else merging.by_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +108,36 @@ class _Merging:
         write(self.table, rows())
         return changed
 
+    def by_place(self) -> int:
+        """Mark the rows to change as deleted where they are, and write what the clauses give."""
+        where = self._touched()
+        messages: Iterator[CommitMessage] = iter(())
+        if where is not None:
+            number = exp.column(FILE_NUMBER, quoted=True)
+            query = select([number], self._statement.target, where, self._alias)
+            places, batches = placed_rows(self.table, self._plan_of(query, numbered_files=True))
+            for _ in batches:  # what is read is counted there
+                pass
+            messages = places.messages()
+        changed = 0
+
+        def rows() -> Iterator[tuple[pa.Table, None]]:
+            nonlocal changed
+            for part, kinds in self._changes():
+                changed += part.num_rows
+                yield part.filter(pa.array(kinds != RowKind.DELETE)), None
+
+        write(self.table, rows(), replaced=messages)
+        return changed
+
+    def _touched(self) -> exp.Expr | None:
+        """Of a row of the target: a clause changes it; None: none does."""
+        touched = [condition for condition in (self._is_matched(), self._is_left()) if condition is not None]
+        return exp.or_(*touched, copy=False) if touched else None
+
     def by_file(self) -> int:
         """Write what the clauses give, and the other rows of the files that hold rows to change."""
-        touched = [condition for condition in (self._is_matched(), self._is_left()) if condition is not None]
-        where = exp.or_(*touched, copy=False) if touched else None
+        where = self._touched()
         matching = Matching((), 0)
         if where is not None:
             matching = matching_files(self._statement.target, self.table, where, self._plan_of, alias=self._alias)

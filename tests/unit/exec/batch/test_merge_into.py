@@ -13,6 +13,7 @@ TABLES = {
     "key": "CREATE TABLE t (k INT, v INT, s STRING, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '2')",
     "input": "CREATE TABLE t (k INT PRIMARY KEY NOT ENFORCED, v INT, s STRING) WITH ('changelog-producer'='input')",
     "append": "CREATE TABLE t (k INT, v INT, s STRING)",
+    "places": "CREATE TABLE t (k INT, v INT, s STRING) WITH ('deletion-vectors.enabled' = 'true')",
     "partitioned": "CREATE TABLE t (k INT, v INT, s STRING) PARTITIONED BY (s)",
 }
 CLAUSES: list[tuple[str, str, Callable[[Any, Any], bool], Callable[[Any, Any], Row | None]]] = [
@@ -101,6 +102,20 @@ def test_merge_is_what_it_says(kind: str, seed: int) -> None:
             assert before is not None and after is not None and after[0] - before[0] <= 1
             assert cursor.rowcount >= 0
             target = expected
+
+
+def test_rows_of_an_append_table_leave_by_deletion_vectors() -> None:
+    with tsdb.connect(":memory:") as con:
+        con.execute(TABLES["places"])
+        con.execute("INSERT INTO t VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c')")
+        before = con.execute("SELECT file_path FROM t$files").fetchall()
+        con.execute(
+            "MERGE INTO t USING (VALUES (1, 9), (2, 0)) AS u (k, v) ON t.k = u.k "
+            "WHEN MATCHED AND u.v = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET v = u.v"
+        )
+        assert before[0] in con.execute("SELECT file_path FROM t$files").fetchall()
+        assert con.execute("SELECT row_count FROM t$table_indexes").fetchall() == [(1,)]
+        assert sorted(con.execute("SELECT * FROM t").fetchall()) == [(1, 9, "a"), (3, 3, "c")]
 
 
 def test_the_stream_of_a_merged_table_adds_up() -> None:

@@ -8,7 +8,7 @@ KEPT_OPTIONS = frozenset([
     "clustering.columns", "clustering.history-partition.idle-to-full-sort",
     "clustering.history-partition.limit", "clustering.incremental", "clustering.incremental.mode",
     "clustering.incremental.optimize-write", "clustering.strategy", "commit.discard-duplicate-files",
-    "commit.force-create-snapshot", "commit.timeout", "commit.user-prefix", "compaction.delete-ratio-threshold",
+    "commit.force-create-snapshot", "commit.timeout", "commit.user-prefix",
     "compaction.file-num-limit", "compaction.force-rewrite-all-files",
     "compaction.offpeak-ratio", "compaction.offpeak.end.hour",
     "compaction.offpeak.start.hour", "compaction.skip-expired-partitions",

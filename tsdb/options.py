@@ -118,6 +118,8 @@ OPTIONS: tuple[OptionSpec, ...] = (
            "Compact everything when what is below the highest level is larger."),
     _table("compaction.force-up-level-0", "bool", "false", "Every compaction takes all of level 0."),
     _table("compaction.small-file-ratio", "double", "0.7", "Files below this part of the target size are small."),
+    _table("compaction.delete-ratio-threshold", "double", "0.2",
+           "The part of deleted rows from which on a file of an append table is written anew."),
     _table("compaction.min.file-num", "int", "5", "Small files of an append table that are compacted together."),
     _table("commit.force-compact", "bool", "false", "Compact before each commit."),
     _table("commit.max-retries", "int", "10", "How often a commit that lost a race is tried again."),

@@ -10,15 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from tsdb import clock
-from tsdb.errors import CommitConflict, NotSupportedError, OperationalError
+from tsdb.errors import CommitConflict, NotSupportedError
 from tsdb.format.parquet import SEQUENCE_NUMBER
 from tsdb.mergetree.data_writer import FILE_SOURCE_COMPACT, DataWriter
 from tsdb.mergetree.merge import ReadColumns
 from tsdb.mergetree.rewrite import rows_per_file
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.index_file import IndexFileMeta
-from tsdb.metadata.manifest import ADD
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.bucket import BucketMode
 from tsdb.table.bucket_writer import BucketPlan, BucketWriter, bucket_deletions, bucket_plan, data_writer
@@ -30,7 +28,7 @@ from tsdb.table.index_change import index_entries
 from tsdb.table.newest import on_newest
 from tsdb.table.redistribute import redistribute
 from tsdb.table.row_tracking import read_tracked, tracks_rows
-from tsdb.table.scan import POSTPONE_BUCKET, entries_of_list, live_files
+from tsdb.table.scan import POSTPONE_BUCKET, live_files
 from tsdb.table.table import Table
 from tsdb.table.threads import in_threads
 from tsdb.table.write import discard
@@ -103,38 +101,6 @@ def _compacted(
     return [message for message in messages if not message.is_empty]
 
 
-def compact_when_due(table: Table, *, partitions: Callable[[bytes], bool] | None = None) -> Snapshot | None:
-    """Compact everything if 'full-compaction.delta-commits' have been made since that was last done.
-
-    partitions: which serialized partitions (None: all). A compaction counts as full if it has put files on the highest
-    level. Where others compact at the same time, that is left to them.
-    """
-    every = table.options.values.get("full-compaction.delta-commits")
-    if every is None or table.options.write_only or not table.is_primary_key:
-        return None
-    highest = table.options.num_levels - 1
-    commits = 0
-    for number in range(table.snapshots.latest_id() or 0, 0, -1):
-        if commits >= int(every) or not table.snapshots.exists(number):
-            break
-        snapshot = table.snapshots.snapshot(number)
-        if snapshot.commit_kind == "COMPACT":
-            added = entries_of_list(table, snapshot.delta_manifest_list)
-            if any(entry.kind == ADD and entry.file.level >= highest for entry in added):
-                return None
-        commits += snapshot.commit_kind == "APPEND"
-    if commits < int(every):
-        return None
-    try:
-        return compact(table, partitions=partitions, user=clock.current().new_id())
-    except CommitConflict:
-        return None
-    except OSError as err:
-        raise OperationalError(
-            f"the rows are committed to `{table.identifier}`, but the full compaction that was due failed: {err}"
-        ) from err
-
-
 def _compact_bucket(
     table: Table,
     plan: BucketPlan,
@@ -154,9 +120,13 @@ def _compact_bucket(
     deleted = DeletionMaintainer(table, index_files)
     count_min = 2 if full else table.options.integer("compaction.min.file-num")
     groups = small_neighbours(files, plan.target_file_size_bytes, count_min, table.options.small_file_ratio)
+    if not full:
+        groups = worth_joining(groups, count_min)
     joined = {file.file_name for group in groups for file in group}
-    # files with deleted rows are worth it alone
-    groups += [[f] for f in files if full and f.file_name not in joined and len(deleted.positions(f.file_name))]
+    # files with many deleted rows are worth it alone
+    ratio = 0.0 if full else float(table.options.get("compaction.delete-ratio-threshold") or 0)
+    rest = [file for file in files if file.file_name not in joined]
+    groups += [[file] for file in rest if len(deleted.positions(file.file_name)) > ratio * file.row_count]
     rows = row_reader(table, writer.directory)
 
     def live(file: DataFileMeta, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -218,6 +188,22 @@ def small_neighbours(
             size += file.file_size
     groups.append(group)
     return [group for group in groups if len(group) >= count_min]
+
+
+def worth_joining(groups: Sequence[list[DataFileMeta]], count_min: int) -> list[list[DataFileMeta]]:
+    """The groups without those of their oldest files that are larger than all younger ones together.
+
+    So a row is written anew only when the file that it is in at least doubles: n commits cost n log n.
+    """
+    found = []
+    for group in groups:
+        sizes = [file.file_size for file in group]
+        first = 0
+        while first < len(sizes) and sizes[first] > sum(sizes[first + 1 :]):
+            first += 1
+        if len(group) - first >= count_min:
+            found.append(group[first:])
+    return found
 
 
 def _joined(files: Sequence[DataFileMeta], read: ReadColumns, names: Sequence[str]) -> Iterator[pa.Table]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from tsdb import clock
 from tsdb.errors import CommitConflict, NotSupportedError, TableNotFound
-from tsdb.table.compact import compact, compact_when_due
+from tsdb.table.compact import compact
+from tsdb.table.compact_due import compact_when_due
 from tsdb.table.table import Identifier, Table
 
 LOOK_AGAIN_S = 10.0

@@ -22,7 +22,7 @@ from tsdb.table.assigner import Replaces
 from tsdb.table.bucket import BucketMode
 from tsdb.table.commit import Overwrite, commit
 from tsdb.table.commit_message import CommitMessage
-from tsdb.table.compact import compact_when_due
+from tsdb.table.compact_due import compact_when_due
 from tsdb.table.log import log_ends
 from tsdb.table.redistribute import batch_assigner
 from tsdb.table.replay import commit_rows

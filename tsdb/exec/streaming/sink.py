@@ -21,7 +21,7 @@ from tsdb.errors import BindError, IntegrityError, NotSupportedError
 from tsdb.exec.streaming.key_guard import conflict_message
 from tsdb.exec.streaming.net_changes import NetChanges
 from tsdb.table.commit_message import CommitMessage
-from tsdb.table.compact import compact_when_due
+from tsdb.table.compact_due import compact_when_due
 from tsdb.table.replay import commit_rows
 from tsdb.table.table import Table
 from tsdb.table.write import TableWriter
@@ -75,7 +75,7 @@ class TableSink:
         """Publish; what a snapshot of this job and version has already is not done again."""
         messages = [CommitMessage.from_json(message) for message in committable]
         commit_rows(self._table, messages, user=self._user, identifier=version)
-        compact_when_due(self._table)
+        compact_when_due(self._table, goes_on=True)
 
     def abort(self) -> None:
         """Forget what was written since the last `prepare`."""

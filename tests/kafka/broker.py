@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 JARS = ROOT / ".cache" / "kafka"
 START_S = 90
 USERS = {"PLAIN": ("alice", "alice-pw"), "SCRAM-SHA-256": ("bob", "bob-pw"), "SCRAM-SHA-512": ("bob", "bob-pw")}
+KEY_PASSWORD = "key-pw"
 _JVM = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 _PROPERTIES = """
 process.roles=broker,controller
@@ -32,7 +33,7 @@ controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 listeners={listeners},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners={listeners}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 num.partitions=1
@@ -51,6 +52,13 @@ log.cleaner.dedupe.buffer.size=16777216
 _AUTH = """
 ssl.keystore.type=PEM
 ssl.keystore.location={pem}
+ssl.truststore.type=PEM
+ssl.truststore.location={ca}
+listener.name.ssl.ssl.client.auth=required
+listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_plaintext.plain.sasl.jaas.config={package}.plain.PlainLoginModule required user_alice="alice-pw";
+listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config={package}.scram.ScramLoginModule required;
+listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config={package}.scram.ScramLoginModule required;
 listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 listener.name.sasl_ssl.plain.sasl.jaas.config={package}.plain.PlainLoginModule required user_alice="alice-pw";
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={package}.scram.ScramLoginModule required;
@@ -74,9 +82,11 @@ class Broker:
         self._auth = auth
         self._properties = properties
         self._process: subprocess.Popen[bytes] | None = None
-        ports = _free_ports(3)
+        ports = _free_ports(5)
         self.bootstrap = f"127.0.0.1:{ports[0]}"
         self.bootstrap_sasl = f"127.0.0.1:{ports[2]}" if auth else ""
+        self.bootstrap_ssl = f"127.0.0.1:{ports[3]}" if auth else ""
+        self.bootstrap_sasl_plaintext = f"127.0.0.1:{ports[4]}" if auth else ""
         self.ca = str(folder / "ca.pem") if auth else ""
         self._config = folder / "server.properties"
         self._controller = ports[1]
@@ -128,8 +138,9 @@ class Broker:
         users: list[str] = []
         text = ""
         if self._auth:
-            listeners += f",SASL_SSL://{self.bootstrap_sasl}"
-            text = _AUTH.format(pem=_certificate(self._folder), package="org.apache.kafka.common.security")
+            listeners += f",SASL_SSL://{self.bootstrap_sasl},SSL://{self.bootstrap_ssl}"
+            listeners += f",SASL_PLAINTEXT://{self.bootstrap_sasl_plaintext}"
+            text = _AUTH.format(pem=_certificate(self._folder), ca=self.ca, package="org.apache.kafka.common.security")
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
                 name, password = USERS[mechanism]
                 users += ["--add-scram", f"{mechanism}=[name={name},password={password}]"]
@@ -162,15 +173,19 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _certificate(folder: Path) -> Path:
-    """A CA of our own in ca.pem, and a key with a certificate for this machine."""
+    """A CA of our own in ca.pem, a key with a certificate for this machine, and one for a client with a password."""
     (folder / "ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
     for arguments in (
         "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=test-ca -keyout ca.key -out ca.pem",
         "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
         "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile ext -out server.crt",
         "pkcs8 -topk8 -nocrypt -in server.key -out server.p8",
+        "req -newkey rsa:2048 -nodes -subj /CN=client -keyout client.key -out client.csr",
+        "x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out client.crt",
+        f"pkcs8 -topk8 -in client.key -out client.p8 -passout pass:{KEY_PASSWORD}",
     ):
         subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
+    (folder / "client.pem").write_text((folder / "client.p8").read_text() + (folder / "client.crt").read_text())
     pem = folder / "server.pem"
     pem.write_text((folder / "server.p8").read_text() + (folder / "server.crt").read_text())
     return pem
@@ -202,7 +217,14 @@ def main() -> None:
         if options.auth:
             print(f"with SASL_SSL at {broker.bootstrap_sasl}, certificate {broker.ca}", flush=True)
         if options.address_file:
-            addresses = {"plain": broker.bootstrap, "sasl": broker.bootstrap_sasl, "ca": broker.ca}
+            addresses = {
+                "plain": broker.bootstrap,
+                "sasl": broker.bootstrap_sasl,
+                "ssl": broker.bootstrap_ssl,
+                "sasl_plaintext": broker.bootstrap_sasl_plaintext,
+                "ca": broker.ca,
+                "client": str(folder / "client.pem"),
+            }
             draft = options.address_file.with_suffix(".draft")
             draft.write_text(json.dumps(addresses))
             draft.rename(options.address_file)

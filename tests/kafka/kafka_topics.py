@@ -8,11 +8,17 @@ from kafka.admin import NewPartitions, NewTopic
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the broker is: without and with TLS and SASL, and the certificate for the latter."""
+    """Where the broker is: without TLS and SASL, with both, with certificates for clients, with SASL only.
+
+    ca: the broker's authority. client: a client's key, with a password, and its certificate.
+    """
 
     plain: str
     sasl: str
+    ssl: str
+    sasl_plaintext: str
     ca: str
+    client: str
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,11 @@ def test_a_job_outlives_a_broker_that_is_killed_and_comes_back(tmp_path: Path, o
         here.send("t", *(f'{{"n":{n}}}' for n in range(100)))
         job.checkpoint()
         own.kill()
-        time.sleep(1)
-        assert job.status == "RUNNING"
+        killed_s = time.monotonic()
+        while not (shown := con.execute("SHOW JOBS").fetchall()[0])[-1]:
+            assert time.monotonic() - killed_s < 15, "SHOW JOBS says that it waits"
+            time.sleep(0.1)
+        assert "waits for" in shown[-1] and "RUNNING" in shown
         own.start()
         here.send("t", *(f'{{"n":{n}}}' for n in range(100, 200)))
         con.execute("RESET 'execution.mode'")
@@ -105,6 +108,7 @@ def test_a_job_outlives_a_broker_that_is_killed_and_comes_back(tmp_path: Path, o
         while con.execute("SELECT count(*) FROM out").fetchall() != [(200,)]:
             assert time.monotonic() < deadline, job.metrics()
             time.sleep(0.1)
+        assert con.execute("SHOW JOBS").fetchall()[0][-1] is None
         own.kill()
         begun = time.monotonic()
         job.stop()

@@ -216,3 +216,67 @@ def test_what_the_client_logs_has_no_secret(
         assert con.execute("SELECT id FROM t").fetchall() == [(1,)]
     assert caplog.records and "alice-pw" not in caplog.text
     assert "".join(capfd.readouterr()) == ""
+
+
+def test_certificates_of_clients(addresses: Addresses, topics: Topics, tmp_path: Path, client: str) -> None:
+    topic = topics.create()
+    more = {
+        "properties.bootstrap.servers": addresses.ssl,
+        "properties.bootstrap.timeout.ms": "2000",
+        "properties.security.protocol": "SSL",
+        "properties.ssl.truststore.type": "PEM",
+        "properties.ssl.truststore.location": addresses.ca,
+        "format": "json",
+    }
+    own = {"properties.ssl.keystore.location": addresses.client, "properties.ssl.key.password": broker.KEY_PASSWORD}
+    with tsdb.connect(str(tmp_path)) as con:
+        con.execute(f"CREATE TABLE t (id INT) WITH ({options(topics, topic, **more, **own)})")
+        con.execute("INSERT INTO t VALUES (1)")
+        assert con.execute("SELECT id FROM t").fetchall() == [(1,)]
+        assert broker.KEY_PASSWORD not in str(con.execute("SHOW CREATE TABLE t").fetchall())
+        con.execute(f"CREATE TABLE without (id INT) WITH ({options(topics, topic, **more)})")
+        with pytest.raises(tsdb.OperationalError, match="certificates"):
+            con.execute("SELECT id FROM without").fetchall()
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+def test_sasl_without_tls(mechanism: str, addresses: Addresses, topics: Topics, tmp_path: Path, client: str) -> None:
+    user, password = broker.USERS[mechanism]
+    topic = topics.create()
+    more = {
+        "properties.bootstrap.servers": addresses.sasl_plaintext,
+        "properties.bootstrap.timeout.ms": "2000",
+        "properties.security.protocol": "SASL_PLAINTEXT",
+        "properties.sasl.mechanism": mechanism,
+        "properties.sasl.username": user,
+        "properties.sasl.password": password,
+        "format": "json",
+    }
+    with tsdb.connect(str(tmp_path)) as con:
+        con.execute(f"CREATE TABLE t (id INT) WITH ({options(topics, topic, **more)})")
+        con.execute("INSERT INTO t VALUES (1)")
+        assert con.execute("SELECT id FROM t").fetchall() == [(1,)]
+
+
+def test_no_file_of_a_job_has_a_secret(addresses: Addresses, topics: Topics, tmp_path: Path, client: str) -> None:
+    topic = topics.create()
+    more = {
+        "properties.bootstrap.servers": addresses.sasl_plaintext,
+        "properties.security.protocol": "SASL_PLAINTEXT",
+        "properties.sasl.mechanism": "PLAIN",
+        "properties.sasl.username": "alice",
+        "format": "json",
+    }
+    hint = "/*+ OPTIONS('properties.sasl.password' = 'alice-pw') */"
+    with tsdb.connect(str(tmp_path)) as con:
+        con.execute(f"CREATE TABLE t (n INT) WITH ({options(topics, topic, **more)})")
+        con.execute("CREATE TABLE out (n INT, PRIMARY KEY (n) NOT ENFORCED)")
+        con.execute("SET 'execution.mode' = 'streaming'")
+        con.execute(f"INSERT INTO out SELECT n FROM t {hint}")
+        (job,) = con.jobs()
+        job.checkpoint()
+        shown = str(con.execute("SHOW JOBS").fetchall())
+        job.stop()
+    assert "alice-pw" not in shown
+    leaky = [str(p) for p in tmp_path.rglob("*") if p.is_file() and b"alice-pw" in p.read_bytes()]
+    assert not leaky

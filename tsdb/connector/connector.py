@@ -9,7 +9,7 @@ Source: prepare and commit are split as in Flink's two-phase sinks; modes as in 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import pyarrow as pa
 
@@ -100,6 +100,16 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Free files and connections; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class WaitingSource(Protocol):
+    """A source whose system may go away for a while."""
+
+    @property
+    def waits(self) -> str | None:
+        """Why nothing comes; None when all is well."""
         ...
 
 

@@ -40,6 +40,7 @@ class KafkaSource:
         self._dead_letters: Producer | None = None
         self._latest = False
         self._away_since_s: float | None = None
+        self._away_why = ""
         self._discovered_s = self._committed_s = clock.current().monotonic_s()
         self._checkpointed: dict[Partition, int] | None = None
         self.schema: pa.Schema = table.schema.arrow_schema
@@ -72,6 +73,14 @@ class KafkaSource:
     def finished(self) -> bool:
         """Bounded, and every partition is read up to its end."""
         return self._ends is not None and not self._unfinished()
+
+    @property
+    def waits(self) -> str | None:
+        """Why nothing comes, and for how long: the broker, or a schema registry, is away."""
+        if self._away_since_s is None:
+            return None
+        away_s = clock.current().monotonic_s() - self._away_since_s
+        return f"table `{self._name}` waits for {away_s:.0f} s, at most {AWAY_S:.0f} s: {self._away_why}"
 
     def poll(self, rows_max: int) -> SourceDelta | None:
         """What the broker has sent. What precedes a message that makes the query fail is given before."""
@@ -291,6 +300,7 @@ class KafkaSource:
         now_s = clock.current().monotonic_s()
         if self._away_since_s is None:
             self._away_since_s = now_s
+        self._away_why = str(err)
         away_s = now_s - self._away_since_s
         if away_s > AWAY_S:
             raise OperationalError(

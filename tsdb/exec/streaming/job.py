@@ -149,6 +149,11 @@ class Job:
         self._raise_failure()
         return self.version
 
+    @property
+    def waits(self) -> str | None:
+        """What it waits for: a broker that is away. None when all is well."""
+        return self._pipeline.waits if self._status == "RUNNING" else None
+
     def metrics(self) -> dict[str, Any]:
         """Rows in and out, records passed over, the version, the time of its checkpoint, the state of the operators."""
         return {
@@ -273,7 +278,7 @@ class Job:
         return []
 
     def _heartbeat(self) -> None:
-        self._state.lease.heartbeat(self.version, self._pipeline.rows_in, self._rows_out)
+        self._state.lease.heartbeat(self.version, self._pipeline.rows_in, self._rows_out, waits=self.waits)
         if self._stop_wanted():
             self._stop.set()
 

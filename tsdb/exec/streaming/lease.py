@@ -72,14 +72,14 @@ class Lease:
         """Counts the runs of the job."""
         return self.record.epoch
 
-    def heartbeat(self, version: int, rows_in: int, rows_out: int) -> None:
-        """Give a sign of life. Raises OperationalError if another process has taken the job over."""
+    def heartbeat(self, version: int, rows_in: int, rows_out: int, *, waits: str | None = None) -> None:
+        """Give a sign of life. waits: what for, if it does. Raises OperationalError if another process took over."""
         newest = _newest_epoch(self._file_io, self._folder)
         if newest != self.epoch:
             raise OperationalError(
                 f"the job in {self._folder} was {'dropped' if newest is None else 'taken over by another process'}"
             )
-        self._write(replace(self.record, version=version, rows_in=rows_in, rows_out=rows_out))
+        self._write(replace(self.record, version=version, rows_in=rows_in, rows_out=rows_out, error=waits))
 
     def release(self, state: str, version: int, rows_in: int, rows_out: int, *, error: str | None = None) -> None:
         """Say how the job ended; a lease that was taken over is left alone."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, plus
-from tsdb.connector.connector import Source
+from tsdb.connector.connector import Source, WaitingSource
 from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.source import LogSource, TableSource
@@ -129,6 +129,12 @@ class Pipeline:
     def records_skipped(self) -> int:
         """Malformed records that the sources passed over in this run."""
         return sum(feed.source.skipped for feed in self._feeds)
+
+    @property
+    def waits(self) -> str | None:
+        """Why a source gives nothing, if its system is away."""
+        sources = (feed.source for feed in self._feeds)
+        return next((s.waits for s in sources if isinstance(s, WaitingSource) and s.waits), None)
 
     def advance(self, rows_max: int = STEP_ROWS) -> Advance | None:
         """Take what the sources have now, about rows_max rows of each, and step; None if there is nothing.

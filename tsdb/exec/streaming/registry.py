@@ -37,7 +37,10 @@ SinkFactory: TypeAlias = Callable[[str], Sink]
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A row of SHOW JOBS. status: RUNNING, FINISHED, STOPPED, FAILED, or LOST (its process is gone without a word)."""
+    """A row of SHOW JOBS. status: RUNNING, FINISHED, STOPPED, FAILED, or LOST (its process is gone without a word).
+
+    error: why it failed, or what it waits for while it runs.
+    """
 
     job_id: str
     name: str
@@ -214,7 +217,7 @@ class JobRegistry:
         job = self._jobs.get(name)
         if job is not None:
             metrics = job.metrics()
-            error = None if job.error is None else f"{type(job.error).__name__}: {job.error}"
+            error = job.waits if job.error is None else f"{type(job.error).__name__}: {job.error}"
             return JobInfo(
                 job.id, name, job.status, job.version, metrics["rows_in"], metrics["rows_out"], job.started_at_ms, error
             )

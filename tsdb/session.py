@@ -16,6 +16,9 @@ import pyarrow as pa
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.errors import (
     CommitConflict,
+    DataError,
+    IntegrityError,
+    InternalError,
     NotSupportedError,
     OperationalError,
     ProgrammingError,
@@ -46,6 +49,7 @@ from tsdb.sql import statements as sql
 from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.parameters import bind
 from tsdb.sql.prepared import ParsedQueries
+from tsdb.sql.script import place_in
 from tsdb.sql.table_ref import references
 from tsdb.table.compaction_watch import CompactionWatch
 from tsdb.table.table import Table
@@ -149,10 +153,14 @@ class Session:
                     yield found
                 else:
                     yield from self.run(bind(statement, given))
-            except ProgrammingError as err:
-                if len(statements) > 1 and err.position is None:
-                    err.position = statement.position
+            except (ProgrammingError, NotSupportedError, DataError, IntegrityError) as err:
+                if err.position is None:
+                    err.position = place_in(statement, err.message)
                 raise
+            except (ValueError, TypeError, LookupError, AttributeError) as err:
+                raise InternalError(
+                    f"a mistake of tsdb, not of yours: {type(err).__name__}: {err}", position=statement.position
+                ) from err
 
     def _look_up(self, statement: sql.Statement, params: Sequence[Any]) -> Result | None:
         """The rows of a query that asks for one row by its key; None for all else."""
@@ -294,7 +302,7 @@ class Session:
     def _routines(self) -> list[tuple[str, str]]:
         """Every function by name, and its kind."""
         mine = [(name, "USER") for name in self.functions.names()]
-        return sorted([*((name.lower(), "BUILT-IN") for name in {*FUNCTIONS, *built_in()}), *mine])
+        return sorted([*((name, "BUILT-IN") for name in {*map(str.lower, FUNCTIONS), *built_in()}), *mine])
 
     def _view_columns(self, view: View) -> pa.Schema:
         """The columns of a view; what it reads is looked up where the view is."""

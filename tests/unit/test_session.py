@@ -56,7 +56,7 @@ def test_a_script_runs_statement_by_statement(session: Session) -> None:
 def test_what_ran_before_an_error_stays(session: Session) -> None:
     with pytest.raises(TableNotFound):
         run(session, "CREATE TABLE t (k INT); INSERT INTO t VALUES (1); INSERT INTO nope VALUES (1)")
-    with pytest.raises(OptionError, match="line 2, column 3"):
+    with pytest.raises(OptionError, match="line 2, column 7"):
         list(session.execute("SHOW TABLES;\n  SET 'x' = 'y'"))
     assert rows(session, "SELECT k FROM t") == [(1,)]
 

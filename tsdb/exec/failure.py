@@ -109,7 +109,9 @@ def _by_text(err: Exception, scope: ErrorScope) -> Error:
     text = str(err)
     raised = re.search(r"PyErr \{ type: <class '[\w.]+'>, value: (\w+)\((.*?)\), traceback: ", text, re.DOTALL)
     if raised is not None:  # of a function that is written in Python
-        return DataError(_literal(raised[2]) if raised[1] == "DataError" else f"{raised[1]}: {_literal(raised[2])}")
+        said = _literal(raised[2]) if raised[1] == "DataError" else f"{raised[1]}: {_literal(raised[2])}"
+        called = re.match(r"(?:function `)?(\w+)", said)
+        return DataError(said, position=_position(f"function {called[1]}" if called else said, scope))
     damage = damaged_file(scope.failures.scanned) if "Parquet error" in text else None
     if damage is not None:
         return damage
@@ -118,7 +120,8 @@ def _by_text(err: Exception, scope: ErrorScope) -> Error:
         if re.search(pattern, text):
             if kind in (BindError, NotSupportedError):
                 return kind(message, position=_position(message, scope))
-            return kind(_advice(message, kind), position=_literal_position(message, scope))
+            place = _literal_position(message, scope) or _operator_position(text, scope)
+            return kind(_advice(message, kind), position=place if kind is DataError else None)
     if isinstance(err, ValueError):
         return BindError(message, position=_position(message, scope))
     return OperationalError(message)
@@ -201,6 +204,25 @@ _REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
         "a subquery that depends on the outer query must be tied to it by equalities under AND; write it as a join",
     ),
     (
+        re.compile(r".*does not support logical expression Wildcard.*", re.DOTALL),
+        "`*` is an argument of count(*) only; name the columns",
+    ),
+    (
+        re.compile(r"Column in SELECT must be in GROUP BY or an aggregate function: ?column \"([^\"]*)\".*", re.DOTALL),
+        r"column `\1` is neither in GROUP BY nor inside an aggregate; group by it, or write any_value(\1)",
+    ),
+    (
+        re.compile(
+            r"Failed to coerce arguments to satisfy a call to '(\w+)' function: coercion from (.*?) to the signature.*",
+            re.DOTALL,
+        ),
+        r"function '\1' does not take arguments of these types: \2",
+    ),
+    (re.compile(r"\.? You might need to add explicit type casts\."), ""),
+    (re.compile(r"\bList\(([\w() ,]+?), field: 'element'\)"), r"ARRAY<\1>"),
+    (re.compile(r"\bStruct\("), "ROW("),
+    (re.compile(r"^Parser error: "), ""),
+    (
         re.compile(r".*(?:OuterReferenceColumn|outer_ref\().*", re.DOTALL),
         "a query that depends on the query around it in this way is not supported; write it as a join, or number the "
         "rows with row_number() OVER (PARTITION BY …)",
@@ -264,13 +286,55 @@ def _literal_position(message: str, scope: ErrorScope) -> Position | None:
     return position_of(found[0], scope.statement) if quoted[1] in written else None
 
 
+_OPERATORS: tuple[tuple[str, tuple[type[exp.Expr], ...]], ...] = (
+    (r"[Dd]ivide ?[Bb]y ?[Zz]ero", (exp.Div, exp.IntDiv, exp.Mod)),
+    (r"[Cc]ast error|[Cc]an(?:not|'t) cast|CastError|too large to store", (exp.Cast,)),
+    (r"(?:[Oo]verflow\D*-?[\d.]+|arithmetic expression .*) \+ ", (exp.Add,)),
+    (r"(?:[Oo]verflow\D*-?[\d.]+|arithmetic expression .*) - ", (exp.Sub,)),
+    (r"(?:[Oo]verflow\D*-?[\d.]+|arithmetic expression .*) \* ", (exp.Mul,)),
+    (r"arithmetic expression .* / ", (exp.Div,)),
+    (r"logical boolean operation .* AND ", (exp.And,)),
+    (r"logical boolean operation .* OR ", (exp.Or,)),
+    (r"comparison operation", (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)),
+    (r"string concat operation", (exp.DPipe,)),
+    (r"Unary operator 'NOT'", (exp.Not,)),
+    (r"in LIKE expression", (exp.Like, exp.ILike)),
+    (r"non-boolean predicate|allowed in the WHERE", (exp.Where,)),
+    (r"HAVING", (exp.Having,)),
+    (r"timestamp from", (exp.Cast, exp.EQ, exp.GT, exp.LT)),
+    (r"type interval", (exp.Interval,)),
+    (r"Date part", (exp.Extract,)),
+    (r"LIMIT", (exp.Limit,)),
+    (r"OFFSET", (exp.Offset,)),
+    (r"[Oo]rder by column", (exp.Order,)),
+    (r"column with position", (exp.Group,)),
+    (r"window frame|The window ", (exp.Window,)),
+    (r"[Ss]ubquery", (exp.Subquery, exp.In)),
+    (r"access field|not found in struct", (exp.Bracket, exp.Dot)),
+    (r"unnest\(\)", (exp.Unnest,)),
+)
+"""Texts of DataFusion, and the nodes that they can be about."""
+
+
+def _operator_position(text: str, scope: ErrorScope) -> Position | None:
+    """Where the operation that failed stands, if the query has only one that it can be; else where the query begins."""
+    if scope.statement is None or scope.query is None or not scope.statement.script:
+        return None
+    for pattern, kinds in _OPERATORS:
+        if re.search(pattern, text):
+            places = {position_of(node, scope.statement) for node in scope.query.find_all(*kinds)} - {None}
+            if len(places) == 1:
+                return places.pop()
+    return scope.statement.position
+
+
 def _position(message: str, scope: ErrorScope) -> Position | None:
     """Where the function or column that the message names stands in the user's text; else where the text begins."""
-    named = re.findall(r"[Ff]unction ['`]?(\w+)['`]?|No field named \"?([\w.\"]+)|column \"?([\w.]+)\"?", message)
+    named = re.findall(r"[Ff]unction ['`]?(\w+)['`]?|No field named \"?([\w.\"]+)|column [\"`]?([\w.]+)", message)
     wanted = {part.rpartition(".")[2].strip('"').lower() for match in named for part in match if part}
     if scope.query is not None:
         for node in scope.query.find_all(exp.Func, exp.Column):
             name = node.name if isinstance(node, exp.Anonymous | exp.Column) else node.key
             if name.lower() in wanted and (found := position_of(node, scope.statement)):
                 return found
-    return scope.statement.position if scope.statement is not None and scope.statement.script else None
+    return _operator_position(message, scope)

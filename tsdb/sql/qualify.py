@@ -186,6 +186,8 @@ class _Resolver:
             self._join(join, scope, ctes)
 
     def _table(self, table: exp.Table, scope: Scope, ctes: Mapping[str, Columns]) -> Source:
+        if isinstance(table.this, exp.Dot):
+            self.fail("the name of a table has at most three parts: catalog.database.table", table)
         if not isinstance(table.this, exp.Identifier):
             self._visit_all(list(table.this.iter_expressions()), scope, ctes)
             return Source(table.alias or None, _named_columns(table))

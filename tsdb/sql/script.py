@@ -24,6 +24,7 @@ _DIALECT = Flink()
 _OPTIONS_HINT = re.compile(r"/\*\+\s*OPTIONS\s*\(", re.IGNORECASE)
 _OPENING = re.compile(r"['\"`]|--|/\*")
 _CLOSED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_NAMED = re.compile(r"`([^`]+)`|'([^']+)'")
 _DELIMITERS = {
     "'": ("string", "'"),
     '"': ("quoted name", '"'),
@@ -69,6 +70,21 @@ def position_of(node: exp.Expr | None, statement: Statement | None) -> Position 
         return None
     starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
     return position_at(statement.script, min(starts)) if starts else None
+
+
+def place_in(statement: Statement, message: str) -> Position | None:
+    """Where the first thing that a message names between quotes stands; else where the statement begins."""
+    if not statement.script:
+        return None
+    start = sum(len(line) + 1 for line in statement.script.split("\n")[: statement.position.line - 1])
+    start += statement.position.column - 1
+    tokens = tokenize(statement.text)
+    named = [(match[1] or match[2]).lower() for match in _NAMED.finditer(message)]
+    for name in sorted(named, key=lambda name: "." in name):  # a column says more than its table
+        for token in tokens:
+            if token.text.lower() in (name, name.rpartition(".")[2]):
+                return position_at(statement.script, start + token.start)
+    return statement.position
 
 
 def split(script: str) -> list[StatementTokens]:

@@ -10,14 +10,14 @@ from tsdb.errors import BindError, ColumnNotFound, DataError, Error, NotSupporte
 @pytest.mark.parametrize(
     ("sql", "error", "text"),
     [
-        ("SELECT 1 / 0", DataError, "^division by zero$"),
+        ("SELECT 1 / 0", DataError, "column 8: division by zero"),
         ("SELECT k % 0 FROM t", DataError, "division by zero"),
         ("SELECT CAST('x' AS INT)", DataError, "line 1, column 13: Cannot cast string 'x' to value of INT type"),
         ("SELECT k FROM t WHERE k = 'Int32'", DataError, "column 27: Cannot cast string 'Int32' to value of INT type"),
         ("INSERT INTO t VALUES (9999999999, 'x')", DataError, "values of type BIGINT do not fit"),
         ("SELECT lag(k) FROM t", BindError, r"lag\(…\) OVER"),
         ("SELECT a.k > ANY (SELECT max(k) FROM t b GROUP BY v) FROM t a", NotSupportedError, "join"),
-        ("SELECT (SELECT b.v FROM t b WHERE a.k < b.k) FROM t a", BindError, "column 1: Correlated scalar"),
+        ("SELECT (SELECT b.v FROM t b WHERE a.k < b.k) FROM t a", BindError, "column 16: Correlated scalar"),
         ("SELECT CAST(v AS INT) FROM t", DataError, "Cannot cast string 'a'"),
         ("SELECT CAST(300 AS TINYINT)", DataError, "300"),
         ("SELECT CAST(k * 1000 AS TINYINT) FROM t", DataError, "1000"),
@@ -27,7 +27,7 @@ from tsdb.errors import BindError, ColumnNotFound, DataError, Error, NotSupporte
         ("SELECT abs(v) FROM t", BindError, "line 1, column 8: "),
         ("SELECT k FROM t WHERE v", BindError, "non-boolean"),
         ("SELECT 1 UNION SELECT 1, 2", ProgrammingError, "different number of columns"),
-        ("SELECT k, count(*) FROM t", BindError, r"GROUP BY.*count\(\*\)"),
+        ("SELECT k, count(*) FROM t", BindError, r"neither in GROUP BY"),
         ("SELECT a.k FROM t a JOIN t b ON a.nope = b.k", ColumnNotFound, "nope"),
         (
             "SELECT sum(v) FROM t b",

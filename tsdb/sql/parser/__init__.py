@@ -13,7 +13,7 @@ from typing import Literal
 
 from sqlglot import exp
 
-from tsdb.errors import NotSupportedError, ProgrammingError, nearest
+from tsdb.errors import Error, NotSupportedError, ProgrammingError, nearest
 from tsdb.sql.cursor import Cursor, quoted
 from tsdb.sql.dialect import UnexpectedToken, UnsupportedClause
 from tsdb.sql.parser.alter import read_alter
@@ -82,6 +82,9 @@ def _read(tokens: StatementTokens) -> Statement:
         raise NotSupportedError(f"not supported: {error.message}", position=position) from None
     except UnexpectedToken as error:
         raise cursor.explain(error) from None
+    except Error as error:
+        error.position = error.position or cursor.failure("", cursor.current).position
+        raise
     except RecursionError:
         raise ProgrammingError(
             "this statement is nested too deeply; split it into views or common table expressions",

@@ -67,6 +67,8 @@ def scan_text(read: RelationScan) -> str:
         return f"{name}: table {table.identifier}, no snapshot yet"
     merged = sum(not split.raw for split in plan.splits)
     how = "raw Parquet" if read.files is not None else f"{merged} of {len(plan.splits)} splits merged on read"
+    if read.by_number:
+        how = f"live rows of Parquet, {how}"
     facts = [
         f"snapshot {plan.snapshot.id}",
         f"manifests {plan.manifests_read} of {plan.manifests_total}",

@@ -5,8 +5,6 @@ budget; of the other columns nothing behind the last wanted row is decoded. File
 true for as long as the path means the same file.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -24,6 +22,7 @@ from tsdb.format.parquet import open_parquet
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import And, Comparison, Predicate
 from tsdb.table.data_file_reader import Mask, RowGroup, read_file, read_rows, row_groups
+from tsdb.table.sized_cache import SizedCache
 from tsdb.table.table import Table
 
 _CACHED_BYTES_MAX = 96 << 20
@@ -170,31 +169,7 @@ def _may_have(bounds: tuple[Any, Any] | None, values: Sequence[Any]) -> bool:
         return True
 
 
-class _Cache:
-    """Footers of files and key columns of row groups, the least recently used ones dropped. Thread-safe."""
-
-    def __init__(self, size_bytes_max: int) -> None:
-        self._size_bytes_max = size_bytes_max
-        self._size_bytes = 0
-        self._lock = threading.Lock()
-        self._known: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
-
-    def get(self, name: Any) -> Any:
-        with self._lock:
-            if name not in self._known:
-                return None
-            self._known.move_to_end(name)
-            return self._known[name][0]
-
-    def put(self, name: Any, value: Any, size_bytes: int) -> None:
-        with self._lock:
-            self._size_bytes += size_bytes - self._known.pop(name, (None, 0))[1]
-            self._known[name] = (value, size_bytes)
-            while self._size_bytes > self._size_bytes_max:
-                self._size_bytes -= self._known.popitem(last=False)[1][1]
-
-
-_CACHE = _Cache(_CACHED_BYTES_MAX)
+_CACHE = SizedCache(_CACHED_BYTES_MAX)
 
 
 def _layout(table: Table, path: str) -> _Layout:

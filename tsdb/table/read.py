@@ -96,7 +96,7 @@ class Fragment:
             for file in self.split.files:
                 yield from rows_with_key(self.table, file, self.split.bucket_path, columns, keys, self._kept(file))
             return
-        masks = self._masks()
+        masks = self.masks()
         pruner = Pruner(self.table, self.predicate)
         for file in self.split.files:
             mask = masks.get(file.file_name)
@@ -107,7 +107,7 @@ class Fragment:
                 mask=mask, predicate=self.predicate, batch_rows=batch_rows,
             )  # fmt: skip
 
-    def _masks(self) -> dict[str, Mask | None]:
+    def masks(self) -> dict[str, Mask | None]:
         """By file, which of its rows live; a file without a mask lives as a whole."""
         table, split = self.table, self.split
         if split.raw:
@@ -215,14 +215,25 @@ def raw_files(table: Table, plan: ScanPlan) -> list[str] | None:
         if not split.raw or split.deletions:
             return None
         for file in split.files:
-            path = table.file_io.local_path(file.path(split.bucket_path))
-            if path is None or not path.endswith(".parquet") or file.write_cols is not None:
+            path = plain_path(table, split, file)
+            if path is None:
                 return None
-            if file.schema_id != table.schema.id and table.schemas.schema(file.schema_id).fields != table.schema.fields:
-                return None
-            _check_size(table, path, file)
             paths.append(path)
     return paths
+
+
+def plain_path(table: Table, split: DataSplit, file: DataFileMeta) -> str | None:
+    """The local path of a data file, if it is Parquet under today's schema; else None.
+
+    Raises CorruptFile for one that is missing or cut.
+    """
+    path = table.file_io.local_path(file.path(split.bucket_path))
+    if path is None or not path.endswith(".parquet") or file.write_cols is not None:
+        return None
+    if file.schema_id != table.schema.id and table.schemas.schema(file.schema_id).fields != table.schema.fields:
+        return None
+    _check_size(table, path, file)
+    return path
 
 
 def _check_size(table: Table, path: str, file: DataFileMeta) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -170,15 +171,22 @@ class _Guarded:
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        with _steps:
-            try:
-                self._control.check()
-                return next(self._rows)
-            except StopIteration:
-                raise
-            except BaseException as err:
-                self._control.failures.keep(err)
-                raise
+        with guarded(self._control):
+            return next(self._rows)
+
+
+@contextmanager
+def guarded(control: Control) -> Iterator[None]:
+    """One step on a thread of DataFusion: it is counted, not begun after `cancel`, and what it raises is kept."""
+    with _steps:
+        try:
+            control.check()
+            yield
+        except StopIteration:
+            raise
+        except BaseException as err:
+            control.failures.keep(err)
+            raise
 
 
 class _Steps:

@@ -22,6 +22,7 @@ from tsdb.errors import Cancelled, DatabaseError
 from tsdb.exec.batch.dataset import BATCH_ROWS, Batches, Control, Readable, ScanDataset
 from tsdb.exec.batch.exact_floats import exact_floats
 from tsdb.exec.batch.interruptible import Interruptible
+from tsdb.exec.batch.live_scan import live_scan
 from tsdb.exec.batch.parquet_files import parquet_scan
 from tsdb.exec.batch.pushdown import constantly_filtered, never_read, scan_predicates
 from tsdb.exec.engine import PARTITIONS, our_batch
@@ -34,6 +35,7 @@ from tsdb.metadata.predicate import Predicate
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.fallback import fallback_scan
 from tsdb.table.incremental import incremental_parts
+from tsdb.table.live_rows import LiveFiles, live_files, may_have_live_files
 from tsdb.table.newest import expired
 from tsdb.table.read import fragments, raw_files
 from tsdb.table.refs import created_since
@@ -50,7 +52,7 @@ class RelationScan:
     None.
 
     parts: read these instead. empty: the query wants none of its rows. unfiltered: a scan in Python could not take the
-    filters.
+    filters. by_number: DataFusion scans the files itself if sequence numbers tell which rows live.
     """
 
     relation: Relation
@@ -60,6 +62,7 @@ class RelationScan:
     parts: Sequence[Readable] | None = None
     empty: bool = False
     unfiltered: bool = False
+    by_number: bool = False
 
 
 def run(plan: QueryPlan) -> BatchResult:
@@ -182,27 +185,28 @@ def _scan(relation: Relation, predicates: Mapping[str, Predicate | None], empty:
         return RelationScan(relation, predicate, ScanPlan(relation.snapshot, ()), None, empty=True)
     if relation.between is not None:
         parts = incremental_parts(table, relation.between, predicate)
-        return RelationScan(relation, predicate, ScanPlan(relation.between.end, (), predicate), None, parts)
+        return RelationScan(relation, predicate, ScanPlan(relation.between.end, (), predicate), None, parts=parts)
     fallback = table.options.get("scan.fallback-branch", relation.options.get("scan.fallback-branch", ""))
     if fallback:
         return _with_fallback(relation, table, predicate, fallback)
     since = created_since(table, {**table.options.values, **relation.options})
     plan = plan_scan(table, relation.snapshot, predicate, created_since_ms=since)
     files = raw_files(table, plan)
-    return RelationScan(relation, predicate, plan, files or None)
+    by_number = not files and may_have_live_files(table, plan)
+    return RelationScan(relation, predicate, plan, files or None, by_number=by_number)
 
 
 def _with_fallback(relation: Relation, table: Table, predicate: Predicate | None, branch: str) -> RelationScan:
     """The partitions that the table has not are read from the branch."""
     plan, other, more = fallback_scan(table, relation.snapshot, predicate, branch)
     parts = [*fragments(table, plan), *fragments(other, more)]
-    return RelationScan(relation, predicate, plan, None, parts)
+    return RelationScan(relation, predicate, plan, None, parts=parts)
 
 
 def _reads_floats(plan: QueryPlan, reads: list[RelationScan]) -> bool:
     """Whether DataFusion itself may read a float column from files; the text of the plan has every column's name."""
     text = plan.logical.display_indent()
-    schemas = [read.relation.schema for read in reads if read.files is not None]
+    schemas = [read.relation.schema for read in reads if read.files is not None or read.by_number]
     return any(pa.types.is_floating(field.type) and field.name in text for schema in schemas for field in schema)
 
 
@@ -239,6 +243,9 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
         control.failures.scanned.extend(read.files)
         rows = parquet_scan(context, "files", read.files, schema)
         context.register_table(name, exact_floats(rows, schema))
+    elif (files := _live_files(read)) is not None:
+        control.failures.scanned.extend(path for part in files for path in part.paths)
+        context.register_table(name, exact_floats(live_scan(context, relation.name, files, schema, control), schema))
     else:
         context.register_dataset("parts", ScanDataset(schema, _parts(read), control, PARTITIONS))
         rows = context.table("parts")
@@ -246,6 +253,14 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
         if read.unfiltered:
             rows = rows.limit(_ALL)  # filters stay above a limit
         context.register_table(name, exact_floats(rows, schema))
+
+
+def _live_files(read: RelationScan) -> list[LiveFiles] | None:
+    """The files of which DataFusion finds the live rows itself; None if it cannot, or would find no file."""
+    if not read.by_number or read.parts is not None:
+        return None
+    assert isinstance(read.relation.source, Table) and read.plan is not None
+    return live_files(read.relation.source, read.plan) or None
 
 
 def _parts(read: RelationScan) -> Callable[[], Sequence[Readable]]:

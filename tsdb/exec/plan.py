@@ -29,8 +29,10 @@ from tsdb.exec.engine import Engine, our_schema, settings_for
 from tsdb.exec.failure import ErrorScope, translated
 from tsdb.exec.functions import Functions
 from tsdb.exec.local_file import looks_like_file
+from tsdb.exec.markers import register_markers
 from tsdb.exec.names import TEMPORARY, Names
 from tsdb.exec.relation import FileSource, Registered, Relation, Source, SystemTable, View
+from tsdb.exec.temporal import join_as_of
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import BY_KEY, SCAN, check_table_options
@@ -91,7 +93,11 @@ def plan_query(
     table that the query reads has a column `FILE_NUMBER` more.
     """
     control = Control()
+    streaming = mode == "streaming"
+    query = query.copy()
+    join_as_of(query, names, statement, streaming=streaming)
     expanded = _with_our_constants(expand_views(query, names, statement))
+    join_as_of(expanded, names, statement, streaming=streaming)
     if mode == "batch":
         _write_out_computed(expanded, names, statement, FILE_NUMBER if numbered_files else None)
     if mode == "streaming":
@@ -101,6 +107,8 @@ def plan_query(
     settings = settings_for(expanded)
     context = engine.context(settings=settings)
     binder = _Binder(names, context, session_options, mode, statement, control, taken, pinned, numbered_files)
+    if mode == "streaming":
+        register_markers(context)
     bound = bind_query(expanded, binder.schema_of, statement, streaming=mode == "streaming")
     shown = {relation.name: relation.shown for relation in binder.relations.values()}
     scope = ErrorScope(statement, query, shown, control.failures)

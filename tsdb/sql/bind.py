@@ -30,6 +30,6 @@ def bind_query(
     """
     if streaming:
         refuse_current_time(query, statement)
-    resolved = qualify(desugar(query), schema_of, statement)
+    resolved = qualify(desugar(query, streaming=streaming), schema_of, statement)
     rewritten = rewrite(resolved, streaming=streaming)
     return BoundQuery(to_datafusion(rewritten), rewritten, output_names(resolved))

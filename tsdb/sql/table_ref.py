@@ -60,6 +60,18 @@ def _is_cte(table: exp.Table, names: frozenset[str]) -> bool:
     return not table.args.get("db") and table.name.lower() in names
 
 
+def time_of_row(table: exp.Table) -> exp.Expr | None:
+    """What stands behind FOR SYSTEM_TIME AS OF, if that is no constant: the table as of the time of a row."""
+    version = table.args.get("version")
+    if not isinstance(version, exp.Version):
+        return None
+    value = version.expression
+    if value is None or version.name != "TIMESTAMP" or version.args.get("kind") != "AS OF":
+        return None
+    found: exp.Expr | None = value if value.find(exp.Column, exp.Anonymous) is not None else None
+    return found
+
+
 def table_name(table: exp.Table) -> TableName:
     """The name as written."""
     start = min((part.meta["start"] for part in table.parts if "start" in part.meta), default=None)

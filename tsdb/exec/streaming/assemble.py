@@ -95,7 +95,7 @@ def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
             feeds.append(_feed(same[0], names, columns, plan.context))
         inputs = {name: _spec(feed) for feed in feeds for name in feed.inputs}
         prudent = {name: _prudent(feed) for feed in feeds for name in feed.inputs}
-        dataflow = compile_plan(plan.logical, prudent, plan.context)
+        dataflow = compile_plan(plan.logical, prudent, plan.context, prudent=True)
         append_only = compile_plan(plan.logical, inputs, plan.context).append_only
     except BaseException:
         for feed in feeds:
@@ -199,11 +199,12 @@ def _prudent(feed: Feed) -> InputSpec:
     """What operators must be ready for: an append table may have rows deleted or overwritten."""
     spec, source = _spec(feed), feed.source
     takes_back = spec.mode == "append" and isinstance(source, TableSource | HybridSource) and source.may_take_back
-    return replace(spec, mode="all") if takes_back else spec
+    return replace(spec, mode="all", grows=True) if takes_back else spec
 
 
 def _spec(feed: Feed) -> InputSpec:
     source, row_time = feed.source, feed.row_time
     if row_time is None:
         return InputSpec(source.schema, source.upsert_key, source.mode)
-    return InputSpec(row_time.schema(source.schema), source.upsert_key, source.mode, row_time.column, row_time.early)
+    schema, column = row_time.schema(source.schema), row_time.column
+    return InputSpec(schema, source.upsert_key, source.mode, column, row_time.arrival, row_time.early)

@@ -18,6 +18,7 @@ from datafusion import SessionContext
 from datafusion.expr import Column, Expr
 
 from tsdb.errors import InternalError, NotSupportedError
+from tsdb.exec.markers import PROCTIME
 
 ROW_ONLY = "#row"
 """The column of a stream that has rows but no columns in the plan (`count(*)` reads none)."""
@@ -68,6 +69,11 @@ def bind(raw: Any, columns: Sequence[PlanColumn], context: SessionContext) -> Ex
 def is_volatile(raw: Any) -> bool:
     """Whether the expression gives another value each time it is evaluated."""
     return _VOLATILE.search(Expr(raw).canonical_name()) is not None
+
+
+def of_arrival(raw: Any) -> bool:
+    """Whether it is the time at which a row comes that makes the expression so."""
+    return not _VOLATILE.search(Expr(raw).canonical_name().replace(f"{PROCTIME}(random())", ""))
 
 
 def position(raw: Any, columns: Sequence[PlanColumn]) -> int | None:

@@ -31,12 +31,17 @@ PLANNER_OPTIONS = {"datafusion.optimizer.enable_physical_uncorrelated_scalar_sub
 
 
 def compile_plan(
-    logical: LogicalPlan, inputs: Mapping[str, InputSpec], context: SessionContext | None = None
+    logical: LogicalPlan,
+    inputs: Mapping[str, InputSpec],
+    context: SessionContext | None = None,
+    *,
+    prudent: bool = False,
 ) -> Dataflow:
     """The dataflow of a query. inputs: by the registered names of the relations; context: the one that planned, if it
-    has functions that a fresh one lacks. Raises NotSupportedError, with the reason, for what cannot be a stream.
+    has functions that a fresh one lacks; prudent: see `GraphBuilder`. Raises NotSupportedError, with the reason, for
+    what cannot be a stream.
     """
-    graph = GraphBuilder(SessionContext() if context is None else context)
+    graph = GraphBuilder(SessionContext() if context is None else context, prudent=prudent)
     output = _visible(logical, _compile(logical, inputs, graph), graph)
     names = _unique([c.name for c in output.columns])
     schema = pa.schema([pa.field(n, t) for n, t in zip(names, output.schema.types, strict=True)])

@@ -11,9 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from tsdb import clock
 from tsdb.changes import ChangeBatch, consolidate, empty
 from tsdb.errors import InternalError, OperationalError
 from tsdb.exec.streaming.graph import (
+    Clocked,
     Dropping,
     GraphBuilder,
     Node,
@@ -38,14 +40,17 @@ class InputSpec:
     mode: 'append' (weights are positive), 'all' (a complete changelog), or 'upsert' (in arrival order: weight 1 says
     what the row of its key is now, -1 that the key is deleted; then only the key columns need values). upsert_key:
     columns that identify a row. rowtime: the column that has a watermark; early: its windows are shown before they
-    are closed.
+    are closed. arrival: columns that are the time at which a row comes. grows: rows are not updated, whatever
+    the mode says to be prudent.
     """
 
     schema: pa.Schema
     upsert_key: tuple[str, ...] | None
     mode: str
     rowtime: str | None = None
+    arrival: tuple[str, ...] = ()
     early: bool = False
+    grows: bool = False
 
 
 class Dataflow:
@@ -60,6 +65,9 @@ class Dataflow:
         self._nodes = list(graph.nodes)
         self._bounds = list(graph.bounds)
         self._sweeps = list(graph.sweeps)
+        self._cut = graph.cut
+        self._clocked = [n.operator for n in graph.nodes if isinstance(n.operator, Clocked)]
+        self._clocked = [operator for operator in self._clocked if operator.clocked]
         self._output = output.node
         self._started = False
         self._steps = 0
@@ -71,14 +79,18 @@ class Dataflow:
         """Whether anything depends on watermarks."""
         return bool(self._bounds)
 
-    def step(self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None) -> ChangeBatch:
+    def step(
+        self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None, *, complete: bool = True
+    ) -> ChangeBatch:
         """The net change of the output; inputs that are not named did not change. The first step emits constants.
 
-        times: the watermarks of inputs after this step; those that are not named did not move.
+        times: the watermarks of inputs after this step; those that are not named did not move. complete: the step is
+        the last of a version.
 
         Rows may repeat (each with a positive weight) when nothing leaves; otherwise every row comes once. After an
         exception the dataflow is of no more use: go back to a checkpoint.
         """
+        self._cut.complete = complete
         moved = self._move(times or {})
         outputs: list[ChangeBatch] = []
         for node in self._nodes:
@@ -93,6 +105,11 @@ class Dataflow:
             result = consolidate(result)
         self._rows_out += result.num_rows
         return replace(result, rows=result.rows.rename_columns(self.schema.names).cast(self.schema))
+
+    def overdue(self) -> bool:
+        """Whether the clock alone has made something due."""
+        now = clock.current().now_ms() * 1_000_000 if self._clocked else 0
+        return any(operator.overdue(now) for operator in self._clocked)
 
     def checkpoint(self, store: RunStore) -> dict[str, Any]:
         """The whole state as JSON that names runs of the store."""

@@ -15,9 +15,9 @@ from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch
 from tsdb.errors import NotSupportedError
-from tsdb.exec.streaming.binding import PlanColumn, bind, frame_names, is_volatile, position
+from tsdb.exec.streaming.binding import PlanColumn, bind, frame_names, is_volatile, of_arrival, position
 from tsdb.exec.streaming.expression import Computed, Frames, positional
-from tsdb.exec.streaming.watermark import Bound, Mark
+from tsdb.exec.streaming.watermark import ArrivalBound, Bound, Mark
 
 BoundKind = TypeVar("BoundKind", bound=Bound)
 
@@ -81,6 +81,20 @@ class TimedOperator(Operator, Protocol):
 
 
 @runtime_checkable
+class Clocked(Operator, Protocol):
+    """An operator that holds rows until the clock says so."""
+
+    @property
+    def clocked(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def overdue(self, now_ns: int) -> bool:
+        """Whether a row is due at that time."""
+        ...
+
+
+@runtime_checkable
 class Dropping(Operator, Protocol):
     """An operator that leaves out rows that come too late."""
 
@@ -127,11 +141,22 @@ class Sweep:
     forget: Callable[[Mark], None]
 
 
+@dataclass(slots=True)
+class Cut:
+    """Whether the current step completes a version."""
+
+    complete: bool = True
+
+
 class GraphBuilder:
     """Collects the nodes of a dataflow, inputs before users."""
 
-    def __init__(self, context: SessionContext) -> None:
-        """context: knows the functions that the plan uses."""
+    def __init__(self, context: SessionContext, *, prudent: bool = False) -> None:
+        """context: knows the functions that the plan uses. prudent: inputs are more than they are declared to be, so
+        what needs an input that only grows has to be checked while it runs.
+        """
+        self.prudent = prudent
+        self.cut = Cut()
         self.context = context
         self.frames = Frames()
         self.nodes: list[Node] = []
@@ -142,6 +167,11 @@ class GraphBuilder:
         """A new bound of this dataflow; those that it is made of are known already."""
         self.bounds.append(bound)
         return bound
+
+    def arrival(self) -> Bound:
+        """The bound of what is the time of arrival."""
+        found = next((b for b in self.bounds if isinstance(b, ArrivalBound)), None)
+        return self.bound(ArrivalBound()) if found is None else found
 
     def add(
         self,
@@ -172,7 +202,7 @@ class GraphBuilder:
 
     def bind(self, raw: Any, stream: Stream, *, once: bool = False) -> Expr:
         """The plan's expression over the columns of the stream. once: it is evaluated once for each row that comes."""
-        if is_volatile(raw) and not (once and stream.append_only):
+        if is_volatile(raw) and not (once and (stream.append_only or (self.prudent and of_arrival(raw)))):
             raise NotSupportedError(
                 f"`{Expr(raw).canonical_name()}` gives another value each time, so a row could not be taken back; "
                 "compute it in a query over an input that only grows, and write the result to a table"

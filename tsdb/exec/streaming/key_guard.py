@@ -36,14 +36,20 @@ class KeyGuard:
         self._keys = Arrangement(self._key_schema, range(len(self._key)))
         self._touched: list[ChangeBatch] = []
 
-    def step(self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None) -> ChangeBatch:
+    def step(
+        self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None, *, complete: bool = True
+    ) -> ChangeBatch:
         """The step of the dataflow; its keys are counted."""
-        output = self._inner.step(deltas, times)
+        output = self._inner.step(deltas, times, complete=complete)
         if output.num_rows:
             keys = consolidate(ChangeBatch(output.rows.select(self._key), output.weights))
             self._keys.insert(keys)
             self._touched.append(keys)
         return output
+
+    def overdue(self) -> bool:
+        """Whether the clock alone has made something due."""
+        return self._inner.overdue()
 
     def checkpoint(self, store: Any) -> dict[str, Any]:
         """The state, if no key has two rows. Raises IntegrityError naming one that has."""

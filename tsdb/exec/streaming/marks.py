@@ -1,11 +1,14 @@
 """Which columns of an operator's output are bounded, given those of its input. See `watermark.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 from datafusion.expr import Expr
 
+from tsdb.exec.markers import PROCTIME, calls_marker
+from tsdb.exec.streaming.binding import PlanColumn
 from tsdb.exec.streaming.expression import Computed, Evaluator
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.watermark import Mark, greatest, is_time, least, monotone, nanoseconds, scalar_at, ticks_ns
@@ -25,18 +28,25 @@ def projected(
         if isinstance(output, int):
             if output in by_column:
                 mark = by_column[output]
-                marks.append(Mark(place, mark.bound, mark.window, mark.early))
+                marks.append(replace(mark, column=place))
+        elif _is_arrival(output.expr):
+            marks.append(Mark(place, graph.arrival(), grows=True, arrival=True))
         elif by_column:
             made = _of_expression(place, output, types[place], stream, by_column, graph)
             marks += [] if made is None else [made]
     return tuple(marks)
 
 
+def _is_arrival(expr: Any) -> bool:
+    inner = Expr(expr.to_variant().expr()) if expr.variant_name() == "Alias" else expr
+    return calls_marker(inner, PROCTIME)
+
+
 def _of_expression(
     place: int, output: Computed, kind: pa.DataType, stream: Stream, by_column: dict[int, Mark], graph: GraphBuilder
 ) -> Mark | None:
     names = stream.names
-    found = _monotone(output.expr, names)
+    found = _monotone(output.expr, lambda column: names.index(column.name()) if column.name() in names else None)
     if found is None or found[0] not in by_column:
         return None
     at, binned = found
@@ -54,32 +64,49 @@ def _of_expression(
         ]
         return nanoseconds(evaluator.columns(pa.Table.from_arrays(row, schema=stream.schema))[0][0])
 
-    made = graph.bound(monotone(mark.bound, value, ticks_ns(element)))
-    return Mark(place, made, mark.window or binned, mark.early)
+    # a cast keeps the digits that there are
+    tick = max(ticks_ns(element), mark.bound.tick if output.expr.variant_name() == "Cast" else 0)
+    made = graph.bound(monotone(mark.bound, value, tick))
+    return replace(mark, column=place, bound=made, window=mark.window or binned)
 
 
-def _monotone(expr: Any, names: Sequence[str]) -> tuple[int, bool] | None:
+Place = Callable[[Any], int | None]
+"""a column reference → its position, None if it is another stream's."""
+
+
+def monotone_column(raw: Any, stream: Stream) -> int | None:
+    """The one column of the stream of which an expression of the plan never falls."""
+    found = _monotone(raw if isinstance(raw, Expr) else Expr(raw), lambda column: _place(column, stream))
+    return None if found is None else found[0]
+
+
+def _place(column: Any, stream: Stream) -> int | None:
+    wanted = PlanColumn(column.relation(), column.name())
+    return stream.columns.index(wanted) if wanted in stream.columns else None
+
+
+def _monotone(expr: Any, place: Place) -> tuple[int, bool] | None:
     """The one column of which the expression never falls, and whether it is the border of a window."""
     kind = expr.variant_name()
     if kind == "Column":
-        name = expr.to_variant().name()
-        return (names.index(name), False) if name in names else None
+        at = place(expr.to_variant())
+        return None if at is None else (at, False)
     if kind == "Alias":
-        return _monotone(Expr(expr.to_variant().expr()), names)
+        return _monotone(Expr(expr.to_variant().expr()), place)
     if kind not in ("Cast", "BinaryExpr", "ScalarFunction"):
         return None
-    operands = [Expr(o) if not isinstance(o, Expr) else o for o in expr.rex_call_operands()]
+    operands = [o if isinstance(o, Expr) else Expr(o) for o in expr.rex_call_operands()]
     operator = str(expr.rex_call_operator()).lower()
     if kind == "Cast":
-        return _monotone(operands[0], names)
+        return _monotone(operands[0], place)
     if kind == "BinaryExpr":
         constant = operands[1].variant_name() == "Literal"
-        return _monotone(operands[0], names) if operator in ("+", "-") and constant else None
+        return _monotone(operands[0], place) if operator in ("+", "-") and constant else None
     if operator in _MONOTONE_OF_LAST and operands[0].variant_name() == "Literal":
-        inner = _monotone(operands[1], names)
+        inner = _monotone(operands[1], place)
         return None if inner is None else (inner[0], inner[1] or operator == "date_bin")
     if operator == "make_array":
-        parts = {_monotone(o, names) for o in operands}
+        parts = {_monotone(o, place) for o in operands}
         columns = {p[0] for p in parts if p is not None}
         if None in parts or len(columns) != 1:
             return None
@@ -95,7 +122,7 @@ def filtered(predicate: Any, stream: Stream, graph: GraphBuilder) -> tuple[Mark,
             high, low = marks[greater], marks[smaller]
             more = high.bound.tick if strictly else 0
             bound = graph.bound(greatest([high.bound, low.bound], [0, more]))
-            marks[greater] = Mark(greater, bound, high.window, high.early)
+            marks[greater] = replace(high, bound=bound)
     return tuple(marks.values())
 
 
@@ -110,25 +137,12 @@ def _orders(predicate: Any, stream: Stream) -> list[tuple[int, int, bool]]:
         return [*_orders(left, stream), *_orders(right, stream)]
     if operator not in _BINARY or not all(Expr(side).variant_name() == "Column" for side in (left, right)):
         return []
-    places = graph_positions([left, right], stream)
-    if places is None:
+    places = [_place(Expr(side).to_variant(), stream) for side in (left, right)]
+    if places[0] is None or places[1] is None:
         return []
     flipped, strictly = _BINARY[operator]
-    greater, smaller = reversed(places) if flipped else places
+    greater, smaller = (places[1], places[0]) if flipped else (places[0], places[1])
     return [(greater, smaller, strictly)]
-
-
-def graph_positions(raws: Sequence[Any], stream: Stream) -> list[int] | None:
-    """The positions of plain columns, None if one is not known by name."""
-    columns = [(c.relation, c.name) for c in stream.columns]
-    places = []
-    for raw in raws:
-        variant = Expr(raw).to_variant()
-        wanted = (variant.relation(), variant.name())
-        if wanted not in columns:
-            return None
-        places.append(columns.index(wanted))
-    return places
 
 
 def of_all(streams: Sequence[Stream], graph: GraphBuilder) -> tuple[Mark, ...]:
@@ -139,7 +153,15 @@ def of_all(streams: Sequence[Stream], graph: GraphBuilder) -> tuple[Mark, ...]:
     for column in sorted(shared):
         parts = [m[column] for m in by_stream]
         bound = graph.bound(least([p.bound for p in parts]))
-        marks.append(Mark(column, bound, all(p.window for p in parts), any(p.early for p in parts)))
+        marks.append(
+            Mark(
+                column,
+                bound,
+                window=all(p.window for p in parts),
+                early=any(p.early for p in parts),
+                grows=all(p.grows for p in parts),
+            )
+        )
     return tuple(marks)
 
 
@@ -151,8 +173,4 @@ def window_marks(marks: Sequence[Mark]) -> list[Mark]:
 def passed(marks: Sequence[Mark], places: Sequence[int]) -> tuple[Mark, ...]:
     """The marks of the columns at `places`, which become columns 0, 1, …"""
     by_column = {m.column: m for m in marks}
-    return tuple(
-        Mark(new, by_column[old].bound, by_column[old].window, by_column[old].early)
-        for new, old in enumerate(places)
-        if old in by_column
-    )
+    return tuple(replace(by_column[old], column=new) for new, old in enumerate(places) if old in by_column)

@@ -17,7 +17,7 @@ from tsdb.connector.connector import Source, WaitingSource
 from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.source import LogSource, TableSource
-from tsdb.exec.streaming.watermark import InputTime
+from tsdb.exec.streaming.watermark import ARRIVAL, END, InputTime
 
 STEP_ROWS = 65_536
 _WATERMARK = "#watermark"
@@ -36,8 +36,14 @@ class Dataflow(Protocol):
         """Columns of the output that are unique at every version, if known."""
         ...
 
-    def step(self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None) -> ChangeBatch:
+    def step(
+        self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None, *, complete: bool = True
+    ) -> ChangeBatch:
         """The change of the output for a change of the inputs."""
+        ...
+
+    def overdue(self) -> bool:
+        """Whether the clock alone has made something due."""
         ...
 
     def checkpoint(self, store: Any) -> dict[str, Any]:
@@ -144,10 +150,11 @@ class Pipeline:
         """
         deltas = self._poll(rows_max)
         times = self._times_now() if self.at_cut else self._times
-        if not deltas and times == self._times and (self._begun or not self.at_cut):
+        late = self.at_cut and self._dataflow.overdue()
+        if not deltas and times == self._times and not late and (self._begun or not self.at_cut):
             return None
         self._begun, self._times = True, times
-        output = self._dataflow.step(deltas, times)
+        output = self._dataflow.step(deltas, times, complete=self.at_cut)
         complete = self.at_cut
         self.version += complete
         return Advance(output, complete)
@@ -212,7 +219,9 @@ class Pipeline:
 
     def _times_now(self) -> dict[str, InputTime]:
         """The watermarks of all inputs that have one."""
-        return {
+        ended = all(feed.source.finished for feed in self._feeds)
+        times = {ARRIVAL: InputTime(END)} if ended else {}
+        return times | {
             name: feed.row_time.time(finished=feed.source.finished)
             for feed in self._feeds
             if feed.row_time is not None and feed.row_time.column is not None

@@ -40,10 +40,10 @@ class RowTime:
         assert isinstance(source, Table | ConnectorTable)
         stored = source.schema.arrow_schema
         computed = [n for n in columns.names if n in columns.computed and n in wanted]
-        self._proctime = [n for n in computed if is_proctime_text(columns.computed[n].expression)]
+        self.arrival = tuple(n for n in computed if is_proctime_text(columns.computed[n].expression))
         watermark = columns.watermark
         self.column = watermark.column if watermark is not None and watermark.column in wanted else None
-        texts = {n: columns.computed[n].expression for n in computed if n not in self._proctime}
+        texts = {n: columns.computed[n].expression for n in computed if n not in self.arrival}
         self._computed = list(texts)
         if watermark is not None and self.column is not None:
             texts[_WATERMARK] = watermark.expression
@@ -66,9 +66,9 @@ class RowTime:
 
     def check(self, *, takes_back: bool) -> None:
         """Raises NotSupportedError for a column that is the time of arrival, if rows may be taken back."""
-        if self._proctime and takes_back:
+        if self.arrival and takes_back:
             raise NotSupportedError(
-                f"column `{self._proctime[0]}` is the time at which a row comes, but rows of table `{self._name}` are "
+                f"column `{self.arrival[0]}` is the time at which a row comes, but rows of table `{self._name}` are "
                 "updated or deleted: the time of a row that goes would not be that with which it came"
             )
 
@@ -87,7 +87,7 @@ class RowTime:
         now = pa.scalar(clock.current().now_ms(), pa.timestamp("ms", "UTC"))
         rows = changes.rows
         for field in self._fields:
-            if field.name in self._proctime:
+            if field.name in self.arrival:
                 rows = rows.append_column(field, pa.repeat(now, changes.num_rows))
             else:
                 column = made[field.name].cast(field.type) if field.name in made else pa.nulls(0, field.type)

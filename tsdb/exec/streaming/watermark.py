@@ -19,6 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tsdb import clock
+
+ARRIVAL = ""
+"""Instead of an input's name: the clock. Its watermark is END when all inputs have ended."""
+
 END = 1 << 100
 """Later than every time."""
 
@@ -71,6 +76,16 @@ class InputBound(Bound):
         return watermark // self.tick * self.tick + self.tick
 
 
+class ArrivalBound(InputBound):
+    """The bound of a column that is the time at which a row comes: the clock, until all inputs have ended."""
+
+    def __init__(self) -> None:
+        super().__init__(ARRIVAL, pa.timestamp("ms"))
+
+    def _of_input(self, _: Bound) -> int | None:
+        return END if self.time.watermark == END else clock.current().now_ms() * _NS["ms"]
+
+
 def least(bounds: Sequence[Bound]) -> Bound:
     """The least of several: what holds whichever of them a row comes from. Idle ones do not count."""
 
@@ -111,12 +126,16 @@ class Mark:
     """A column of a stream with a bound; of a column of lists, the least element has it.
 
     window: it is the border of a window, so that rows below the bound are closed. early: they are shown before.
+    grows: rows are not updated, though one may be deleted from an append table.
+    arrival: it is the time at which rows come.
     """
 
     column: int
     bound: Bound
     window: bool = False
     early: bool = False
+    grows: bool = False
+    arrival: bool = False
 
 
 def ticks_ns(kind: pa.DataType) -> int:

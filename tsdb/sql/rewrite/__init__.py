@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from tsdb.sql.functions import translate_functions
 from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
+from tsdb.sql.rewrite.current_time import mark_proctime
 from tsdb.sql.rewrite.float_operands import widen_decimals
 from tsdb.sql.rewrite.ordering import order_nulls
 from tsdb.sql.rewrite.pivot import expand_pivots
@@ -25,8 +26,8 @@ from tsdb.sql.rewrite.window_tvf import expand_window_functions
 
 Rule = Callable[[exp.Expr], exp.Expr]
 
-SUGAR: tuple[Rule, ...] = (expand_window_functions, expand_pivots, plain_forms)
-"""Rules before names are resolved, in order."""
+SUGAR: tuple[Rule, ...] = (expand_pivots, plain_forms)
+"""Rules before names are resolved, after window functions are written out, in order."""
 
 RULES: tuple[Rule, ...] = (widen_decimals, number_duplicates, translate_functions, order_nulls)
 """Rules after names are resolved, in order, for both modes."""
@@ -38,9 +39,10 @@ STREAMING_RULES: tuple[Rule, ...] = (join_scalar_subqueries,)
 """Rules that only a streaming query needs; they run after `SUBQUERY_RULES`, before `RULES`."""
 
 
-def desugar(query: exp.Query) -> exp.Query:
-    """A copy of `query` after `SUGAR`."""
-    return _apply(query.copy(), SUGAR)
+def desugar(query: exp.Query, *, streaming: bool = False) -> exp.Query:
+    """A copy of `query` with what is sugar written out, before names are resolved."""
+    plain = expand_window_functions(query.copy(), streaming=streaming)
+    return _apply(plain, (*SUGAR, mark_proctime) if streaming else SUGAR)
 
 
 def rewrite(query: exp.Query, *, streaming: bool = False) -> exp.Query:

@@ -1,4 +1,4 @@
-"""The time of day in a streaming query is refused.
+"""The time of day in a streaming query is refused; PROCTIME() is the time at which a row comes.
 
 DataFusion puts the time at which a query is planned in its place. For a batch query that is right; in a stream it
 would stand still, and a resumed job would have another one.
@@ -40,3 +40,11 @@ def refuse_current_time(query: exp.Expr, statement: Statement | None) -> None:
                 "store it in a column, or SET 'execution.mode' = 'batch'",
                 position=position_of(node, statement),
             )
+
+
+def mark_proctime(query: exp.Expr) -> exp.Expr:
+    """PROCTIME() as the function that `tsdb.exec.markers` knows, which is evaluated for every row that comes."""
+    for node in list(query.find_all(exp.Anonymous)):
+        if str(node.this).upper() == "PROCTIME" and not node.expressions:
+            node.replace(exp.Anonymous(this="tsdb_proctime", expressions=[exp.Anonymous(this="random")]))
+    return query

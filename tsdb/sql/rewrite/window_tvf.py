@@ -51,17 +51,20 @@ class Window:
     keys: tuple[exp.Expr, ...] = ()
 
 
-def expand_window_functions(query: exp.Expr) -> exp.Expr:
-    """`query` with every window function in FROM, and every group window, written out. Changes `query` in place."""
+def expand_window_functions(query: exp.Expr, *, streaming: bool = False) -> exp.Expr:
+    """`query` with every window function in FROM, and every group window, written out. Changes `query` in place.
+
+    streaming: a SESSION is two functions for which the streaming engine has an operator.
+    """
     for table in list(query.find_all(exp.Table)):
         call = table.this
         if isinstance(call, exp.Anonymous) and str(call.this).upper() in _ARGUMENTS:
             window = _read_call(call)
             alias = table.args.get("alias") or exp.TableAlias(this=_alias_name(window.relation))
-            derived = exp.Subquery(this=_expand(window), alias=alias, joins=table.args.get("joins"))
+            derived = exp.Subquery(this=_expand(window, streaming), alias=alias, joins=table.args.get("joins"))
             table.replace(derived)
     for select in list(query.find_all(exp.Select)):
-        _expand_group_window(select)
+        _expand_group_window(select, streaming)
     return query
 
 
@@ -116,13 +119,13 @@ def _alias_name(relation: exp.Expr) -> exp.Identifier:
     return name
 
 
-def _expand(window: Window) -> exp.Select:
+def _expand(window: Window, streaming: bool) -> exp.Select:
     if window.size_ms <= 0:
         raise ProgrammingError(f"the length of {window.kind} must be positive")
     if window.kind == "TUMBLE":
         return _with_end(_tumble(window), window.size_ms)
     if window.kind == "SESSION":
-        return _session(window)
+        return _streaming_session(window) if streaming else _session(window)
     count, rest = divmod(window.size_ms, window.step_ms) if window.step_ms > 0 else (0, 1)
     step_name = "slide" if window.kind == "HOP" else "step"
     if rest:
@@ -177,14 +180,38 @@ def _session(window: Window) -> exp.Select:
 
     bounded = _select_all(
         _derived(counted, window.relation),
-        window_start=over("MIN"),
-        window_end=_shift(over("MAX"), window.size_ms),
+        window_start=_to_millis(over("MIN")),
+        window_end=_to_millis(_shift(over("MAX"), window.size_ms)),
     )
     star = bounded.expressions[0]
     star.set("except_", [exp.to_identifier(name, quoted=True) for name in ("$begins", "$session")])
     return _select_all(
         _derived(bounded, window.relation), window_time=_shift(exp.column("window_end", quoted=True), -1)
     )
+
+
+def _streaming_session(window: Window) -> exp.Select:
+    """The borders of the session of a row, as functions that `tsdb.exec.markers` knows."""
+
+    def border(name: str) -> exp.Expr:
+        time = exp.Anonymous(
+            this="arrow_cast", expressions=[window.time.copy(), exp.Literal.string("Timestamp(Nanosecond, None)")]
+        )
+        call = exp.Anonymous(this=name, expressions=[time, _number(window.size_ms)])
+        return exp.Window(this=call, partition_by=[key.copy() for key in window.keys])
+
+    bounded = _select_all(
+        window.relation,
+        window_start=_to_millis(border("tsdb_session_start")),
+        window_end=_to_millis(border("tsdb_session_end")),
+    )
+    return _select_all(
+        _derived(bounded, window.relation), window_time=_shift(exp.column("window_end", quoted=True), -1)
+    )
+
+
+def _to_millis(time: exp.Expr) -> exp.Expr:
+    return exp.Cast(this=time, to=exp.DataType.build("TIMESTAMP(3)"))
 
 
 def _with_end(started: exp.Select, size_ms: int) -> exp.Select:
@@ -209,7 +236,7 @@ def _derived(select: exp.Select, relation: exp.Expr) -> exp.Subquery:
 def _floor(time: exp.Expr, size_ms: int, offset_ms: int) -> exp.Expr:
     origin = exp.Cast(this=exp.Literal.string("1970-01-01 00:00:00"), to=exp.DataType.build("TIMESTAMP"))
     start = exp.Anonymous(this="date_bin", expressions=[_interval(size_ms), time.copy(), _shift(origin, offset_ms)])
-    return exp.Cast(this=start, to=exp.DataType.build("TIMESTAMP(3)"))
+    return _to_millis(start)
 
 
 def _shift(time: exp.Expr, length_ms: int) -> exp.Expr:
@@ -231,7 +258,7 @@ def _number(value: int) -> exp.Expr:
     return exp.Literal.number(value)
 
 
-def _expand_group_window(select: exp.Select) -> None:
+def _expand_group_window(select: exp.Select, streaming: bool) -> None:
     """GROUP BY TUMBLE(ts, size), … : the window becomes part of FROM, and its columns the keys."""
     group = select.args.get("group")
     calls = [key for key in group.expressions if _is_group_window(key)] if group is not None else []
@@ -247,7 +274,7 @@ def _expand_group_window(select: exp.Select) -> None:
     others = tuple(key.copy() for key in group.expressions if key is not call) if kind == "SESSION" else ()
     lengths = [interval_ms(argument) for argument in arguments[1:]]
     size, step = (lengths[1], lengths[0]) if kind == "HOP" else (lengths[0], 0)
-    windowed = _expand(Window(kind, relation.copy(), arguments[0], size, step, 0, others))
+    windowed = _expand(Window(kind, relation.copy(), arguments[0], size, step, 0, others), streaming)
     clause.set("this", _derived(windowed, relation))
     used = {"window_start", "window_end"}
     for auxiliary in list(select.find_all(exp.Anonymous)):

@@ -81,7 +81,12 @@ class WordCount:
         self.counts: Counter[str] = Counter()
         self.steps = 0
 
-    def step(self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, object] | None = None) -> ChangeBatch:
+    def overdue(self) -> bool:
+        return False
+
+    def step(
+        self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, object] | None = None, *, complete: bool = True
+    ) -> ChangeBatch:
         self.steps += 1
         before = Counter(self.counts)
         for delta in deltas.values():

@@ -238,7 +238,7 @@ def test_a_panic_fails_the_query_and_not_the_process(tmp_path: Path, monkeypatch
     orders = make_table(tmp_path, "orders", ORDERS, ("id",))
     target = make_table(tmp_path, "sums", SUMS, ("customer",))
 
-    def step(*_: object) -> None:
+    def step(*_: object, **__: object) -> None:
         raise Panic("index out of bounds")
 
     monkeypatch.setattr("tsdb.exec.streaming.dataflow.Dataflow.step", step)

@@ -12,6 +12,7 @@ from tsdb.exec.streaming.graph import GraphBuilder, RunStore, StateSize, Stream
 from tsdb.exec.streaming.watermark import END, Mark, below_any, nanoseconds
 
 _ROWS_KEPT = 1 << 16
+_PAUSE_NS = 50_000_000
 
 
 class DropLate:
@@ -63,10 +64,25 @@ class Close:
         self._held: list[tuple[ChangeBatch, tuple[int, ...]]] = []
         self._rows = 0
         self._netted_rows = 0
+        self._asked_ns = 0
 
     def due(self) -> bool:
         """Something is held, and a bound has moved."""
         return self._rows > 0 and any(m.bound.now != m.bound.before for m in self._marks)
+
+    @property
+    def clocked(self) -> bool:
+        """Whether rows wait for the clock."""
+        return any(m.arrival for m in self._marks)
+
+    def overdue(self, now_ns: int) -> bool:
+        """Whether the least of the rows that wait for the clock would be final; asked seldom enough."""
+        if now_ns < self._asked_ns + _PAUSE_NS:
+            return False
+        by_clock = [i for i, m in enumerate(self._marks) if m.arrival]
+        due = any(max(least[i] for i in by_clock) <= now_ns for _, least in self._held)
+        self._asked_ns = now_ns if due else self._asked_ns
+        return due
 
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """What has become final."""

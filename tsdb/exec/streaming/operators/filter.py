@@ -9,10 +9,12 @@ from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch
+from tsdb.exec.markers import AS_OF, calls_marker, conjunction, conjuncts
 from tsdb.exec.streaming.binding import position
 from tsdb.exec.streaming.expression import Evaluator
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.marks import filtered
+from tsdb.exec.streaming.operators.close import Close
 from tsdb.exec.streaming.operators.recompute import Recompute
 
 
@@ -44,7 +46,12 @@ def build_filter(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], grap
 
 def add_filter(predicate: Any, stream: Stream, graph: GraphBuilder) -> Stream:
     """The stream's rows for which a predicate of the plan is true."""
-    below = graph.nodes[stream.node].operator
+    parts = conjuncts(predicate)
+    if any(calls_marker(p, AS_OF) for p in parts):  # inferred from the condition of a join, where it is heeded
+        rest = conjunction([p for p in parts if not calls_marker(p, AS_OF)])
+        return stream if rest is None else add_filter(rest, stream, graph)
+    node = graph.nodes[stream.node]
+    below = graph.nodes[node.inputs[0]].operator if isinstance(node.operator, Close) else node.operator
     if isinstance(below, Recompute) and below.rank is not None:
         most = _rank_at_most(predicate, stream, below.rank)
         if most is not None:

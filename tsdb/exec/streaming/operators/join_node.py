@@ -7,8 +7,12 @@ import pyarrow as pa
 from datafusion.plan import LogicalPlan
 
 from tsdb.errors import NotSupportedError
+from tsdb.exec.markers import AS_OF, calls_marker, conjunction, conjuncts
 from tsdb.exec.streaming.expression import Evaluator, positional
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.operators.as_of import build_temporal
+from tsdb.exec.streaming.operators.close import closed, in_time
+from tsdb.exec.streaming.operators.interval_join import interval, window_pairs
 from tsdb.exec.streaming.operators.join import JOIN_KINDS, Join, JoinKind, Side
 from tsdb.exec.streaming.operators.not_in import NotIn
 from tsdb.exec.streaming.operators.project import extend
@@ -22,20 +26,32 @@ def build_join(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], graph:
     kind = JOIN_KINDS[name]
     left, left_key = extend([on[0] for on in variant.on()], inputs[0], graph)
     right, right_key = extend([on[1] for on in variant.on()], inputs[1], graph)
-    nulls_match = bool(variant.null_equals_null())
-    columns = [*left.columns, *right.columns]
+    parts = conjuncts(variant.filter()) if variant.filter() is not None else []
+    as_of = [p for p in parts if calls_marker(p, AS_OF)]
+    condition = conjunction([p for p in parts if not calls_marker(p, AS_OF)])
     types = [*left.schema.types, *right.schema.types]
+    both = Stream(-1, (*left.columns, *right.columns), positional(types), None, False)
+    span = None
+    if not as_of and condition is not None:
+        span = interval(condition, left, right, graph)
+    if span is not None:
+        left, right = in_time(left, [span.left], graph), in_time(right, [span.right], graph)
+    windows = window_pairs(left, left_key, right, right_key, graph)
+    left, right = windows.in_time(left, right, graph)
     residual = None
-    if variant.filter() is not None:
-        both = Stream(-1, tuple(columns), positional(types), None, False)
-        residual = Evaluator(graph.frames, both.names, [graph.output(variant.filter(), both)], [pa.bool_()])
+    if condition is not None:
+        residual = Evaluator(graph.frames, both.names, [graph.output(condition, both)], [pa.bool_()])
+    nulls_match = bool(variant.null_equals_null())
+    sides = Side(left, left_key, nulls_match=nulls_match), Side(right, right_key, nulls_match=nulls_match)
+    if as_of:
+        return build_temporal(plan, as_of[0], name, (left, right), sides, residual, both, graph)
+    columns = list(both.columns)
     if not kind.pairs:
         kept = left if kind.left != "none" else right
         columns, types = list(kept.columns), list(kept.schema.types)
         if "mark" in (kind.left, kind.right):
             columns.append(graph.planned(plan)[0][-1])
             types.append(pa.bool_())
-    sides = Side(left, left_key, nulls_match=nulls_match), Side(right, right_key, nulls_match=nulls_match)
     operator = Join(kind, sides[0], sides[1], residual, positional(types), plan.display())
     if "null_aware" in plan.display():
         if name != "LeftAnti" or len(left_key) != 1 or residual is not None:
@@ -45,7 +61,11 @@ def build_join(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], graph:
         return graph.add(NotIn(operator, *sides), [left, right], columns, positional(types), key=left.key)
     key = _output_key(kind, left, left_key, right, right_key)
     append_only = kind.pairs and kind.left == kind.right == "none" and left.append_only and right.append_only
-    return graph.add(operator, [left, right], columns, positional(types), key=key, append_only=append_only)
+    marks = [*windows.marks(kind), *(span.marks(kind) if span is not None else ())]
+    graph.sweeps += windows.sweeps(sides) + (span.sweeps(sides, kind) if span is not None else [])
+    made = graph.add(operator, [left, right], columns, positional(types), key=key, append_only=append_only, marks=marks)
+    waits = kind.left != "none" or kind.right != "none"
+    return closed(made, marks, graph) if waits else made
 
 
 def _output_key(

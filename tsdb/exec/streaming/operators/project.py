@@ -8,6 +8,8 @@ from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch
+from tsdb.errors import OperationalError
+from tsdb.exec.markers import PROCTIME
 from tsdb.exec.streaming.binding import PlanColumn
 from tsdb.exec.streaming.expression import Computed, Evaluator, positional
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
@@ -19,6 +21,7 @@ class Project:
 
     def __init__(self, evaluator: Evaluator, schema: pa.Schema, text: str) -> None:
         """evaluator: makes the output columns; text: the expressions for EXPLAIN."""
+        self._once = f"{PROCTIME}(" in text
         self._evaluator = evaluator
         self._schema = schema
         self._text = text
@@ -26,12 +29,24 @@ class Project:
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """The projected rows with their weights."""
         (delta,) = deltas
+        if self._once:
+            refuse_going(delta, "PROCTIME()")
         columns = self._evaluator.columns(delta.rows)
         return ChangeBatch(pa.Table.from_arrays(columns, schema=self._schema), delta.weights)
 
     def describe(self) -> str:
         """The expressions."""
         return f"Project {self._text}"
+
+
+def refuse_going(delta: ChangeBatch, what: str) -> None:
+    """Raises OperationalError if a row goes of which something is known only from when it came."""
+    if (delta.weights < 0).any():
+        raise OperationalError(
+            f"rows were deleted or overwritten in a table whose rows {what} was applied to when they came, so what was "
+            "given for them cannot be taken back; let the table only grow, or hide deletions from the stream with "
+            "'streaming-read-overwrite' = 'false'"
+        )
 
 
 def build_projection(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], graph: GraphBuilder) -> Stream:

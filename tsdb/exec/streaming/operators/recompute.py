@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tsdb.changes import ChangeBatch, consolidate, inserts, negate, plus
 from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.graph import RunStore, StateSize
-from tsdb.exec.streaming.watermark import Mark
+from tsdb.exec.streaming.watermark import Mark, below_any
 from tsdb.row_hash import arrays, group_rows, hash_rows, take
 
 
@@ -26,6 +26,8 @@ class PartitionedQuery:
 
     run: the output for complete partitions of the input; input_key, output_key: positions of the same partition
     values on both sides. rows_without_input: whether there is output even without any input (a global aggregate).
+    final: of a column of the output; rows below its bound have nothing to do with what comes. run_new: for an operator
+    that extends rows which come in an order that later rows do not change: the output for those that are marked.
     """
 
     run: Callable[[pa.Table], pa.Table]
@@ -37,6 +39,8 @@ class PartitionedQuery:
     rows_without_input: bool = False
     extends_rows: bool = False
     rank: int | None = None
+    final: Mark | None = None
+    run_new: Callable[[pa.Table, np.ndarray], pa.Table] | None = None
 
 
 class Recompute:
@@ -75,6 +79,8 @@ class Recompute:
         hashes = hash_rows(touched, 1)
         found = self._output.lookup(touched, hashes)
         old = ChangeBatch(found.rows, found.weights)
+        if query.final is not None:
+            old = _without(old, below_any(old.rows, [query.final], now=False))
         if self._input is None:
             width = len(query.input_schema)
             before = ChangeBatch(old.rows.select(range(width)), old.weights)
@@ -82,6 +88,8 @@ class Recompute:
             matches = self._input.lookup(touched, hashes)
             before = ChangeBatch(matches.rows, matches.weights)
             self._input.insert(delta)
+        if query.run_new is not None:
+            return self._extended(query.run_new, before, delta)
         now = consolidate(plus([before, delta], query.input_schema))
         after = query.run(expanded(now)).cast(query.output_schema)
         if self._best is not None and query.rank is not None:
@@ -90,11 +98,25 @@ class Recompute:
         self._output.insert(change)
         return change
 
+    def _extended(
+        self, run_new: Callable[[pa.Table, np.ndarray], pa.Table], before: ChangeBatch, delta: ChangeBatch
+    ) -> ChangeBatch:
+        """The output for new rows, behind those that were there."""
+        old, new = expanded(consolidate(before)), expanded(delta)
+        marks = np.repeat([False, True], [old.num_rows, new.num_rows])
+        change = inserts(run_new(pa.concat_tables([old, new]), marks).cast(self._query.output_schema))
+        self._output.insert(change)
+        return change
+
     def forget(self, mark: Mark) -> None:
         """Drop partitions for which nothing comes any more. mark: of the output's key, by its place in that."""
         for arrangement, key in ((self._input, self._query.input_key), (self._output, self._query.output_key)):
             if arrangement is not None:
                 arrangement.forget(key[mark.column], mark.bound.now)
+
+    def forget_final(self, mark: Mark) -> None:
+        """Drop rows that have become final. mark: of a column of the output."""
+        self._output.forget(mark.column, mark.bound.now)
 
     def describe(self) -> str:
         """The operator and its partition columns."""
@@ -121,6 +143,12 @@ class Recompute:
         """Input and output together."""
         sizes = [a.state_size() for a in (self._input, self._output) if a is not None]
         return StateSize(sum(s.rows for s in sizes), sum(s.size_bytes for s in sizes))
+
+
+def _without(batch: ChangeBatch, gone: np.ndarray) -> ChangeBatch:
+    if not gone.any():
+        return batch
+    return ChangeBatch(batch.rows.filter(pa.array(~gone)), batch.weights[~gone])
 
 
 def expanded(batch: ChangeBatch) -> pa.Table:

@@ -64,8 +64,10 @@ def build_scan(variant: Any, inputs: Mapping[str, InputSpec], graph: GraphBuilde
 
 
 def _marks(name: str, spec: InputSpec, read: Sequence[str], graph: GraphBuilder) -> tuple[Mark, ...]:
-    """The time column of an input with a watermark."""
+    """The time columns of an input."""
+    arrival = [Mark(read.index(c), graph.arrival(), grows=True, arrival=True) for c in spec.arrival if c in read]
     if spec.rowtime is None or spec.rowtime not in read:
-        return ()
+        return tuple(arrival)
     bound = graph.bound(InputBound(name, spec.schema.field(spec.rowtime).type))
-    return (Mark(read.index(spec.rowtime), bound, window=False, early=spec.early),)
+    grows = spec.grows or spec.mode == "append"
+    return (*arrival, Mark(read.index(spec.rowtime), bound, early=spec.early, grows=grows))

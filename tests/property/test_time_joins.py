@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import tsdb
+from tsdb import clock
 
 STREAMING = {"execution.mode": "streaming"}
 ZERO = datetime(2024, 1, 1)
@@ -198,3 +199,36 @@ def moment(at: int) -> datetime:
 
 def time(at: int) -> str:
     return f"TIMESTAMP '{moment(at)}'"
+
+
+class HandClock(clock.SystemClock):
+    """A clock whose wall time is set by hand."""
+
+    ms = 1_700_000_000_000
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+def test_windows_of_arrival_close_by_the_clock(tmp_path: Path) -> None:
+    query = (
+        "SELECT k, count(*) FROM TABLE(TUMBLE(TABLE seen, DESCRIPTOR(p), INTERVAL '1' HOUR))"
+        " GROUP BY k, window_start, window_end"
+    )
+    with (
+        clock.use(HandClock()) as now,
+        tsdb.connect(str(tmp_path)) as batch,
+        tsdb.connect(str(tmp_path), options=STREAMING) as streaming,
+    ):
+        assert isinstance(now, HandClock)
+        batch.execute(DDL[1])
+        batch.execute("CREATE VIEW seen AS SELECT k, PROCTIME() AS p FROM b")
+        cursor = streaming.execute(query)
+        batch.execute(f"INSERT INTO b VALUES (1, 7, {time(0)}), (2, 7, {time(1)})")
+        assert list(rows(cursor)) == []
+        now.ms += 3_600_000
+        assert list(cursor.fetchmany(1)) == [("+I", 7, 2)]
+        batch.execute(f"INSERT INTO b VALUES (1, 7, {time(0)})")
+        assert list(rows(cursor)) == []
+        now.ms += 3_600_000
+        assert list(cursor.fetchmany(1)) == [("+I", 7, 1)]

@@ -258,9 +258,11 @@ def _unit_function(name: str, part: str, description: str, result: str) -> Funct
     return _f(name, f"{name}(time)", description, f"{name}({_MOMENT})", result, 1, by=_part(part))
 
 
-def _clock(name: str, signature: str, description: str, by: Translation | None = None) -> Function:
+def _clock(
+    name: str, signature: str, description: str, by: Translation | None = None, *, streams: bool = False
+) -> Function:
     return _f(name, signature, description, f"{signature} IS NOT NULL", "true", *((0,) if by else ()), by=by,
-              changes=True, streams=False)  # fmt: skip
+              changes=True, streams=streams)  # fmt: skip
 
 
 TIMES: tuple[Function, ...] = (
@@ -317,7 +319,7 @@ TIMES: tuple[Function, ...] = (
     _clock("CURRENT_DATE", "CURRENT_DATE", "The day on which the statement began."),
     _clock("CURRENT_TIME", "CURRENT_TIME", "The clock when the statement began."),
     _clock("LOCALTIMESTAMP", "LOCALTIMESTAMP", "The clock of the session's zone, a TIMESTAMP(3)."),
-    _clock("PROCTIME", "PROCTIME()", "The time of processing.", now),
+    _clock("PROCTIME", "PROCTIME()", "The time of processing; in a stream that at which a row comes.", now, streams=True),
     _clock("CURRENT_ROW_TIMESTAMP", "CURRENT_ROW_TIMESTAMP()", "The time of processing.", now),
 )  # fmt: skip
 """Parts, distances, text and clocks."""

@@ -16,7 +16,7 @@ from tsdb.sql.statements import Statement
 
 _NODES = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, LocalTimestamp)
 _NAMES = frozenset(
-    ["NOW", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "TODAY", "PROCTIME",
+    ["NOW", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "TODAY",
      "CURRENT_ROW_TIMESTAMP"]
 )  # fmt: skip
 _CHANCE = frozenset(name for name, f in FUNCTIONS.items() if not f.streams)

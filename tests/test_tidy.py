@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "metadata": {"format", "fs"},
     "mergetree": {"metadata", "format", "fs"},
     "kafka": set(),
-    "log": {"metadata", "fs", "kafka"},
+    "log": {"connector", "metadata", "fs", "kafka"},
     "table": {"mergetree", "metadata", "log", "format", "fs", "kafka"},
     "connector": {"metadata", "format", "fs", "kafka"},
     "catalog": {"table", "metadata", "connector", "fs"},

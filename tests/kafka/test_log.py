@@ -22,8 +22,10 @@ from kafka_topics import Topics
 
 import tsdb
 from tsdb.exec.streaming.hybrid_source import HybridSource
-from tsdb.log.message import mark_of, rows_of
+from tsdb.log.format import ArrowFormat
+from tsdb.log.message import mark_of
 
+PK = "k INT, PRIMARY KEY (k) NOT ENFORCED"
 WRITER = """
 import sys, time, tsdb
 warehouse, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -61,18 +63,19 @@ def history(topics: Topics, topic: str) -> list[tuple[int, int, dict[str, Any]]]
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
         ends, last = consumer.end_offsets(partitions), Counter[int]()
-        ended: set[tuple[int, int]] = set()
+        ended: set[int] = set()
         while any(consumer.position(p) < ends[p] for p in partitions):
             for partition, records in consumer.poll(200).items():
                 for record in records:
                     mark = mark_of(record.headers)
                     assert mark is not None and mark.snapshot_id >= last[partition.partition]
-                    assert (partition.partition, mark.snapshot_id) not in ended, "nothing twice"
                     last[partition.partition] = mark.snapshot_id
-                    if mark.is_end:
-                        ended.add((partition.partition, mark.snapshot_id))
+                    if mark.total:
+                        assert mark.snapshot_id not in ended, "nothing twice"
+                        ended.add(mark.snapshot_id)
+                    if record.value is None:
                         continue
-                    rows, kinds = rows_of(record.value)
+                    rows, kinds = ArrowFormat(False).read([None], [record.value])
                     found += [(mark.snapshot_id, k, row) for row, k in zip(rows.to_pylist(), kinds, strict=True)]
     finally:
         consumer.close()
@@ -351,11 +354,22 @@ def test_the_topic_is_made_and_deleted_with_the_table(con: tsdb.Connection, topi
 @pytest.mark.parametrize(
     ("columns", "options", "message"),
     [
-        ("k INT, PRIMARY KEY (k) NOT ENFORCED", {"bucket": "-1"}, "fixed number of buckets"),
         ("k INT, PRIMARY KEY (k) NOT ENFORCED", {"merge-engine": "partial-update"}, "needs a changelog"),
-        ("k INT", {"bucket": "-1", "log.consistency": "eventual"}, "log.consistency"),
+        ("k INT", {"bucket": "-1", "log.consistency": "eventual"}, "PRIMARY KEY"),
+        (
+            PK,
+            {"merge-engine": "first-row", "changelog-producer": "lookup", "log.consistency": "eventual"},
+            "transactional",
+        ),
+        (PK, {"log.changelog-mode": "all"}, "needs a changelog"),
+        (PK, {"log.format": "json", "log.changelog-mode": "all", "changelog-producer": "lookup"}, "no row kinds"),
+        (PK, {"log.key.format": "json"}, "arrow"),
+        (PK, {"log.format": "json", "log.key.format": "none"}, "primary key"),
+        (PK, {"log.scan": "from-timestamp"}, "go together"),
+        ("k INT", {"bucket": "-1", "log.changelog-mode": "upsert"}, "PRIMARY KEY"),
+        ("k INT", {"bucket": "-1", "log.format": "json", "log.key.format": "json"}, "PRIMARY KEY"),
         ("k INT", {"bucket": "-1", "kafka.bootstrap.servers": ""}, "kafka.bootstrap.servers"),
-        ("k INT", {"bucket": "-1", "log.format": "json"}, "log.format"),
+        ("k INT", {"bucket": "-1", "log.format": "jsn"}, "log.format"),
     ],
 )
 def test_what_cannot_have_a_log_is_refused(
@@ -372,7 +386,7 @@ def test_snapshots_keep_where_the_topic_ended(con: tsdb.Connection, topics: Topi
     con.execute("INSERT INTO t VALUES (2, 2)")
     snapshots = [json.loads(p.read_text()) for p in sorted(tmp_path.rglob("snapshot/snapshot-*"))]
     assert snapshots[0]["logOffsets"] == {"0": 0, "1": 0}
-    assert all(offset > 0 for offset in snapshots[1]["logOffsets"].values())
+    assert any(offset > 0 for offset in snapshots[1]["logOffsets"].values())
 
 
 def test_a_job_that_is_killed_while_it_writes_a_log_table_leaves_each_change_once(

@@ -52,20 +52,20 @@ class ConfluentProducer:
                 else:
                     for message in block:
                         self._inner.produce(messages.topic, **message)
-            self._inner.poll(0)
+            self._served(lambda: self._inner.poll(0))
 
     def _make_room(self, more: int) -> None:
         """Wait while too much is under way."""
         while len(self._inner) > _QUEUED_MAX:
-            self._inner.poll(0.05)
+            self._served(lambda: self._inner.poll(0.05))
         self._bytes += more
         if self._bytes > _BYTES_MAX:
-            self._inner.flush(_DELIVERY_S)
+            self._served(lambda: self._inner.flush(_DELIVERY_S))
             self._bytes = more
 
     def flush(self) -> None:
         """See `Producer`."""
-        left = self._inner.flush(_DELIVERY_S)
+        left = self._served(lambda: self._inner.flush(_DELIVERY_S))
         failed, self._bytes = self._failures[:], 0
         self._failures.clear()
         if failed:
@@ -104,10 +104,19 @@ class ConfluentProducer:
     def close(self) -> None:
         """See `Producer`."""
         self.abort()
-        with suppress(KafkaException, NoAnswer):
+        with suppress(KafkaException, SystemError, NoAnswer):
             self._inner.flush(_CLOSE_S)
             self._inner.purge()
             within(_CLOSE_S, self._inner.close)
+
+    def _served(self, call: Callable[[], Any]) -> Any:
+        """Let the library call back; where another producer has fenced this one, it raises out of any such call."""
+        try:
+            return call()
+        except (KafkaException, SystemError) as err:
+            cause = err.__cause__ if isinstance(err, SystemError) else err
+            text = cause.args[0].str() if isinstance(cause, KafkaException) else str(err)
+            raise OperationalError(f"Kafka at {self._servers}: {text}") from err
 
     @contextmanager
     def _delivered(self, topic: str) -> Iterator[None]:

@@ -2,11 +2,12 @@
 
 Law: the topic holds, for readers of `read_committed`, each snapshot's changes once, in the order of the snapshots. All
 writers share one transactional id: who begins to write fences whoever wrote before, and then looks how far the topic
-is, so a snapshot is neither left out nor written twice, whoever is killed and when.
+is, so a snapshot is neither left out nor written twice, whoever is killed and when. Rows that are written early, before
+their commit, stand between the snapshots, without a transaction.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,6 +17,9 @@ from tsdb.kafka import connect
 from tsdb.kafka.client import BrokerAway, Consumer, Outgoing, Partition, Producer, Unreachable
 from tsdb.log.message import Mark, headers_of, mark_of
 from tsdb.log.settings import LogSettings
+
+Part = tuple[int, Sequence[bytes | None], Sequence[bytes | None]]
+"""Messages for the partition of one bucket: the bucket, keys and values."""
 
 _TAIL = 64
 _POLL_MS = 1_000
@@ -34,7 +38,9 @@ class LogTopic:
         self._table = table
         self._client = connect(settings.properties)
         self._lock = threading.RLock()
+        self._early_lock = threading.Lock()
         self._producer: Producer | None = None
+        self._early: Producer | None = None
         self._consumer: Consumer | None = None
         self._newest: int | None = None
         self._last: Mark | None = None
@@ -108,21 +114,55 @@ class LogTopic:
         """What the topic ends with, as `newest` found it or `append` left it; None: nothing."""
         return self._last
 
-    def append(self, mark: Mark, messages: Iterable[tuple[int, bytes]]) -> None:
-        """Write one snapshot, in one transaction. messages: (bucket, body). If it raises, nothing is there."""
+    def append(self, mark: Mark, parts: Iterable[Part]) -> None:
+        """Write one snapshot, in one transaction; the last message says how many there are.
+
+        If it raises, nothing is there.
+        """
         with self._lock:
             producer = self._producer
             assert producer is not None, "`newest` comes first"
             producer.begin()
-            topic, count = self.settings.topic, self.partitions
-            head = headers_of(mark)
-            for bucket, body in messages:
-                producer.send(Outgoing(topic, [None], [body], [bucket % count], headers=[head]))
-            end = headers_of(replace(mark, is_end=True))
-            producer.send(Outgoing(topic, [None] * count, [b""] * count, list(range(count)), headers=[end] * count))
+            total, last = 0, (0, None, None)
+            for bucket, keys, values in parts:
+                if not values:
+                    continue
+                if total:
+                    producer.send(self._outgoing(mark, last[0], [last[1]], [last[2]]))
+                producer.send(self._outgoing(mark, bucket, keys[:-1], values[:-1]))
+                total, last = total + len(values), (bucket, keys[-1], values[-1])  # type: ignore[assignment]
+            ended = replace(mark, total=max(total, 1))
+            producer.send(self._outgoing(ended, last[0], [last[1]], [last[2]]))
             producer.flush()
             producer.commit({}, "")
-            self._newest, self._last = mark.snapshot_id, mark
+            if mark.snapshot_id:
+                self._newest, self._last = mark.snapshot_id, mark
+
+    def abort(self) -> None:
+        """Take back what a failed `append` has begun."""
+        with self._lock:
+            if self._producer is not None:
+                self._producer.abort()
+
+    def send_early(self, mark: Mark, parts: Iterable[Part]) -> None:
+        """Write rows at once, without a transaction; `flush_early` waits for them."""
+        with self._early_lock:
+            if self._early is None:
+                self._early = self._client.producer()
+            for bucket, keys, values in parts:
+                self._early.send(self._outgoing(mark, bucket, keys, values))
+
+    def flush_early(self) -> None:
+        """Wait until the rows that were written early are there. Raises OperationalError if they are not."""
+        with self._early_lock:
+            if self._early is not None:
+                self._early.flush()
+
+    def _outgoing(
+        self, mark: Mark, bucket: int, keys: Sequence[bytes | None], values: Sequence[bytes | None]
+    ) -> Outgoing:
+        count, number = len(values), bucket % self.partitions
+        return Outgoing(self.settings.topic, keys, values, [number] * count, headers=[headers_of(mark)] * count)
 
     def passed(self, snapshot_id: int) -> None:
         """Note that a snapshot had nothing to write."""
@@ -136,6 +176,10 @@ class LogTopic:
                     client.close()
             self._producer = self._consumer = None
             self._newest = self._last = self._checked_s = None
+        with self._early_lock:
+            if self._early is not None:
+                self._early.close()
+            self._early = None
 
     def _check_partitions(self, wanted: list[Partition]) -> None:
         """They are there, as far as was known a second ago: a topic that is gone does not answer for its ends."""
@@ -153,37 +197,40 @@ class LogTopic:
         return self._consumer
 
     def _look(self) -> Mark | None:
-        """The last mark in partition 0, searched from the end in growing steps."""
-        partition = (self.settings.topic, 0)
+        """The mark of the newest snapshot, searched from the ends of the partitions in growing steps."""
+        partitions = [(self.settings.topic, number) for number in range(self.partitions)]
         consumer = self._asked()
         try:
-            begin, end = consumer.beginnings([partition])[partition], consumer.ends([partition])[partition]
+            begins, ends = consumer.beginnings(partitions), consumer.ends(partitions)
             size = _TAIL
-            while begin < end:
-                start = max(begin, end - size)
-                found = self._marks(consumer, start, end)
+            while True:
+                starts = {p: max(begins[p], ends[p] - size) for p in partitions if begins[p] < ends[p]}
+                found = [mark for mark in self._marks(consumer, starts, ends) if mark.snapshot_id]
                 if found:
-                    return found[-1]
-                if start == begin:
+                    return max(found, key=lambda mark: mark.snapshot_id)
+                if all(start == begins[p] for p, start in starts.items()):
                     break
                 size *= 4
         except Unreachable as err:
             raise OperationalError(f"the log of table `{self._table}`: {err}") from err
-        if end:
+        if any(begins.values()):
             raise OperationalError(self._broken("the broker's retention has removed every record"))
         return None
 
-    def _marks(self, consumer: Consumer, start: int, end: int) -> list[Mark]:
-        """The marks at offsets start … end-1 of partition 0."""
-        partition = (self.settings.topic, 0)
-        consumer.assign({partition: start})
+    def _marks(self, consumer: Consumer, starts: Mapping[Partition, int], ends: Mapping[Partition, int]) -> list[Mark]:
+        """The marks from these offsets to the ends."""
+        if not starts:
+            return []
+        consumer.assign(starts)
         found: list[Mark] = []
         for _ in range(_POLLS_MAX):
             for records in consumer.poll(1000, _POLL_MS):
                 marks = [mark_of(head) for head in records.headers]
                 found += [mark for mark in marks if mark is not None]
-            if consumer.positions()[partition] >= end:
+            here = consumer.positions()
+            if all(here[p] >= ends[p] for p in starts):
                 break
+        consumer.assign({})  # a fetch that waits for more would keep every later question waiting
         return found
 
     def _broken(self, what: str) -> str:

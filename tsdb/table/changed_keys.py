@@ -4,7 +4,8 @@ With 'sequence.field' a late row may lose against an older one. So the stream of
 the files that a snapshot adds, what that key is in the snapshot itself: its merged row, or that it is gone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,15 +28,34 @@ def resolved_changes(
 
     split: the files that the snapshot has added to one bucket. Needs memory for the distinct keys of these files.
     """
+    keys = _distinct_keys(table, split, list(table.schema.primary_keys))
+    partition = zip(table.schema.partition_keys, split.partition_values, strict=True)
+    plan = plan_scan(table, snapshot, _predicate(table, keys, partition))
+    splits = [part for part in plan.splits if (part.partition, part.bucket) == (split.partition, split.bucket)]
+    yield from _resolved(table, keys, splits, plan.predicate, names)
+
+
+def rows_of_keys(
+    table: Table, snapshot: Snapshot | None, keys: pa.Table, names: Sequence[str]
+) -> Iterator[tuple[pa.RecordBatch, bool]]:
+    """What the keys are in a snapshot, as `resolved_changes` tells it. keys: distinct; all columns of the key."""
+    if table.options.deletion_vectors_enabled:  # what was written last is in level 0, which then is merged, too
+        table = table.with_options({"deletion-vectors.enabled": "false"})
+    if snapshot is None:
+        yield from _resolved(table, keys, (), None, names)
+        return
+    plan = plan_scan(table, snapshot, _predicate(table, keys, ()))
+    yield from _resolved(table, keys, plan.splits, plan.predicate, names)
+
+
+def _resolved(
+    table: Table, keys: pa.Table, splits: Sequence[DataSplit], predicate: Predicate | None, names: Sequence[str]
+) -> Iterator[tuple[pa.RecordBatch, bool]]:
     key = list(table.schema.primary_keys)
-    keys = _distinct_keys(table, split, key)
-    plan = plan_scan(table, snapshot, _predicate(table, split, keys))
     found: list[pa.Table] = []
     read = list(dict.fromkeys([*names, *key]))
-    for part in plan.splits:
-        if (part.partition, part.bucket) != (split.partition, split.bucket):
-            continue
-        for batch in Fragment(table, part, plan.predicate).to_batches(read):
+    for part in splits:
+        for batch in Fragment(table, part, predicate).to_batches(read):
             rows = batch.select(key)
             numbered = pa.table(rows).append_column(_ROW, pa.array(np.arange(batch.num_rows)))
             hits = np.sort(numbered.join(keys, keys=key, join_type="left semi")[_ROW].to_numpy())
@@ -52,9 +72,8 @@ def _distinct_keys(table: Table, split: DataSplit, key: list[str]) -> pa.Table:
     return pa.Table.from_batches(batches).group_by(key).aggregate([]).select(key)
 
 
-def _predicate(table: Table, split: DataSplit, keys: pa.Table) -> Predicate:
+def _predicate(table: Table, keys: pa.Table, partition: Iterable[tuple[str, Any]]) -> Predicate | None:
     """Narrow enough to read little: the partition, and the keys themselves if they are few, else their range."""
-    partition = zip(table.schema.partition_keys, split.partition_values, strict=True)
     parts: list[Predicate] = [
         Comparison("is null", name) if value is None else Comparison("=", name, (value,)) for name, value in partition
     ]
@@ -62,7 +81,7 @@ def _predicate(table: Table, split: DataSplit, keys: pa.Table) -> Predicate:
         values = keys[name].unique()
         if len(values) <= LOOKED_UP_MAX:
             parts.append(Comparison("in", name, tuple(values.to_pylist())))
-    return And(tuple(parts))
+    return And(tuple(parts)) if parts else None
 
 
 def _only_key(table: Table, keys: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:

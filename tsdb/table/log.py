@@ -8,18 +8,22 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
+
+import pyarrow as pa
 
 from tsdb import clock
 from tsdb.errors import NotSupportedError, OperationalError
 from tsdb.kafka.client import BrokerAway
-from tsdb.log.message import Mark, bodies
-from tsdb.log.settings import LOG_SYSTEM, TOPIC, log_settings
-from tsdb.log.topic import LogTopic
+from tsdb.log.format import CannotTell, LogFormat, log_format
+from tsdb.log.message import GAP, SETTLED, Mark
+from tsdb.log.settings import LOG_SYSTEM, TOPIC, log_settings, scan_options
+from tsdb.log.topic import LogTopic, Part
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.bucket import BucketMode
-from tsdb.table.stream_scan import StreamPlan, StreamScan, read_changes
+from tsdb.table.stream_scan import Kinds, StreamPlan, StreamScan, read_changes
 from tsdb.table.table import MAIN_BRANCH, Identifier, Table
 
 _TRIES = 4
@@ -32,17 +36,17 @@ _lock = threading.Lock()
 
 def log_of(table: Table) -> LogTopic | None:
     """The log of a table, one for the whole process; None if it has none. Raises OptionError or NotSupportedError."""
-    settings = log_settings(table.options.values)
+    options = table.options
+    settings = log_settings(
+        options.values,
+        has_key=table.is_primary_key,
+        has_changelog=table.is_primary_key and options.changelog_producer in ("lookup", "full-compaction"),
+    )
     if settings is None or table.branch != MAIN_BRANCH:
         return None
-    if table.bucket_mode not in (BucketMode.FIXED, BucketMode.UNAWARE):
-        raise NotSupportedError(
-            f"table `{table.identifier}`: with a log system it needs a fixed number of buckets ('bucket' = '4'); "
-            "each is a partition of the topic"
-        )
-    partitions = max(table.options.bucket, 1)
-    more = (settings.retention_ms, settings.delete_on_drop, *sorted(settings.properties.items()))
-    key = (table.path, settings.topic, partitions, *more)
+    # rows of a key stay in order: where their bucket may change, there is one partition for all
+    partitions = options.bucket if table.bucket_mode is BucketMode.FIXED else 1
+    key = (table.path, partitions, repr(settings))
     with _lock:
         if key not in _topics:
             _topics[key] = LogTopic(str(table.identifier), settings, partitions)
@@ -56,12 +60,37 @@ def with_topic(draft: TableSchema, identifier: Identifier) -> TableSchema:
     return replace(draft, options={**draft.options, TOPIC: str(identifier)})
 
 
-def create_log(table: Table) -> None:
-    """Make the topic of a new table. Raises for a table whose changes cannot be known, or that has no fixed buckets."""
+def check_log(table: Table) -> LogTopic | None:
+    """The log of a table whose options are new. Raises OptionError or NotSupportedError for what cannot be logged."""
     log = log_of(table)
     if log is not None:
-        StreamScan(table, {}, 1)
+        scan_options(table.options.values)
+        StreamScan(table, {}, 1).release()
+        format_of(table, log)
+        if log.settings.is_eventual and table.options.merge_engine != "deduplicate":
+            raise NotSupportedError(
+                f"table `{table.identifier}` has 'merge-engine' = '{table.options.merge_engine}': what a row leads to "
+                "is known with its commit only, so 'log.consistency' is 'transactional'"
+            )
+    return log
+
+
+def create_log(table: Table) -> None:
+    """Make the topic of a new table. Raises for a table whose changes cannot be known or told."""
+    log = check_log(table)
+    if log is not None:
         log.create()
+
+
+def format_of(table: Table, log: LogTopic, schema_id: int | None = None) -> LogFormat:
+    """How rows of the table's schema, or of another of its schemas, are written into messages."""
+    schema = table.schema if schema_id in (None, table.schema.id) else table.schemas.schema(schema_id or 0)
+    return _format(log, schema.arrow_schema, tuple(schema.primary_keys))
+
+
+@lru_cache(maxsize=64)
+def _format(log: LogTopic, schema: pa.Schema, primary_key: tuple[str, ...]) -> LogFormat:
+    return log_format(log.settings, schema, primary_key)
 
 
 def drop_log(table: Table) -> None:
@@ -125,14 +154,35 @@ def catch_up(table: Table, log: LogTopic, snapshot_id: int) -> None:
             f"expired; CALL sys.rebuild_log('{table.identifier}') begins it anew"
         )
     scan = StreamScan(table, {}, newest + 1)
-    while (plan := scan.plan()) is not None:
-        snapshot = table.snapshots.snapshot(plan.snapshot_id)
-        log.append(_mark(snapshot), _messages(table, plan))
+    try:
+        while (plan := scan.plan()) is not None:
+            mark = _mark(table, table.snapshots.snapshot(plan.snapshot_id))
+            try:
+                log.append(mark, _parts(table, log, plan))
+            except CannotTell:
+                log.abort()
+                log.append(replace(mark, stage=GAP), ())
+    finally:
+        scan.release()
     log.passed(snapshot_id)
 
 
-def _mark(snapshot: Snapshot) -> Mark:
-    return Mark(snapshot.id, snapshot.schema_id, snapshot.delta_manifest_list)
+def settle(table: Table, log: LogTopic, rows: Iterator[tuple[int, pa.RecordBatch, Kinds]]) -> None:
+    """Write what keys are in the newest snapshot, of which rows were written early and never committed.
+
+    rows: (bucket, rows, kinds), asked for when the topic has every snapshot.
+    """
+    with log.exclusive():
+        latest = table.latest_snapshot()
+        catch_up(table, log, 0 if latest is None else latest.id)
+        written = format_of(table, log)
+        mark = Mark(0, table.schema.id, stage=SETTLED)
+        log.append(mark, ((b, *part) for b, some, kinds in rows for part in written.write(some, kinds)))
+
+
+def _mark(table: Table, snapshot: Snapshot) -> Mark:
+    """schema_id: that of the rows as this process reads them."""
+    return Mark(snapshot.id, table.schema.id, snapshot.delta_manifest_list)
 
 
 def _check_same_history(table: Table, log: LogTopic) -> None:
@@ -148,18 +198,25 @@ def _check_same_history(table: Table, log: LogTopic) -> None:
         )
 
 
-def _messages(table: Table, plan: StreamPlan) -> Iterator[tuple[int, bytes]]:
-    """(bucket, body) of the changes, in the order in which `read_changes` gives them."""
-    nothing = replace(plan, removed=(), added=(), changed=(), touched=())
-    parts = [replace(nothing, removed=(split,)) for split in plan.removed]
-    parts += [replace(nothing, added=(split,)) for split in plan.added]
-    parts += [replace(nothing, touched=(split,)) for split in plan.touched]
-    parts += [replace(nothing, changed=(split,)) for split in plan.changed]
-    for part in parts:
-        (split,) = part.removed or part.added or part.touched or part.changed
+def _parts(table: Table, log: LogTopic, plan: StreamPlan) -> Iterator[Part]:
+    """Messages with the changes, in the order in which `read_changes` gives them."""
+    written = format_of(table, log)
+    for bucket, part in [(0, plan)] if log.partitions == 1 else _by_bucket(plan):
         for rows, kinds in read_changes(table, part):
-            if rows.num_rows:
-                yield from ((split.bucket, body) for body in bodies(rows, kinds))
+            for keys, values in written.write(rows, kinds):
+                yield bucket, keys, values
+
+
+def _by_bucket(plan: StreamPlan) -> Iterator[tuple[int, StreamPlan]]:
+    nothing = replace(plan, removed=(), added=(), changed=(), touched=())
+    for split in plan.removed:
+        yield split.bucket, replace(nothing, removed=(split,))
+    for split in plan.added:
+        yield split.bucket, replace(nothing, added=(split,))
+    for split in plan.touched:
+        yield split.bucket, replace(nothing, touched=(split,))
+    for split in plan.changed:
+        yield split.bucket, replace(nothing, changed=(split,))
 
 
 def rebuild_log(table: Table) -> tuple[int, dict[str, int]]:
@@ -176,7 +233,7 @@ def rebuild_log(table: Table) -> tuple[int, dict[str, int]]:
         latest = table.latest_snapshot()
         if latest is not None:
             log.newest()
-            log.append(_mark(latest), ())
+            log.append(_mark(table, latest), ())
         return 0 if latest is None else latest.id, log.ends()
 
 

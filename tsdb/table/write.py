@@ -9,6 +9,7 @@ Source: Paimon, `TableWriteImpl`, `MergeTreeWriter` and `AppendOnlyWriter`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsdb.changes import ROW_KIND_SYMBOLS, RowKind
-from tsdb.errors import DataError, NotSupportedError, ProgrammingError
+from tsdb.errors import DataError, NotSupportedError, OperationalError, ProgrammingError
 from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.index_file import IndexFileMeta
@@ -30,6 +31,7 @@ from tsdb.table.bucket_writer import BucketWriter, bucket_deletions, bucket_dire
 from tsdb.table.commit_message import CommitMessage as CommitMessage
 from tsdb.table.conflict import another_number
 from tsdb.table.data_file_reader import column_reader
+from tsdb.table.early_rows import early_rows
 from tsdb.table.hash_index import IndexUpdate
 from tsdb.table.index_change import index_entries
 from tsdb.table.newest import on_newest
@@ -72,6 +74,7 @@ class TableWriter:
         self._numbers: dict[tuple[bytes, int], int] = {}
         self._buckets: dict[tuple[bytes, int], BucketWriter | PostponeWriter] = {}
         self._live = _LiveFiles(table, user)
+        self._early = None if overwrite else early_rows(table)
         self._rows_seen = 0
         self._started = False
         self._assigning = False
@@ -113,6 +116,8 @@ class TableWriter:
         updates = self._assigner.updates()
         messages = self._with_index([bucket.take_message() for bucket in buckets], updates)
         self._live.prepared(messages, buckets)
+        if self._early is not None:
+            self._early.delivered()
         self._started = self._assigning = False
         return messages
 
@@ -127,6 +132,13 @@ class TableWriter:
         self._live.forget()
         self._assigner.forget()
         self._assigning = False
+        self.recall()
+
+    def recall(self) -> None:
+        """What was prepared will not be committed: the log, if it shows rows early, shows again what there is."""
+        if self._early is not None:
+            with suppress(OperationalError):  # readers find out themselves, later
+                self._early.recall()
 
     def close(self) -> None:
         """Forget what is buffered."""
@@ -152,6 +164,8 @@ class TableWriter:
             return
         placement = assigned.placement
         numbers = [self._numbers.setdefault(bucket, len(self._numbers)) for bucket in placement.buckets]
+        if self._early is not None:
+            self._early.send(assigned.rows, assigned.kinds, placement)
         self._buffer.add(assigned.rows, assigned.kinds, np.array(numbers, np.int32)[placement.codes])
         if self._buffer.size_bytes >= options.write_buffer_size_bytes:
             self._flush(keep_small=True)

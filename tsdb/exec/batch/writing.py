@@ -62,8 +62,10 @@ def write(
         else:
             messages += replaced or ()
             commit(table, messages, user=user, overwrite=overwrite)
-    except CommitConflict:
-        discard(table, messages)
+    except BaseException as err:
+        writer.recall()
+        if isinstance(err, CommitConflict):
+            discard(table, messages)
         raise
     compact_when_due(table)
     return count

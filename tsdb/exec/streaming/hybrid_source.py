@@ -5,21 +5,29 @@ into the other is exact: a snapshot knows where the topic ended when it was comm
 behind these offsets, and what lies there of older snapshots is left out by its number.
 So history never expires: a reader that the topic's retention has overtaken, or whose broker is away, or before whom a
 crash has left a snapshot out of the topic, goes on with the snapshots themselves.
+
+Where the log is `eventual`, rows come as they are in the topic, also before their commit, as upserts. Then the law
+holds as soon as nothing is in between: a row that no snapshot confirms in time is looked up in the table.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
+import numpy as np
 import pyarrow as pa
 
 from tsdb import clock
-from tsdb.changes import ChangeBatch, from_row_kinds
+from tsdb.changes import ChangeBatch, RowKind, from_row_kinds
 from tsdb.connector.connector import ChangelogMode, Json, SourceDelta
 from tsdb.errors import OperationalError
 from tsdb.exec.streaming.source import TableSource
+from tsdb.exec.streaming.unconfirmed import Unconfirmed
 from tsdb.kafka.client import Consumer, Fetched, OffsetGone, Partition, Unreachable
-from tsdb.log.message import mark_of, rows_of
+from tsdb.log.message import EARLY, GAP, Mark, mark_of
+from tsdb.log.settings import scan_options
 from tsdb.log.topic import LogTopic
 from tsdb.metadata.snapshot import SnapshotNotFound
+from tsdb.table.changed_keys import rows_of_keys
+from tsdb.table.log_rows import AnotherSchema, LogRows
 from tsdb.table.table import Table
 
 _LOOK_S = 0.5
@@ -27,11 +35,12 @@ _LOOK_S = 0.5
 
 _LATE_S = 2.0
 _RETRY_S = 1.0
-_WAIT_MS = 100
+_UNCONFIRMED_S = 30.0
+"""After which a row that came before its commit is looked up in the table."""
 
 
-class _AnotherSchema(Exception):
-    """Rows of a schema that the reader does not have: snapshots know how to read them."""
+class _Gap(Exception):
+    """The topic says that it cannot tell a snapshot."""
 
 
 class HybridSource:
@@ -51,18 +60,22 @@ class HybridSource:
         """starts_in_topic: go there at once, if the topic has all that follows where the options begin."""
         self._table = table
         self._log = log
+        options = {**scan_options({**table.options.values, **options}), **options}
         self._inner = TableSource(table, options, bounded=False, columns=columns)
         self._consumer: Consumer | None = None
-        self._offsets: dict[Partition, int] = {}
         self._next = 0
         self._begun: dict[int, list[ChangeBatch]] = {}
-        self._ended: dict[int, dict[Partition, int]] = {}
+        self._arrived: dict[int, int] = {}
+        self._totals: dict[int, int] = {}
         self._latest = False
         self._looked_s = self._late_since_s = 0.0
         self._topic_from_s = 0.0
         self.schema: pa.Schema = self._inner.schema
-        self.mode: ChangelogMode = self._inner.mode
+        self.mode: ChangelogMode = "upsert" if log.settings.is_upsert else self._inner.mode
         self.upsert_key = self._inner.upsert_key
+        self._rows = LogRows(table, log, self.schema.names)
+        is_eventual = log.settings.is_eventual
+        self._unconfirmed = Unconfirmed(list(self.upsert_key or ())) if is_eventual else None
         self.may_take_back = self._inner.may_take_back
         self.finished = False
         if starts_in_topic:
@@ -75,11 +88,16 @@ class HybridSource:
 
     @property
     def position(self) -> Json:
-        """As `TableSource.position`: the next snapshot; the place in the topic follows from it."""
-        return self._next if self.reads_topic else self._inner.position
+        """As `TableSource.position`: the next snapshot; the place in the topic follows from it.
+
+        With the keys of rows that no snapshot has confirmed yet, if there are any.
+        """
+        following = self._next if self.reads_topic else self._inner.position
+        waiting = None if self._unconfirmed is None else self._unconfirmed.to_json()
+        return following if waiting is None else {"snapshot": following, "unconfirmed": waiting}
 
     def poll(self, rows_max: int) -> SourceDelta | None:
-        """Changes of one snapshot."""
+        """Changes of one snapshot; of an eventual log, what is there."""
         self._latest = False
         if self._consumer is None:
             delta = self._inner.poll(rows_max)
@@ -90,21 +108,33 @@ class HybridSource:
             self._latest = self._inner.latest_reached()
             if self._latest:
                 self._enter()
-            return None
+            return self._overdue()
+        if (overdue := self._overdue()) is not None:
+            return overdue
         try:
             return self._from_topic(rows_max)
-        except (OffsetGone, Unreachable, _AnotherSchema):
+        except (OffsetGone, Unreachable, AnotherSchema, _Gap):
             self._leave()
             return self._inner.poll(rows_max)
 
     def seek(self, position: Json) -> None:
         """Follow from that snapshot on."""
         self._close_consumer()
-        self._inner.seek(position)
+        following, waiting = (position["snapshot"], position["unconfirmed"]) if isinstance(position, dict) else (
+            position, None)  # fmt: skip
+        self._inner.seek(following)
+        if self._unconfirmed is not None:
+            self._unconfirmed.restore(waiting)
 
     def latest_reached(self) -> bool:
-        """The last poll found nothing more."""
-        return self._latest
+        """The last poll found nothing more, and there is no more in the topic."""
+        if not self._latest or self._consumer is None:
+            return self._latest
+        try:
+            here = self._consumer.positions()
+            return all(here[p] >= end for p, end in self._consumer.ends(here).items())
+        except Unreachable:
+            return False
 
     def close(self) -> None:
         """Leave snapshot and topic."""
@@ -133,8 +163,8 @@ class HybridSource:
             if consumer is not None:
                 consumer.close()
             return
-        self._consumer, self._offsets, self._next = consumer, offsets, position
-        self._begun, self._ended = {}, {}
+        self._consumer, self._next = consumer, position
+        self._begun, self._arrived, self._totals = {}, {}, {}
         self._looked_s = now_s
 
     def _behind(self, snapshot_id: int) -> dict[Partition, int] | None:
@@ -157,53 +187,90 @@ class HybridSource:
         if (whole := self._take_whole()) is not None:
             return whole
         fetched = consumer.poll(rows_max, 0)
-        if not fetched and self._is_behind(consumer):
-            fetched = consumer.poll(rows_max, _WAIT_MS)
-        for records in fetched:
-            self._sort(records)
-        if fetched:
+        if not fetched:
+            self._check_late()
+            self._latest = self._consumer is not None
+            return None
+        found = [change for records in fetched for change in self._sort(records)]
+        if self._unconfirmed is None:
             return self._take_whole()
-        self._check_late()
-        self._latest = self._consumer is not None
-        return None
+        while self._take_whole() is not None:
+            pass
+        return SourceDelta(found)
 
-    def _is_behind(self, consumer: Consumer) -> bool:
-        here = consumer.positions()
-        return any(here[p] < end for p, end in consumer.ends(here).items())
+    def _sort(self, records: Fetched) -> Iterator[ChangeBatch]:
+        """Put records to the snapshots that they are of; of an eventual log, give their rows at once.
 
-    def _sort(self, records: Fetched) -> None:
-        """Put records to the snapshots that they are of; those of snapshots that were read are left out."""
-        for offset, body, head in zip(records.offsets, records.values, records.headers, strict=True):
-            mark = mark_of(head)
-            if mark is None:
-                topic, number = records.partition
-                raise OperationalError(
-                    f"topic '{topic}', partition {number}, offset {offset}: not a message of the log of table "
-                    f"`{self._table.identifier}`; somebody else writes to its topic"
-                )
-            if mark.snapshot_id < self._next:
-                continue
-            if mark.is_end:
-                self._ended.setdefault(mark.snapshot_id, {})[records.partition] = offset + 1
-            else:
-                if mark.schema_id != self._table.schema.id:
-                    raise _AnotherSchema
-                rows, kinds = rows_of(body or b"")
-                self._begun.setdefault(mark.snapshot_id, []).append(from_row_kinds(self._selected(rows), kinds))
+        Records of snapshots that were read are left out.
+        """
+        marks = [self._mark(records, place) for place in range(len(records))]
+        begin = 0
+        while begin < len(marks):
+            mark, end = marks[begin], begin + 1
+            while end < len(marks) and not marks[end - 1].total and _alike(mark, marks[end]):
+                end += 1
+            total = marks[end - 1].total
+            if mark.snapshot_id >= self._next or not mark.snapshot_id:
+                yield from self._take(mark, records.part(begin, end), total)
+            begin = end
 
-    def _selected(self, rows: pa.Table) -> pa.Table:
-        rows = rows.select(self.schema.names)
-        return rows if rows.schema.equals(self.schema) else rows.cast(self.schema)
+    def _mark(self, records: Fetched, place: int) -> Mark:
+        mark = mark_of(records.headers[place])
+        if mark is None:
+            topic, number = records.partition
+            raise OperationalError(
+                f"topic '{topic}', partition {number}, offset {records.offsets[place]}: not a message of the log of "
+                f"table `{self._table.identifier}`; somebody else writes to its topic"
+            )
+        return mark
+
+    def _take(self, mark: Mark, records: Fetched, total: int) -> Iterator[ChangeBatch]:
+        """Some records under one mark."""
+        if mark.stage == GAP:
+            raise _Gap
+        if mark.snapshot_id:
+            self._arrived[mark.snapshot_id] = self._arrived.get(mark.snapshot_id, 0) + len(records)
+            if total:
+                self._totals[mark.snapshot_id] = total
+        elif self._unconfirmed is None:
+            return  # rows from a time when the log was eventual
+        if records.keys[-1] is None and records.values[-1] is None:
+            records = records.part(0, len(records) - 1)
+        if not len(records):
+            return
+        rows, kinds = self._rows.read(mark.schema_id, records.keys, records.values)
+        change = from_row_kinds(rows, kinds)
+        if self._unconfirmed is None:
+            self._begun.setdefault(mark.snapshot_id, []).append(change)
+            return
+        if mark.stage == EARLY:
+            age_s = max(0, clock.current().now_ms() - records.timestamps_ms[0]) / 1000
+            self._unconfirmed.add(rows, clock.current().monotonic_s() - age_s)
+        else:
+            self._unconfirmed.confirm(rows)
+        yield change
 
     def _take_whole(self) -> SourceDelta | None:
-        """The oldest snapshot that has come, if it has ended in every partition."""
-        oldest = min([*self._ended, *self._begun], default=None)
-        if oldest is None or len(self._ended.get(oldest, ())) < self._log.partitions:
+        """The oldest snapshot that has come, if all of it has."""
+        oldest = min(self._arrived, default=None)
+        if oldest is None or self._arrived[oldest] < self._totals.get(oldest, self._arrived[oldest] + 1):
             return None
-        self._offsets = self._ended.pop(oldest)
-        changes = self._begun.pop(oldest, [])
+        del self._arrived[oldest], self._totals[oldest]
         self._next = oldest + 1
         self._late_since_s = 0.0
+        return SourceDelta(self._begun.pop(oldest, []))
+
+    def _overdue(self) -> SourceDelta | None:
+        """What the table says of keys that no snapshot has confirmed in time."""
+        if self._unconfirmed is None:
+            return None
+        keys = self._unconfirmed.overdue(clock.current().monotonic_s() - _UNCONFIRMED_S)
+        if keys is None:
+            return None
+        changes: list[ChangeBatch] = []
+        for rows, is_there in rows_of_keys(self._table, self._table.latest_snapshot(), keys, self.schema.names):
+            kinds = np.full(rows.num_rows, RowKind.INSERT if is_there else RowKind.DELETE, np.int8)
+            changes.append(from_row_kinds(pa.Table.from_batches([rows]).cast(self.schema), kinds))
         return SourceDelta(changes)
 
     def _check_late(self) -> None:
@@ -231,7 +298,11 @@ class HybridSource:
 
     def _close_consumer(self) -> None:
         consumer, self._consumer = self._consumer, None
-        self._begun, self._ended = {}, {}
+        self._begun, self._arrived, self._totals = {}, {}, {}
         self._late_since_s = 0.0
         if consumer is not None:
             consumer.close()
+
+
+def _alike(one: Mark, other: Mark) -> bool:
+    return (one.snapshot_id, one.schema_id, one.stage) == (other.snapshot_id, other.schema_id, other.stage)

@@ -252,7 +252,10 @@ def test_the_group_of_the_options_is_told_and_asked(con: tsdb.Connection, topics
         ("id INT", {"format": "json", "scan_malformed__record": "dead-letter"}, "scan.dead-letter.topic"),
         ("id INT", {"format": "json", "key_fields": "id"}, "go together"),
         ("id INT", {"format": "json", "topic__pattern": "a.*"}, "either 'topic' or"),
-        ("id INT, o BIGINT METADATA FROM 'offset'", {"format": "debezium-json"}, "may be several rows"),
+        ("id INT, o BIGINT METADATA FROM 'offset'", {"format": "debezium-json"}, "need a PRIMARY KEY"),
+        ("id INT, o STRING METADATA FROM 'value.source.tabel'", {"format": "debezium-json"}, "value.source.table"),
+        ("id INT, o STRING METADATA FROM 'value.source.table'", {"format": "json"}, "has no metadata"),
+        ("id INT, o INT METADATA FROM 'value.source.table'", {"format": "debezium-json"}, "is STRING, not INT"),
     ],
 )
 def test_what_cannot_work_is_refused_when_the_table_is_made(
@@ -274,3 +277,60 @@ def test_explain_says_what_is_read_and_through_which_client(con: tsdb.Connection
     assert f"{wanted}kafka-python" in rows(con, f"EXPLAIN SELECT * FROM t {hint}")[0][0]
     with pytest.raises(tsdb.ProgrammingError, match="Did you mean `kafka-python`"):
         rows(con, "SELECT * FROM t /*+ OPTIONS('properties.client' = 'kafka-pyton') */")
+
+
+def test_change_logs_have_metadata_of_kafka_and_of_their_own(con: tsdb.Connection, topics: Topics) -> None:
+    topic = topics.create()
+    source = {"ts_ms": 1000, "db": "shop", "schema": "public", "table": "sales"}
+
+    def message(op: str, before: Any, after: Any, at: int) -> str:
+        return json.dumps({"op": op, "before": before, "after": after, "source": source, "ts_ms": at})
+
+    a, b, c = ({"id": 1, "v": "a"}, {"id": 1, "v": "b"}, {"id": 2, "v": "c"})
+    topics.send(topic, message("c", None, a, 2000), None, message("u", a, b, 3000), key=b"1")
+    topics.send(topic, '{"status":"BEGIN","id":"7","ts_ms":1}', message("r", None, c, 4000))
+    columns = (
+        "id INT, o BIGINT METADATA FROM 'offset' VIRTUAL, v STRING, name STRING METADATA FROM 'value.source.table', "
+        "db STRING METADATA FROM 'value.source.database', at TIMESTAMP_LTZ(3) METADATA FROM 'value.source.timestamp', "
+        "came TIMESTAMP_LTZ(3) METADATA FROM 'value.ingestion-timestamp', PRIMARY KEY (id) NOT ENFORCED"
+    )
+    create(con, "t", columns, topics, topic, format="debezium-json")
+    first, third, fourth = (dt.datetime.fromtimestamp(s, dt.UTC) for s in (1, 3, 4))
+    wanted = [(1, 2, "b", "sales", "shop", first, third), (2, 4, "c", "sales", "shop", first, fourth)]
+    assert sorted(rows(con, "SELECT * FROM t")) == wanted
+    topics.send(topic, message("d", c, None, 5000))
+    stream(con)
+    with con.execute("SELECT id, o, v FROM t /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */") as cursor:
+        state: dict[int, Any] = {}
+        for op, *row in cursor.fetchall():
+            if op[0] == "+":
+                state[row[0]] = row
+            else:
+                assert state.pop(row[0]) == row, "what leaves is what came"
+    assert state == {1: [1, 2, "b"]}
+
+
+@pytest.mark.parametrize(
+    ("form", "message", "columns", "wanted"),
+    [
+        ("canal-json",
+         {"type": "INSERT", "data": [{"id": "1"}, {"id": "2"}], "old": None, "database": "d", "table": "t", "es": 1000,
+          "ts": 2000, "pkNames": ["id"]},
+         "a STRING METADATA FROM 'value.database', b STRING METADATA FROM 'value.table', c TIMESTAMP_LTZ(3) METADATA "
+         "FROM 'value.event-timestamp', d ARRAY<STRING> METADATA FROM 'value.pk-names'",
+         [(i, "d", "t", dt.datetime.fromtimestamp(1, dt.UTC), ["id"]) for i in (1, 2)]),
+        ("maxwell-json", {"type": "insert", "data": {"id": 1}, "database": "d", "table": "t", "ts": 7},
+         "a STRING METADATA FROM 'value.database', c TIMESTAMP_LTZ(3) METADATA FROM 'value.ingestion-timestamp'",
+         [(1, "d", dt.datetime.fromtimestamp(7, dt.UTC))]),
+        ("ogg-json", {"op_type": "I", "after": {"id": 1}, "table": "D.T", "op_ts": "1970-01-01 00:00:09.000000"},
+         "a STRING METADATA FROM 'value.table', c TIMESTAMP_LTZ(3) METADATA FROM 'value.event-timestamp'",
+         [(1, "D.T", dt.datetime.fromtimestamp(9, dt.UTC))]),
+    ],
+)  # fmt: skip
+def test_metadata_of_other_change_logs(
+    con: tsdb.Connection, topics: Topics, form: str, message: dict[str, Any], columns: str, wanted: list[Any]
+) -> None:
+    topic = topics.create()
+    topics.send(topic, json.dumps(message))
+    create(con, "t", f"id INT, {columns}, PRIMARY KEY (id) NOT ENFORCED", topics, topic, format=form)
+    assert sorted(rows(con, "SELECT * FROM t")) == wanted

@@ -16,7 +16,7 @@ from tsdb.connector.connector import ChangelogMode
 from tsdb.connector.kafka import avro_confluent
 from tsdb.connector.kafka.avro import AvroReader, AvroWriter
 from tsdb.connector.serde import SERDES
-from tsdb.connector.serde.serde import BadLine, Change, Decoder, Encoder, Lines
+from tsdb.connector.serde.serde import BadLine, Change, Decoded, Decoder, Encoder, Lines
 from tsdb.errors import NotSupportedError, OptionError, nearest
 
 BINARY_FORMATS = ("raw", "avro", avro_confluent.FORM)
@@ -57,7 +57,7 @@ def reader(word: str, schema: pa.Schema, key: Sequence[str], options: Mapping[st
     if word == avro_confluent.FORM:
         return avro_confluent.ConfluentReader(schema, options)
     strict = {k: v for k, v in options.items() if not k.endswith("ignore-parse-errors")}
-    return _LineReader(_serde(word).decoder(schema, key, strict))
+    return LineReader(_serde(word).decoder(schema, key, strict))
 
 
 def writer(word: str, schema: pa.Schema, options: Mapping[str, str]) -> Writer:
@@ -97,7 +97,7 @@ class SerdeOfLines(Protocol):
         ...
 
 
-class _LineReader:
+class LineReader:
     """Bodies as lines; a body may be written over several lines, as white space between its parts."""
 
     def __init__(self, decoder: Decoder) -> None:
@@ -106,6 +106,18 @@ class _LineReader:
 
     def read(self, bodies: Sequence[bytes | None]) -> list[Change]:
         """See `Reader`."""
+        lines, there = self.lines(bodies)
+        changes = self._decoder.decode(lines).changes
+        if self.mode == "append":
+            self._check_blank(lines, there)
+        return changes
+
+    def placed(self, lines: Lines) -> Decoded:
+        """The changes of a change log, with the message of each row."""
+        return self._decoder.decode(lines)
+
+    def lines(self, bodies: Sequence[bytes | None]) -> tuple[Lines, list[bytes]]:
+        """The bodies as lines, and as they are."""
         there = [body for body in bodies if body is not None]
         assert len(there) == len(bodies), "bodies of lines are never absent"
         lengths = np.fromiter(map(len, there), np.int64, len(there))
@@ -113,11 +125,7 @@ class _LineReader:
         if data.count(b"\n") != len(there):
             data = b"\n".join([*(body.replace(b"\n", b" ") for body in there), b""])
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths + 1)])
-        lines = Lines(data, starts)
-        changes = self._decoder.decode(lines).changes
-        if self.mode == "append":
-            self._check_blank(lines, there)
-        return changes
+        return Lines(data, starts), there
 
     def _check_blank(self, lines: Lines, bodies: Sequence[bytes]) -> None:
         blank = lines.first_bytes() == 0

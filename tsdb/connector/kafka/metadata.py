@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pyarrow as pa
 
 from tsdb.connector.connector import ConnectorTable
+from tsdb.connector.kafka.format_metadata import format_keys, format_type
 from tsdb.connector.kafka.options import METADATA_PREFIX, VIRTUAL_PREFIX
 from tsdb.data_types import from_arrow
 from tsdb.errors import NotSupportedError, OptionError, nearest
@@ -25,22 +26,27 @@ _READERS: Mapping[str, Callable[[Fetched], pa.Array]] = {
 WRITABLE = ("timestamp", "headers")
 
 
-def metadata_columns(table: ConnectorTable) -> dict[str, str]:
-    """Column → metadata key. Raises OptionError for a key that is not there, NotSupportedError for a type."""
+def metadata_columns(table: ConnectorTable, form: str) -> dict[str, str]:
+    """Column → metadata key. form: of the values; it may have metadata of its own.
+
+    Raises OptionError for a key that is not there, NotSupportedError for a type.
+    """
     found = {
         key.removeprefix(METADATA_PREFIX): value
         for key, value in table.options.items()
         if key.startswith(METADATA_PREFIX)
     }
     for column, key in found.items():
-        if key not in _READERS:
+        known = [*_READERS, *format_keys(form)]
+        if key not in known:
             raise OptionError(
-                f"column `{column}`: Kafka has no metadata '{key}'.{nearest(key, _READERS)} There are "
-                + ", ".join(f"'{k}'" for k in _READERS)
+                f"column `{column}`: Kafka has no metadata '{key}'.{nearest(key, known)} There are "
+                + ", ".join(f"'{k}'" for k in known)
             )
         if table.schema.has(column):
             field = table.schema.arrow_schema.field(column)
-            given = _READERS[key](Fetched(("t", 0), [], [], [], [], [], [], [])).type
+            nothing = Fetched(("t", 0), [], [], [], [], [], [], [])
+            given = _READERS[key](nothing).type if key in _READERS else format_type(form, key)
             if not _fits(given, field.type):
                 raise NotSupportedError(
                     f"column `{column}`: the metadata '{key}' is {from_arrow(given).sql()}, not "

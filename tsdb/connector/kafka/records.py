@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, RowKind, to_row_kinds
 from tsdb.connector.connector import ChangelogMode, ConnectorTable
-from tsdb.connector.kafka.formats import Reader, Writer, reader, side_options, writer
+from tsdb.connector.kafka.format_metadata import FORMAT_PREFIX, format_values
+from tsdb.connector.kafka.formats import LineReader, Reader, Writer, reader, side_options, writer
 from tsdb.connector.kafka.metadata import headers_of, is_virtual, metadata_columns, metadata_values, timestamps_of
 from tsdb.connector.kafka.options import KafkaOptions
-from tsdb.connector.serde.serde import BadLine, Truncate
+from tsdb.connector.serde.serde import BadLine, Lines, Truncate
 from tsdb.errors import NotSupportedError, OptionError, nearest
 from tsdb.kafka.client import Fetched, Outgoing
 
@@ -38,7 +39,7 @@ def layout_of(table: ConnectorTable, options: KafkaOptions) -> Layout:
     """The layout that the options describe. Raises OptionError or NotSupportedError."""
     values = options.values
     value_format, key_format = _value_format(options), values.get("key.format")
-    metadata = metadata_columns(table)
+    metadata = metadata_columns(table, value_format)
     physical = [name for name in table.schema.names if name not in metadata]
     primary_key = tuple(table.schema.primary_keys)
     named = primary_key if options.upsert else _key_fields(options.name, values.get("key.fields", ""), physical)
@@ -103,10 +104,15 @@ class RecordReader:
             raise OptionError(f"table `{options.name}`: 'key.format' = '{layout.key_format}' is no format for keys")
         if is_log and options.upsert:
             raise OptionError(f"table `{options.name}`: upsert-kafka takes no change log such as {layout.value_format}")
-        if is_log and (layout.metadata or layout.keys):
+        if is_log and layout.keys:
             raise NotSupportedError(
-                f"table `{options.name}`: with {layout.value_format} a message may be several rows, so METADATA "
-                "columns and 'key.fields' are not supported"
+                f"table `{options.name}`: with {layout.value_format} a message may be several rows, so 'key.fields' "
+                "are not supported"
+            )
+        if layout.metadata and self._values.mode == "all":
+            raise OptionError(
+                f"table `{options.name}`: a row of {layout.value_format} leaves with another message than it came "
+                "with, so METADATA columns need a PRIMARY KEY (…) NOT ENFORCED"
             )
         if layout.primary_key and not is_log and not options.upsert:
             raise OptionError(
@@ -131,21 +137,46 @@ class RecordReader:
     def _changes(self, records: Fetched) -> list[ChangeBatch]:
         alive = [i for i, value in enumerate(records.values) if value is not None]
         bodies = [value for value in records.values if value is not None]
+        assert isinstance(self._values, LineReader), "change logs are lines"
+        if not bodies:
+            return []
+        lines, _ = self._values.lines(bodies)
         try:
-            found = self._values.read(bodies) if bodies else []
+            decoded = self._values.placed(lines)
         except BadLine as bad:
             raise _at(bad, alive[bad.index], bodies[bad.index]) from bad
+        metadata = self._metadata_of(records, np.array(alive), lines)
         topic, number = records.partition
         changes: list[ChangeBatch] = []
-        for change in found:
+        for change, places in zip(decoded.changes, decoded.places, strict=True):
             if isinstance(change, Truncate):
                 raise NotSupportedError(
                     f"topic '{topic}', partition {number}, offsets {records.offsets[0]} to {records.offsets[-1]}: a "
                     "message says that the source table was emptied, which a topic cannot undo; leave such messages "
                     "out at the source (Debezium: 'skipped.operations' = 't')"
                 )
-            changes.append(change)
+            changes.append(self._with_metadata(change, {n: c.take(pa.array(places)) for n, c in metadata.items()}))
         return changes
+
+    def _metadata_of(self, records: Fetched, alive: np.ndarray, lines: Lines) -> dict[str, pa.Array]:
+        """The metadata columns of the messages that have a value. lines: their values."""
+        layout = self._layout
+        if not layout.metadata:
+            return {}
+        own = {name: key for name, key in layout.metadata.items() if key.startswith(FORMAT_PREFIX)}
+        columns = format_values(layout.value_format, own, lines)
+        for name, key in layout.metadata.items():
+            if name not in own:
+                columns[name] = metadata_values(key, records, layout.schema.field(name).type).take(pa.array(alive))
+        return columns
+
+    def _with_metadata(self, change: ChangeBatch, metadata: dict[str, pa.Array]) -> ChangeBatch:
+        if not metadata:
+            return change
+        columns = [
+            metadata[f.name].cast(f.type) if f.name in metadata else change.rows[f.name] for f in self._layout.schema
+        ]
+        return ChangeBatch(pa.table(columns, schema=self._layout.schema), change.weights)
 
     def _upserts(self, records: Fetched) -> list[ChangeBatch]:
         """Messages without a value take the row of their key away."""

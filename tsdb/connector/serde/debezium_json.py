@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsdb.changes import ChangeBatch
 from tsdb.connector.connector import ChangelogMode
 from tsdb.connector.serde import json_block
 from tsdb.connector.serde.debezium_decimal import DecimalReader
@@ -24,8 +23,8 @@ from tsdb.connector.serde.debezium_schema import plan_of_schema
 from tsdb.connector.serde.debezium_writer import DebeziumEncoder
 from tsdb.connector.serde.envelope import Messages, is_message, messages
 from tsdb.connector.serde.json_rows import RowPlan, build_rows, plan_rows
-from tsdb.connector.serde.row_changes import interleave, require_key, require_values, same_key, split
-from tsdb.connector.serde.serde import Change, Decoded, Decoder, Encoder, Lines, decode_all
+from tsdb.connector.serde.row_changes import Placed, interleave, require_key, require_values, same_key, split
+from tsdb.connector.serde.serde import Decoded, Decoder, Encoder, Lines, decode_all
 from tsdb.connector.serde.table_filter import TableFilter
 from tsdb.options import OptionSpec, parse_bool
 
@@ -69,9 +68,9 @@ class DebeziumDecoder:
             reason=json_block.reason,
             keep=is_message(lines),
         )
-        return Decoded(parts, skipped)
+        return Decoded([change for change, _ in parts], skipped, [places for _, places in parts])
 
-    def _parse(self, lines: Lines) -> list[Change]:
+    def _parse(self, lines: Lines) -> list[Placed]:
         groups = [g for m in messages(lines) if (g := self._events(m)) is not None]
         if not groups:
             return []
@@ -81,7 +80,8 @@ class DebeziumDecoder:
         )
         changes = interleave(before, places[0], after, places[1])
         truncates = np.sort(np.concatenate([g.truncated_at for g in groups]))
-        return list(split(changes, np.sort(np.concatenate(places)), truncates)) if len(truncates) else _some(changes)
+        parts = split(changes, np.sort(np.concatenate(places)), truncates)
+        return [(change, lines.numbers[numbers]) for change, numbers in parts]
 
     def _events(self, group: Messages) -> _Events | None:
         if group.schema is not None and not any(f["field"] == "op" for f in group.schema.get("fields", ())):
@@ -189,10 +189,6 @@ class DebeziumSerde:
 
 def _flag(options: Mapping[str, str], key: str) -> bool:
     return parse_bool(key, options.get(key, "false"))
-
-
-def _some(changes: ChangeBatch) -> list[Change]:
-    return [changes] if changes.num_rows else []
 
 
 def _read(lines: Lines, path: tuple[str, ...], fields: Sequence[pa.Field]) -> pa.Table:

@@ -19,8 +19,8 @@ from tsdb.connector.connector import ChangelogMode
 from tsdb.connector.serde import json_block
 from tsdb.connector.serde.envelope import is_captured, is_message
 from tsdb.connector.serde.json_rows import RowPlan, build_rows, plan_rows
-from tsdb.connector.serde.row_changes import interleave, require_key, require_values, same_key, split
-from tsdb.connector.serde.serde import Change, Decoded, Decoder, Encoder, Lines, decode_all
+from tsdb.connector.serde.row_changes import Placed, interleave, require_key, require_values, same_key, split
+from tsdb.connector.serde.serde import Decoded, Decoder, Encoder, Lines, decode_all
 from tsdb.connector.serde.table_filter import TableFilter
 from tsdb.errors import NotSupportedError
 from tsdb.options import OptionSpec, parse_bool
@@ -108,9 +108,9 @@ class KeyedDecoder:
             reason=json_block.reason,
             keep=is_message(lines),
         )
-        return Decoded(parts, skipped)
+        return Decoded([change for change, _ in parts], skipped, [places for _, places in parts])
 
-    def _parse(self, lines: Lines) -> list[Change]:
+    def _parse(self, lines: Lines) -> list[Placed]:
         if any(is_captured(o) for o in json_block.sample(lines.part(0, 1))):
             raise ValueError(f"captured messages with topic and key are not read in the format {self._layout.name}")
         header = _header(lines, self._layout)
@@ -134,11 +134,12 @@ class KeyedDecoder:
         moved, moved_at = self._moved(key_plan, old, old_at, new, new_at, operations)
         before = pa.concat_tables([gone, moved])
         before_at = np.concatenate([deleted_at[operations[deleted_at] == _DELETE], moved_at])
-        return self._changes(before, before_at, after, new_at[comes], np.flatnonzero(operations == _TRUNCATE))
+        changes = self._changes(before, before_at, after, new_at[comes], np.flatnonzero(operations == _TRUNCATE))
+        return [(change, lines.numbers[places]) for change, places in changes]
 
     def _changes(
         self, before: pa.Table, before_at: np.ndarray, after: pa.Table, after_at: np.ndarray, truncates: np.ndarray
-    ) -> list[Change]:
+    ) -> list[Placed]:
         keys, count = self._keys.names, before.num_rows
         columns = [before[f.name] if f.name in keys else pa.nulls(count, f.type) for f in self._schema]
         changes = interleave(pa.table(columns, schema=self._schema), before_at, after, after_at)

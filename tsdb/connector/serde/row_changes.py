@@ -47,13 +47,17 @@ def require_values(rows: pa.Table, key: Sequence[str] = ()) -> None:
             raise ValueError(f"column `{field.name}` is declared NOT NULL, and it is NULL or absent")
 
 
-def split(changes: ChangeBatch, places: np.ndarray, truncates: np.ndarray) -> Iterator[Change]:
+Placed = tuple[Change, np.ndarray]
+"""A change, and the message of each of its rows."""
+
+
+def split(changes: ChangeBatch, places: np.ndarray, truncates: np.ndarray) -> Iterator[Placed]:
     """Cut at the truncates. places: the message of each change, ascending; truncates: messages, ascending."""
     begin = 0
     for cut in np.searchsorted(places, truncates):
         if cut > begin:
-            yield ChangeBatch(changes.rows.slice(begin, cut - begin), changes.weights[begin:cut])
-        yield Truncate()
+            yield ChangeBatch(changes.rows.slice(begin, cut - begin), changes.weights[begin:cut]), places[begin:cut]
+        yield Truncate(), places[:0]
         begin = int(cut)
     if begin < changes.num_rows:
-        yield ChangeBatch(changes.rows.slice(begin), changes.weights[begin:])
+        yield ChangeBatch(changes.rows.slice(begin), changes.weights[begin:]), places[begin:]

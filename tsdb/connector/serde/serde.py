@@ -31,10 +31,14 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Decoded:
-    """What a block of lines gave: changes in order, and how many lines were skipped because they were malformed."""
+    """What a block of lines gave: changes in order, and how many lines were skipped because they were malformed.
+
+    places: for each change, the line of each of its rows, in the block; only change logs say it.
+    """
 
     changes: list[Change] = field(default_factory=list)
     skipped: int = 0
+    places: list[np.ndarray] = field(default_factory=list)
 
 
 class BadLine(Exception):
@@ -51,11 +55,12 @@ class BadLine(Exception):
 class Lines:
     """Complete lines: the bytes, and where each line starts. `starts` has one more entry, the end of the last line."""
 
-    __slots__ = ("data", "starts")
+    __slots__ = ("_numbers", "data", "starts")
 
-    def __init__(self, data: bytes, starts: np.ndarray | None = None) -> None:
-        """starts: int64, n + 1; computed from the newlines when absent."""
+    def __init__(self, data: bytes, starts: np.ndarray | None = None, numbers: np.ndarray | None = None) -> None:
+        """starts: int64, n + 1; computed from the newlines when absent. numbers: see `numbers`."""
         self.data = data
+        self._numbers = numbers
         if starts is None:
             ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE) + 1
             if len(data) and (len(ends) == 0 or ends[-1] != len(data)):
@@ -66,9 +71,14 @@ class Lines:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """The place of each line in the block that these lines are a part of."""
+        return np.arange(len(self)) if self._numbers is None else self._numbers
+
     def part(self, begin: int, end: int) -> "Lines":
         """Lines begin … end-1."""
-        return Lines(self.data, self.starts[begin : end + 1])
+        return Lines(self.data, self.starts[begin : end + 1], self.numbers[begin:end])
 
     def raw(self) -> bytes:
         """All lines as they are."""
@@ -102,7 +112,8 @@ class Lines:
         lengths = np.diff(self.starts)
         codes = np.frombuffer(self.data, np.uint8)[int(self.starts[0]) : int(self.starts[-1])]
         kept = codes[np.repeat(mask, lengths)].tobytes()
-        return Lines(kept, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[mask])]))
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[mask])])
+        return Lines(kept, starts, self.numbers[mask])
 
     def array(self) -> pa.LargeBinaryArray:
         """The lines as an Arrow array, without copying; ends of line included."""

@@ -115,7 +115,7 @@ def _check_columns(schema: TableSchema, name: str) -> None:
         seen.add(field.name)
         if not field.name.strip() or field.name.startswith(_RESERVED[0]) or field.name in _RESERVED[1:]:
             raise ProgrammingError(f"`{field.name}` cannot be the name of a column; choose another")
-        if field.type.root in (TypeRoot.VARIANT, TypeRoot.BLOB):
+        if field.type.root is TypeRoot.BLOB:
             raise NotSupportedError(f"column `{field.name}`: type {field.type.sql()} is not supported yet")
         if field.default_value is not None:
             default_scalar(field)

@@ -3,7 +3,7 @@
 Source: Paimon, `CoreOptions.fileFormatPerLevel`, `KeyValueFileWriterFactory`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tsdb.data_types import DataField, DataType, TypeRoot
@@ -81,16 +81,24 @@ def choices(options: TableOptions) -> Iterator[FileChoice]:
 def check_formats(fields: Sequence[DataField], options: TableOptions) -> None:
     """Raise OptionError or NotSupportedError for formats that tsdb has not, or that cannot hold a column."""
     for choice in choices(options):
-        if choice.format.name != "avro":
-            continue
         for field in fields:
-            if _has_nanos(field.type):
+            if choice.format.name != "parquet" and _has(field.type, lambda kind: kind.root is TypeRoot.VARIANT):
+                raise NotSupportedError(
+                    f"column `{field.name}` is {field.type.sql()}, which only Parquet files hold; use 'file.format' = "
+                    f"'parquet', at every level"
+                )
+            if choice.format.name == "avro" and _has(field.type, _is_nanos):
                 raise NotSupportedError(
                     f"column `{field.name}` is {field.type.sql()}, but Avro data files hold timestamps of six digits "
                     f"at most; use TIMESTAMP(6), or 'file.format' = 'parquet'"
                 )
 
 
-def _has_nanos(kind: DataType) -> bool:
+def _is_nanos(kind: DataType) -> bool:
+    return kind.root in _WIDE and kind.precision > 6
+
+
+def _has(kind: DataType, test: Callable[[DataType], bool]) -> bool:
+    """Whether that is true of the type, or of one inside of it."""
     parts = (kind.element, kind.key, kind.value, *(field.type for field in kind.fields))
-    return (kind.root in _WIDE and kind.precision > 6) or any(_has_nanos(part) for part in parts if part is not None)
+    return test(kind) or any(_has(part, test) for part in parts if part is not None)

@@ -19,6 +19,7 @@ from tsdb.errors import CorruptFile, NotSupportedError
 from tsdb.format.orc_zone import stripe_zones
 from tsdb.format.time_range import check_milliseconds_before_1970, check_nanoseconds
 from tsdb.fs.file_io import FileIO
+from tsdb.nested_nulls import with_hidden_values
 from tsdb.options import TableOptions, parse_size
 
 CODECS = {"zstd": "zstd", "zlib": "zlib", "snappy": "snappy", "lz4": "lz4", "none": "uncompressed"}
@@ -131,7 +132,8 @@ def _unshifted(array: pa.Array, zone: str) -> pa.Array:
 
 def _column(array: pa.Array, field: DataField) -> pa.Array:
     """ORC pads CHAR with spaces; Java takes them off again."""
-    array = array.cast(to_arrow(field.type), safe=False)
+    kind = to_arrow(field.type)
+    array = with_hidden_values(array, kind).cast(kind, safe=False)
     return pc.utf8_rtrim(array, " ") if field.type.root is TypeRoot.CHAR else array
 
 

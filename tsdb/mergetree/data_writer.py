@@ -23,6 +23,7 @@ from tsdb.metadata.file_index import FileIndexWriter, wanted_indexes
 from tsdb.metadata.paths import FileNames
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.stats import KEY_MODE, compute_stats, stats_modes
+from tsdb.nested_nulls import with_hidden_values
 from tsdb.options import TableOptions, parse_size
 
 FILE_SOURCE_APPEND, FILE_SOURCE_COMPACT = 0, 1
@@ -119,7 +120,8 @@ class DataWriter:
 def _physical(table: pa.Table, physical: pa.Schema) -> pa.Table:
     """The columns of the file, in its order; a key column is its table column again."""
     names = (name if name in table.column_names else name.removeprefix(KEY_PREFIX) for name in physical.names)
-    return pa.Table.from_arrays([table[name] for name in names], schema=physical)
+    columns = (with_hidden_values(table[name], field.type) for name, field in zip(names, physical, strict=True))
+    return pa.Table.from_arrays(list(columns), schema=physical)
 
 
 class _Seen:

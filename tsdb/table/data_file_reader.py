@@ -21,6 +21,7 @@ from tsdb.mergetree.merge import ReadColumns
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.predicate import Predicate, columns, may_match
 from tsdb.metadata.schema import TableSchema
+from tsdb.nested_nulls import with_hidden_values
 from tsdb.table.evolution import convert
 from tsdb.table.table import Table
 
@@ -279,7 +280,7 @@ def _column(batch: pa.RecordBatch, member: Member) -> pa.Array:
     array = batch.column(member.old.name)
     written = to_arrow(member.old.type)
     if array.type != written:
-        array = array.cast(written, safe=False)
+        array = with_hidden_values(array, written).cast(written, safe=False)
     return convert(array, member.old.type, member.type)
 
 

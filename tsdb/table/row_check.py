@@ -8,6 +8,7 @@ import pyarrow as pa
 from tsdb.data_types import DataField, sql_name, to_arrow
 from tsdb.errors import ColumnNotFound, DataError, NullKeyError, nearest
 from tsdb.metadata.schema import TableSchema
+from tsdb.nested_nulls import with_hidden_values
 from tsdb.table.default_value import default_scalar
 from tsdb.table.nested_check import check_values
 
@@ -63,7 +64,7 @@ def _column(
 def _converted(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     if pa.types.is_integer(values.type) and pa.types.is_decimal(wanted):
         values = values.cast(pa.decimal256(76, wanted.scale))  # Arrow refuses by type, not by value, otherwise
-    return in_place(values, wanted).cast(wanted)
+    return with_hidden_values(in_place(values, wanted), wanted).cast(wanted)
 
 
 def _first_misfit(values: pa.ChunkedArray, wanted: pa.DataType, first_row: int) -> str:

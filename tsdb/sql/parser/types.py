@@ -25,6 +25,7 @@ _PLAIN: dict[str, str] = {
     **dict.fromkeys(("STRING", "TEXT"), "STRING"),
     **dict.fromkeys(("BYTES", "BYTEA", "BLOB"), "BYTES"),
     "DATE": "DATE",
+    "VARIANT": "VARIANT",
 }
 _LENGTH: dict[str, tuple[str, str]] = {  # name → (name with a length, type without one)
     "CHAR": ("CHAR", "CHAR(1)"),

@@ -64,9 +64,15 @@ class _Passing:
     schema = _SCHEMA
     upsert_key: tuple[str, ...] | None = None
 
-    def step(self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None) -> ChangeBatch:
+    def step(
+        self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None, *, complete: bool = True
+    ) -> ChangeBatch:
         """What came."""
         return deltas.get("done", empty(_SCHEMA))
+
+    def overdue(self) -> bool:
+        """The clock makes nothing due."""
+        return False
 
     def checkpoint(self, store: Any) -> dict[str, Any]:
         """No state."""

@@ -319,7 +319,7 @@ TIMES: tuple[Function, ...] = (
     _clock("CURRENT_DATE", "CURRENT_DATE", "The day on which the statement began."),
     _clock("CURRENT_TIME", "CURRENT_TIME", "The clock when the statement began."),
     _clock("LOCALTIMESTAMP", "LOCALTIMESTAMP", "The clock of the session's zone, a TIMESTAMP(3)."),
-    _clock("PROCTIME", "PROCTIME()", "The time of processing; in a stream that at which a row comes.", now, streams=True),
+    _clock("PROCTIME", "PROCTIME()", "The time of processing; in a stream that of arrival.", now, streams=True),
     _clock("CURRENT_ROW_TIMESTAMP", "CURRENT_ROW_TIMESTAMP()", "The time of processing.", now),
 )  # fmt: skip
 """Parts, distances, text and clocks."""

@@ -1,7 +1,7 @@
 """Options: the one table of every table option and session option, their types, defaults and meanings.
 
 Docs, completion and the check of `WITH (…)` and `SET` come from `OPTIONS`. All values are text, as in schema files;
-`TableOptions` reads them typed.
+`TableOptions` reads them typed. Longer than other modules, because it is one table.
 """
 
 import re
@@ -64,6 +64,9 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("changelog-producer.row-deduplicate-ignore-fields", "string", None,
            "Columns, separated by commas, that do not count in that comparison."),
     _table("force-lookup", "bool", "false", "Compact level 0 with every commit, as `lookup` does."),
+    _table("lookup-wait", "bool", "true", "A commit waits for the compaction that looks up; else that follows it."),
+    _table("lookup-compact", "radical|gentle", "radical", "Compact level 0 with every commit, or when it is due."),
+    _table("lookup-compact.max-interval", "int", None, "Runs of level 0 that make a `gentle` compaction due."),
     _table("full-compaction.delta-commits", "int", None, "After how many commits a writer compacts everything."),
     _table("sequence.field", "string", None, "Columns that decide which of two rows of a key is newer."),
     _table("sequence.field.sort-order", "ascending|descending", "ascending",
@@ -412,6 +415,11 @@ class TableOptions:
             or self.deletion_vectors_enabled
             or self.flag("force-lookup")
         )
+
+    @property
+    def compacts_after_commit(self) -> bool:
+        """Whether compactions that look up follow the commit of the rows that need them."""
+        return self.looks_up and not self.flag("lookup-wait")
 
     @property
     def write_only(self) -> bool:

@@ -30,6 +30,7 @@ from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.index_file import IndexFileMeta
 from tsdb.metadata.paths import FileNames
+from tsdb.options import TableOptions
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.data_file_reader import row_reader
 from tsdb.table.deletion_maintainer import DeletionMaintainer
@@ -42,7 +43,8 @@ _SLICE_ROWS = 1 << 18
 @dataclass(frozen=True, slots=True)
 class BucketPlan:
     """What all buckets of a writer share. merge: None for append tables. empties_level_zero: whether every compaction
-    takes all of level 0, because nobody sees what is there, or what it changes. rule: for the changes of compactions.
+    takes all of level 0, because nobody sees what is there, or what it changes; level_zero_runs_max: so many runs wait
+    for it. rule: for the changes of compactions.
     """
 
     merge: MergeSpec | None
@@ -51,6 +53,7 @@ class BucketPlan:
     target_file_size_bytes: int
     total_buckets: int
     empties_level_zero: bool = False
+    level_zero_runs_max: int = 0
     record_life: RecordLife | None = None
     rule: ChangeRule = field(default_factory=ChangeRule)
 
@@ -79,6 +82,7 @@ def bucket_plan(table: Table) -> BucketPlan:
         target_file_size_bytes=target,
         total_buckets=options.bucket,
         record_life=record_life(table),
+        level_zero_runs_max=_level_zero_runs_max(options),
         empties_level_zero=keyed and (options.looks_up or options.flag("compaction.force-up-level-0")),
         rule=ChangeRule(
             options.flag("changelog-producer.row-deduplicate"),
@@ -86,6 +90,14 @@ def bucket_plan(table: Table) -> BucketPlan:
             only_new=options.merge_engine == "first-row",
         ),
     )
+
+
+def _level_zero_runs_max(options: TableOptions) -> int:
+    """How many runs of level 0 may wait for a compaction that looks up: twice the trigger if nothing else is said."""
+    if options.get("lookup-compact") != "gentle" or options.flag("compaction.force-up-level-0"):
+        return 0
+    trigger = options.num_sorted_run_compaction_trigger
+    return max(trigger, options.integer("lookup-compact.max-interval", 2 * trigger)) - 1
 
 
 def bucket_directory(table: Table, partition: bytes, bucket: int) -> str:
@@ -214,8 +226,11 @@ class BucketWriter:
 
     def _unit(self, runs: Sequence[SortedRun], options: CompactionOptions, *, full: bool) -> CompactUnit | None:
         unit = pick_full(runs, options) if full else pick(runs, options, clock.current().now_ms())
-        if self.plan.empties_level_zero and (unit is None or any(r.level == 0 for r in runs[len(unit.runs) :])):
-            unit = pick_level_zero(runs, options)
+        if not self.plan.empties_level_zero:
+            return unit
+        waiting = sum(run.level == 0 for run in runs[0 if unit is None else len(unit.runs) :])
+        if waiting > (self.plan.level_zero_runs_max if unit is None else 0):
+            return pick_level_zero(runs, options)
         return unit
 
     def _changes(self, unit: CompactUnit, options: CompactionOptions) -> ChangeWriter | None:

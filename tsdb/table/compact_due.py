@@ -1,5 +1,5 @@
-"""What a writer compacts beside what it has in hand, after its commit: full compactions by the number of commits, and
-small files of append tables.
+"""What a writer compacts beside what it has in hand, after its commit: full compactions by the number of commits, what
+'lookup-wait' = 'false' puts off, and small files of append tables.
 
 It is not part of the commit: where others compact at the same time, it is left to them. Source: Paimon,
 `full-compaction.delta-commits`, `BucketedAppendCompactManager`, `AppendCompactCoordinator`.
@@ -31,7 +31,9 @@ def compact_when_due(
     if table.options.write_only:
         return None
     if table.is_primary_key:
-        return _compact_safely(table, partitions, full=True) if _is_full_due(table) else None
+        if _is_full_due(table):
+            return _compact_safely(table, partitions, full=True)
+        return _compact_safely(table, partitions, full=False) if table.options.compacts_after_commit else None
     if not goes_on and table.bucket_mode is not BucketMode.FIXED:
         return None
     return _compact_safely(table, partitions, full=False) if _is_look_due(table) else None
@@ -72,7 +74,7 @@ def _compact_safely(table: Table, partitions: Callable[[bytes], bool] | None, *,
     except CommitConflict:
         return None
     except OSError as err:
-        what = "full compaction" if full else "compaction of small files"
+        what = "full compaction" if full else "compaction"
         raise OperationalError(
             f"the rows are committed to `{table.identifier}`, but the {what} that was due failed: {err}"
         ) from err

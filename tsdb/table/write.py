@@ -106,9 +106,10 @@ class TableWriter:
         """
         self._flush(keep_small=False)
         buckets = list(self._buckets.values())
+        options = self._table.options
         if compact is None:
-            compact_none = self._table.options.write_only and not self._table.options.commit_force_compact
-            full = self._table.options.commit_force_compact
+            full = options.commit_force_compact
+            compact_none = not full and (options.write_only or options.compacts_after_commit)
         else:
             compact_none, full = not compact, compact
         if not compact_none and (not self._overwrite or self._plan.empties_level_zero):

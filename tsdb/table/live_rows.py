@@ -54,7 +54,7 @@ def may_have_live_files(table: Table, plan: ScanPlan) -> bool:
     masked = [split for split in plan.splits if not split.raw or split.deletions]
     if not masked or len(masked) > _MASKED_SPLITS_MAX:
         return False
-    if not table.empties_level_zero and merge_spec(table.schema, table.options).folds:
+    if any(Fragment(table, split).folds for split in masked):
         return False
     files = [(split, file) for split in plan.splits for file in split.files]
     return all(plain_path(table, split, file) is not None for split, file in files) and all(
@@ -73,7 +73,7 @@ def live_files(table: Table, plan: ScanPlan) -> list[LiveFiles] | None:
 
 
 def _of_split(table: Table, split: DataSplit) -> list[LiveFiles] | None:
-    spec = None if table.empties_level_zero else merge_spec(table.schema, table.options)
+    spec = merge_spec(table.schema, table.options)
     identity = (split.bucket_path, split.raw, spec, tuple(file.file_name for file in split.files),
                 tuple(sorted((name, str(place)) for name, place in split.deletions.items())))  # fmt: skip
     known: tuple[list[LiveFiles] | None] | None = _CACHE.get(identity)

@@ -133,6 +133,13 @@ class Fragment:
         return None if deletion is None else deletion.live_rows(self.table.file_io, file.row_count)
 
     @property
+    def folds(self) -> bool:
+        """Whether rows are put together from several, so that no mask says which of them live."""
+        if self.split.raw or self._is_merged:
+            return False
+        return merge_spec(self.table.schema, self.table.options).folds
+
+    @property
     def _is_merged(self) -> bool:
         """Whether compactions have left one row a key, which lives or is in a deletion vector."""
         return self.table.empties_level_zero and all(file.level > 0 for file in self.split.files)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
-from tsdb.catalog.catalog import ConnectorTable
 from tsdb.errors import (
     CommitConflict,
     DataError,
@@ -28,7 +27,7 @@ from tsdb.errors import (
 from tsdb.exec import catalog_change, create_text, definition, explain, show
 from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
-from tsdb.exec.continuous import submit, submit_watch
+from tsdb.exec.continuous import check_home, submit, submit_watch
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
 from tsdb.exec.functions import Functions, built_in, load
@@ -47,8 +46,8 @@ from tsdb.procedure import bind as arguments
 from tsdb.sql import catalog_statements as more
 from tsdb.sql import statements as sql
 from tsdb.sql.functions import FUNCTIONS
-from tsdb.sql.parameters import bind
-from tsdb.sql.prepared import ParsedQueries
+from tsdb.sql.parameters import arranged, bind
+from tsdb.sql.prepared import ParsedQueries, Prepared
 from tsdb.sql.script import place_in
 from tsdb.sql.table_ref import references
 from tsdb.table.compaction_watch import CompactionWatch
@@ -80,15 +79,18 @@ class Session:
         self._storage = storage
         self.functions = Functions()
         self._parsed = ParsedQueries()
+        self._prepared = Prepared()
         self._engine = Engine(options.memory_limit_bytes, self.functions)
         self.names.described = Holder(self.names, self._view_columns, self._routines).table
 
-    def execute(self, text: str, params: Sequence[Any] = ()) -> Iterator[Result]:
+    def execute(self, text: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Result]:
         """Run the statements of `text` one after the other; each runs when its result is asked for.
 
-        params: for the `?` of all statements, in order. The whole text is parsed before anything runs.
+        params: for the placeholders of all statements. The whole text is parsed before anything runs.
         """
         statements, wanted = self._parsed.parse(text)
+        if isinstance(params, Mapping) or "$" in text or ":" in text:
+            params = arranged(statements, params)
         if sum(wanted) != len(params):
             raise ProgrammingError(
                 f"the statement has {sum(wanted)} placeholder{'s' * (sum(wanted) != 1)} `?`, "
@@ -192,23 +194,11 @@ class Session:
                     replace(merging, position=statement.position, text=statement.text, script=statement.script)
                 )
         if self.options.streaming and references(statement.source):
-            self._check_home(target, statement)
+            check_home(target, statement, self.names)
             return JobHandle(submit(statement, target, self.plan, self.names, self.options, self.jobs))
         if not isinstance(target, Table):
             return RowCount(dml.insert(statement, target, self._planner(statement)))
         return RowCount(_retried(lambda: dml.insert(statement, target, self._planner(statement)), (SnapshotExpired,)))
-
-    def _check_home(self, target: Table | ConnectorTable, statement: sql.Insert) -> None:
-        """A job and its state lie in the warehouse of the connection, and so must its tables."""
-        catalogs = self.names.catalogs
-        sources = [self.names.source(reference, statement) for reference in references(statement.source)]
-        for table in (target, *sources):
-            if isinstance(table, Table) and not catalogs.home.holds(table):
-                raise NotSupportedError(
-                    f"a job can only read and write tables of the connection's own warehouse; `{table.identifier}` is "
-                    "in another catalog, so connect() to its warehouse",
-                    position=statement.position,
-                )
 
     def _update(self, statement: sql.Update) -> Result:
         target = self.names.table(statement.target, statement)
@@ -481,5 +471,8 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.StopJob: lambda s, st: s.jobs.stop(st.name),
     sql.DropJob: Session._drop_job,
     sql.ExecuteStatementSet: Session._statement_set,
+    more.Prepare: lambda s, st: s._prepared.add(st.name, st.body),
+    more.ExecutePrepared: lambda s, st: s.execute(s._prepared.body(st.name), st.values),
+    more.Deallocate: lambda s, st: s._prepared.remove(st.name),
 }
 """What runs each kind of statement."""

@@ -261,7 +261,7 @@ def test_close_ends_a_waiting_fetch(con: tsdb.Connection) -> None:
         cur.fetchone()
 
 
-@pytest.mark.parametrize("params", [5, "a", b"a", {"a": 1}])
+@pytest.mark.parametrize("params", [5, "a", b"a"])
 def test_parameters_that_are_no_sequence(con: tsdb.Connection, params: Any) -> None:
     with pytest.raises(tsdb.ProgrammingError, match="sequence of values"):
         con.execute("SELECT ?", params)

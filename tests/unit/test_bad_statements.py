@@ -1,6 +1,7 @@
 """Wrong statements of every kind: each error has a place in the user's text, a code, and no words of the libraries."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -216,10 +217,10 @@ SELECT * FROM TUMBLE(TABLE nope, DESCRIPTOR(ts), INTERVAL '1' DAY)
 
 
 @pytest.fixture(scope="module")
-def con() -> tsdb.Connection:
-    con = tsdb.connect()
-    con.execute(SETUP)
-    return con
+def con() -> Iterator[tsdb.Connection]:
+    with tsdb.connect() as con:
+        con.execute(SETUP)
+        yield con
 
 
 @pytest.mark.parametrize("sql", BAD)

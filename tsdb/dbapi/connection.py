@@ -56,7 +56,7 @@ class Connection:
         self._cursors.add(cursor)
         return cursor
 
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+    def execute(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Cursor:
         """A new cursor that has executed the SQL."""
         cursor = self.cursor()
         try:
@@ -189,14 +189,14 @@ class Connection:
 
     # --- for cursors
 
-    def run(self, sql: str, params: Sequence[Any] = ()) -> Iterator[Result]:
+    def run(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Result]:
         """The results of the statements of a script, as they are run."""
         self.check_open()
         if not isinstance(sql, str):
             raise ProgrammingError(f"the SQL is a text, not {type(sql).__name__}")
-        if isinstance(params, str | bytes | Mapping) or not isinstance(params, Iterable):
-            raise ProgrammingError("parameters are a sequence of values, one for each `?`")
-        yield from self._session.execute(sql, list(params))
+        if isinstance(params, str | bytes) or not isinstance(params, Iterable):
+            raise ProgrammingError("parameters are a sequence of values, one for each `?`, or a dict for `:name`")
+        yield from self._session.execute(sql, params if isinstance(params, Mapping) else list(params))
 
     def _query(self, sql: str) -> BatchResult:
         """A query in batch mode."""

@@ -42,8 +42,11 @@ class Cursor:
 
     # --- execute
 
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> Self:
-        """Run one statement or several; the cursor has the result of the last one. `?` in the SQL are the params."""
+    def execute(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Self:
+        """Run one statement or several; the cursor has the result of the last one.
+
+        params: values for `?` or `$1`, …, or a dict for `:name` and `$name`.
+        """
         self._check_open()
         self._reset()
         for result in self.connection.run(sql, params):

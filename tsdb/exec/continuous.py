@@ -20,6 +20,7 @@ from tsdb.exec.streaming.registry import JobDraft, JobRegistry
 from tsdb.sql.parameters import literal
 from tsdb.sql.script import normalized
 from tsdb.sql.statements import Call, Insert
+from tsdb.sql.table_ref import references
 from tsdb.table.compaction_watch import CompactionWatch
 from tsdb.table.table import Table
 
@@ -66,6 +67,18 @@ def submit_watch(
     plan = json.dumps([procedure, sorted(arguments.items())])
     draft = JobDraft(name, plan, plan, maintenance_pipeline(watch), lambda _: NoSink())
     return jobs.submit_draft(draft, options.values)
+
+
+def check_home(target: Table | ConnectorTable, statement: Insert, names: Names) -> None:
+    """A job and its state lie in the warehouse of the connection, and so must its tables."""
+    sources = [names.source(reference, statement) for reference in references(statement.source)]
+    for table in (target, *sources):
+        if isinstance(table, Table) and not names.catalogs.home.holds(table):
+            raise NotSupportedError(
+                f"a job can only read and write tables of the connection's own warehouse; `{table.identifier}` is in "
+                "another catalog, so connect() to its warehouse",
+                position=statement.position,
+            )
 
 
 def _columns(statement: Insert, target: Table | ConnectorTable, fixed: dict[str, Any]) -> list[str]:

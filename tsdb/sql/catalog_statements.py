@@ -1,9 +1,10 @@
-"""Statements about catalogs and databases, and comments: as plain data, like those in `tsdb.sql.statements`."""
+"""Statements about catalogs, databases, comments and prepared statements: plain data, as in `tsdb.sql.statements`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlglot import exp
 
@@ -119,3 +120,26 @@ class AlterView(Statement):
     query: exp.Query | None = None
     query_text: str = ""
     if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare(Statement):
+    """PREPARE name AS statement. body: its text; its placeholders are bound by EXECUTE."""
+
+    name: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutePrepared(Statement):
+    """EXECUTE name (values)."""
+
+    name: str
+    values: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deallocate(Statement):
+    """DEALLOCATE name; None: all."""
+
+    name: str | None

@@ -188,12 +188,14 @@ class Cursor:
             self.error("expected an option's key, as in 'bucket' = '4'")
         return self.script[self.tokens[start].start : self.tokens[self.index - 1].end + 1]
 
-    def option_value(self) -> str:
-        """'value', a number, a word or true/false: its text."""
+    def option_value(self) -> Any:
+        """'value', a number, a word or true/false: its text; a placeholder, whose value becomes its text."""
         token = self.current
         if token is None or token.text in (",", ")", "="):
             self.error("expected a value in single quotes")
         start = self.advance()
+        if start.token_type is TokenType.PLACEHOLDER:
+            return placeholder(start)
         end = start
         while self.current is not None and self.current.text in ("-", "+", ".") and start.token_type not in _TEXT_KINDS:
             self.advance()
@@ -265,6 +267,18 @@ class Cursor:
         position = self.tokens.index(token) if token in self.tokens else len(self.tokens)
         before = self.tokens[position - 1].text if position else ""
         return self.failure(f"{message}, but {found}.{_clause_hint(before, token.text if token else '')}", token)
+
+
+def placeholder(token: Token) -> exp.Placeholder:
+    """One that is bound to the text of an option."""
+    node = exp.Placeholder()
+    node.meta.update(start=token.start, end=token.end, option=True)
+    return node
+
+
+def as_option(value: Any) -> str:
+    """A constant as the text of an option: TRUE → true, 5 → 5."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def is_word(token: Token) -> bool:

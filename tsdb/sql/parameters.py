@@ -13,9 +13,11 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from sqlglot import exp
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
-from tsdb.errors import NotSupportedError, ProgrammingError
+from tsdb.errors import NotSupportedError, ProgrammingError, nearest
+from tsdb.sql.catalog_statements import Prepare
+from tsdb.sql.cursor import as_option
 from tsdb.sql.dialect import Flink
 from tsdb.sql.script import tokenize
 from tsdb.sql.statements import Statement
@@ -48,9 +50,39 @@ def count(statement: Statement) -> int:
 
 
 def _placeholder_starts(statement: Statement) -> list[int]:
-    tokens = tokenize(statement.text) if "?" in statement.text else []
     base = _base_offset(statement)
-    return [base + token.start for token in tokens if token.token_type is TokenType.PLACEHOLDER]
+    return [base + token.start for token in _placeholders(statement)]
+
+
+def _placeholders(statement: Statement) -> list[Token]:
+    if isinstance(statement, Prepare) or not any(sign in statement.text for sign in "?$:"):
+        return []
+    return [token for token in tokenize(statement.text) if token.token_type is TokenType.PLACEHOLDER]
+
+
+def arranged(statements: Sequence[Statement], given: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+    """The values in the order of the placeholders: `?` takes the next, `$1` the first, `:name` the one of that name."""
+    texts = [token.text for statement in statements for token in _placeholders(statement)]
+    named = [text[1:] for text in texts if text != "?"]
+    if not isinstance(given, Mapping):
+        if not named:
+            return list(given)
+        if len(named) < len(texts) or not all(name.isdigit() for name in named):
+            raise ProgrammingError(
+                "values by place go with `?` or with `$1`, `$2`, …; values by name are given as a dict"
+            )
+        wrong = next((name for name in named if not 0 < int(name) <= len(given)), None)
+        unused = set(range(1, len(given) + 1)) - {int(name) for name in named}
+        if wrong is not None or unused:
+            what = f"`${wrong}` has no value" if wrong is not None else f"value {min(unused)} is not used"
+            raise ProgrammingError(f"{what}: {len(given)} value{'s' * (len(given) != 1)} were given")
+        return [given[int(name) - 1] for name in named]
+    if len(named) < len(texts):
+        raise ProgrammingError("values by name go with `:name` or `$name`, not with `?`")
+    missing = next((name for name in named if name not in given), None)
+    if missing is not None:
+        raise ProgrammingError(f"parameter `{missing}` has no value.{nearest(missing, given)}")
+    return [given[name] for name in named]
 
 
 def _base_offset(statement: Statement) -> int:
@@ -62,7 +94,8 @@ def _base_offset(statement: Statement) -> int:
 def _bound(value: Any, values: Mapping[int, Any]) -> Any:
     """`value` with the placeholders in it replaced: by literals in trees, by the values themselves elsewhere."""
     if isinstance(value, exp.Placeholder):
-        return values[value.meta["start"]]
+        found = values[value.meta["start"]]
+        return as_option(found) if value.meta.get("option") else found
     if isinstance(value, exp.Expr):
         return value.transform(
             lambda node: literal(values[node.meta["start"]]) if isinstance(node, exp.Placeholder) else node

@@ -1,4 +1,6 @@
-"""Queries that were parsed before: a program asks the same few again and again, with other parameters.
+"""What PREPARE keeps, and queries that were parsed before.
+
+A program asks the same few again and again, with other parameters.
 
 A parsed query is never changed (binding and planning copy it), so it can be handed out again. Only texts of a single
 query are kept; a statement that changes something costs more than its parsing.
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from tsdb.errors import AlreadyExists, ProgrammingError, nearest
 from tsdb.sql.parameters import count
 from tsdb.sql.parser import parse_script
 from tsdb.sql.statements import Select, Statement
@@ -37,3 +40,30 @@ class ParsedQueries:
             if len(self._known) > _TEXTS_MAX:
                 self._known.popitem(last=False)
         return statements, counts
+
+
+class Prepared:
+    """The texts of PREPARE, by name."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[str, str] = {}
+
+    def add(self, name: str, body: str) -> None:
+        """Raises AlreadyExists."""
+        if name in self._bodies:
+            raise AlreadyExists(f"statement `{name}` is prepared already; DEALLOCATE it first")
+        self._bodies[name] = body
+
+    def body(self, name: str) -> str:
+        """Raises ProgrammingError if nothing is prepared under the name."""
+        if name not in self._bodies:
+            raise ProgrammingError(f"no statement `{name}` is prepared.{nearest(name, self._bodies)}")
+        return self._bodies[name]
+
+    def remove(self, name: str | None) -> None:
+        """Forget one; None: all."""
+        if name is None:
+            self._bodies.clear()
+        else:
+            self.body(name)
+            del self._bodies[name]

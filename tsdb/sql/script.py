@@ -24,6 +24,7 @@ _DIALECT = Flink()
 _OPTIONS_HINT = re.compile(r"/\*\+\s*OPTIONS\s*\(", re.IGNORECASE)
 _OPENING = re.compile(r"['\"`]|--|/\*")
 _CLOSED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_PARAMETER = re.compile(r"\$\w+")
 _NAMED = re.compile(r"`([^`]+)`|'([^']+)'")
 _DELIMITERS = {
     "'": ("string", "'"),
@@ -131,7 +132,34 @@ def tokenize(script: str) -> list[Token]:
         tokens: list[Token] = _DIALECT.tokenize(script)
     except TokenError as error:
         raise _unreadable(script, error) from None
-    return tokens
+    return _with_placeholders(tokens) if ":" in script or "$" in script else tokens
+
+
+def _with_placeholders(tokens: list[Token]) -> list[Token]:
+    """`$1`, `$name` and `:name` as placeholders, like `?`. A colon that stands behind something is another sign."""
+    found: list[Token] = []
+    i = 0
+    while i < len(tokens):
+        token, following = tokens[i], tokens[i + 1] if i + 1 < len(tokens) else None
+        behind = bool(found) and found[-1].end + 1 == token.start and found[-1].text[-1:] not in "([{,=<>+-*/|"
+        if token.token_type is TokenType.VAR and _PARAMETER.fullmatch(token.text):
+            token = _placeholder(token, token)
+        elif not behind and following is not None and _names_parameter(token, following):
+            token = _placeholder(token, following)
+            i += 1
+        found.append(token)
+        i += 1
+    return found
+
+
+def _names_parameter(token: Token, following: Token) -> bool:
+    adjacent = following.start == token.end + 1 and following.text[:1].isalpha()
+    return token.token_type is TokenType.COLON and adjacent
+
+
+def _placeholder(first: Token, last: Token) -> Token:
+    text = last.text if first is last else f":{last.text}"
+    return Token(TokenType.PLACEHOLDER, text, first.line, first.col, first.start, last.end, list(first.comments))
 
 
 def _without_hints(script: str, tokens: list[Token]) -> StatementTokens:

@@ -401,10 +401,10 @@ class CopyFrom(Statement):
 
 @dataclass(frozen=True, slots=True)
 class SetOption(Statement):
-    """SET key = value. No key: list all; a key without a value: show that one."""
+    """SET key = value. No key: list all; a key without a value: show that one. value: a text, once it is bound."""
 
     key: str | None = None
-    value: str | None = None
+    value: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Literal
 from sqlglot import exp
 
 from tsdb.errors import Error, NotSupportedError, ProgrammingError, nearest
+from tsdb.sql.catalog_statements import Prepare
 from tsdb.sql.cursor import Cursor, quoted
 from tsdb.sql.dialect import UnexpectedToken, UnsupportedClause
 from tsdb.sql.parser.alter import read_alter
@@ -33,7 +34,16 @@ from tsdb.sql.parser.change import read_delete, read_insert, read_replace, read_
 from tsdb.sql.parser.copy import read_copy
 from tsdb.sql.parser.create import read_create, read_drop, unsupported
 from tsdb.sql.parser.merge import read_merge
-from tsdb.sql.parser.session import read_analyze, read_call, read_drop_job, read_reset, read_set, read_stop
+from tsdb.sql.parser.session import (
+    read_analyze,
+    read_call,
+    read_deallocate,
+    read_drop_job,
+    read_execute,
+    read_reset,
+    read_set,
+    read_stop,
+)
 from tsdb.sql.parser.show import read_describe, read_show
 from tsdb.sql.script import StatementTokens, position_at, split
 from tsdb.sql.statements import ExecuteStatementSet, Explain, Insert, Select, Statement
@@ -176,6 +186,17 @@ def _read_statement_set(cursor: Cursor) -> ExecuteStatementSet:
     return ExecuteStatementSet(tuple(statements))
 
 
+def _read_execute(cursor: Cursor) -> Statement:
+    return _read_statement_set(cursor) if cursor.sees("STATEMENT", "SET") else read_execute(cursor)
+
+
+def _read_prepare(cursor: Cursor) -> Prepare:
+    """PREPARE name AS statement."""
+    name = cursor.identifier("a name for the statement")
+    cursor.expect("AS")
+    return Prepare(name, read_statement(cursor).text)
+
+
 def _offset(cursor: Cursor, statement: Statement) -> int:
     return cursor.script.rfind(statement.text, 0, cursor.tokens[cursor.index - 1].end + 1)
 
@@ -211,7 +232,9 @@ STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {
     "CALL": read_call,
     "ANALYZE": read_analyze,
     "STOP": read_stop,
-    "EXECUTE": _read_statement_set,
+    "EXECUTE": _read_execute,
+    "PREPARE": _read_prepare,
+    "DEALLOCATE": read_deallocate,
     "BEGIN": _read_begin,
 }
 """The function that reads each kind of statement, by its first word."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from tsdb.sql.cursor import Cursor
+from tsdb.sql.cursor import Cursor, as_option
 
 
 def read_constant(cursor: Cursor) -> Any:
@@ -48,11 +48,6 @@ def constant(node: exp.Expr) -> tuple[bool, Any]:
     return False, None
 
 
-def as_option(value: Any) -> str:
-    """A constant as the text of an option: TRUE → true, 5 → 5."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _literal(node: exp.Literal) -> str | int | float | Decimal:
     if node.is_string:
         return str(node.this)
@@ -75,3 +70,6 @@ def read_partition(cursor: Cursor) -> Mapping[str, Any]:
         return (key, read_constant(cursor)) if cursor.accept("=") else None
 
     return dict(item for item in cursor.wrapped(entry) if item is not None)
+
+
+__all__ = ["as_option", "constant", "read_constant", "read_partition"]

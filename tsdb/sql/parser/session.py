@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tsdb.sql.cursor import Cursor
+from sqlglot.tokenizer_core import TokenType
+
+from tsdb.sql.catalog_statements import Deallocate, ExecutePrepared
+from tsdb.sql.cursor import Cursor, placeholder
 from tsdb.sql.parser.constant import read_constant
 from tsdb.sql.parser.create import unsupported
 from tsdb.sql.statements import Call, DropJob, ResetOption, SetOption, StopJob
@@ -26,6 +29,8 @@ def read_set(cursor: Cursor) -> SetOption:
     while not cursor.at_end:
         last = cursor.advance()
     first = cursor.tokens[start]
+    if first is last and first.token_type is TokenType.PLACEHOLDER:
+        return SetOption(key, placeholder(first))
     return SetOption(key, first.text if first is last else cursor.script[first.start : last.end + 1])
 
 
@@ -105,4 +110,17 @@ def read_drop_job(cursor: Cursor) -> DropJob:
 
 def _job_name(cursor: Cursor) -> str:
     """'name' or a bare one with dots and dashes."""
-    return cursor.option_value()
+    return str(cursor.option_value())
+
+
+def read_execute(cursor: Cursor) -> ExecutePrepared:
+    """EXECUTE name [(value, …)]."""
+    name = cursor.identifier("the name of a prepared statement")
+    values = cursor.wrapped(lambda: read_constant(cursor)) if cursor.sees("(") else []
+    return ExecutePrepared(name, tuple(values))
+
+
+def read_deallocate(cursor: Cursor) -> Deallocate:
+    """DEALLOCATE [PREPARE] name | ALL."""
+    cursor.accept("PREPARE")
+    return Deallocate(None if cursor.accept("ALL") else cursor.identifier("the name of a prepared statement"))

@@ -235,6 +235,8 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _session("execution.mode", "batch|streaming", "batch",
              "How a query runs: over a snapshot, or as a changelog that goes on."),
     _session("execution.runtime-mode", "batch|streaming", "batch", "Flink's name of `execution.mode`."),
+    _session("execution.changelog-mode", "retract|upsert", "retract",
+             "`upsert`: a streaming SELECT gives only the row after an update, for who replaces rows by their key."),
     _session("execution.checkpointing.interval", "duration", "1 s", "How often a job commits and keeps its state."),
     _session("execution.checkpointing.num-retained", "int", "3", "Checkpoints of a job that are kept."),
     _session("pipeline.name", "string", None, "Name of the next job; by default `insert-into_<database>.<table>`."),

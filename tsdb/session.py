@@ -178,7 +178,9 @@ class Session:
 
     def _select(self, statement: sql.Select) -> Result:
         if self.options.streaming:
-            return open_changelog(self.plan(statement.query, statement))
+            return open_changelog(
+                self.plan(statement.query, statement), upsert=self.options.get("execution.changelog-mode") == "upsert"
+            )
         return self.query(statement)
 
     def _insert(self, statement: sql.Insert) -> Result:

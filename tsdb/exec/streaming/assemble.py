@@ -65,6 +65,7 @@ class Assembly:
     """A query that can run as a stream. bounded: it ends by itself. keyed: with one row a primary key of the target.
 
     append_only: it takes no row back as long as nobody deletes or overwrites rows of the append tables it reads.
+    changelog: the operators with the changes that each emits under that condition.
     """
 
     pipeline: Pipeline
@@ -73,6 +74,7 @@ class Assembly:
     append_only: bool
     target: Target | None = None
     keyed: bool = False
+    changelog: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -96,7 +98,8 @@ def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
         inputs = {name: _spec(feed) for feed in feeds for name in feed.inputs}
         prudent = {name: _prudent(feed) for feed in feeds for name in feed.inputs}
         dataflow = compile_plan(plan.logical, prudent, plan.context, prudent=True)
-        append_only = compile_plan(plan.logical, inputs, plan.context).append_only
+        declared = compile_plan(plan.logical, inputs, plan.context)
+        append_only = declared.append_only
     except BaseException:
         for feed in feeds:
             feed.source.close()
@@ -105,7 +108,8 @@ def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
     keyed = target is not None and _is_keyed(dataflow, target)
     guarded = target is not None and not keyed and not append_only
     driven = _guarded(dataflow, target) if target is not None and guarded else dataflow
-    return Assembly(Pipeline(driven, feeds), dataflow, bounded, append_only, target, keyed)
+    changelog = declared.explain(changelog=True)
+    return Assembly(Pipeline(driven, feeds), dataflow, bounded, append_only, target, keyed, changelog)
 
 
 def _is_keyed(dataflow: Dataflow, target: Target) -> bool:

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from tsdb import clock
-from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, consolidate, plus, to_row_kinds
-from tsdb.errors import Cancelled, InterfaceError, InternalError, OperationalError
+from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, RowKind, consolidate, plus, to_row_kinds
+from tsdb.errors import Cancelled, InterfaceError, InternalError, NotSupportedError, OperationalError
 from tsdb.exec.streaming.assemble import PlannedQuery, assemble
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.waiter import Waiter
@@ -26,17 +26,30 @@ _OVERTIME_S = 0.1
 _SYMBOLS = pa.array(ROW_KIND_SYMBOLS, pa.string())
 
 
-def open_changelog(plan: PlannedQuery) -> "ChangelogResult":
-    """Run a planned SELECT as a stream. Raises NotSupportedError for what cannot."""
+def open_changelog(plan: PlannedQuery, *, upsert: bool = False) -> "ChangelogResult":
+    """Run a planned SELECT as a stream. upsert: without the rows before an update. Raises NotSupportedError for what
+    cannot.
+    """
     assembly = assemble(plan)
-    return ChangelogResult(assembly.pipeline, bounded=assembly.bounded, schema=plan.schema)
+    if upsert and assembly.dataflow.upsert_key is None and not assembly.append_only:
+        assembly.pipeline.close()
+        raise NotSupportedError(
+            "the result has no key by which a row could replace another: SET 'execution.changelog-mode' = 'retract', "
+            "or select the columns that GROUP BY or a primary key makes unique"
+        )
+    return ChangelogResult(assembly.pipeline, bounded=assembly.bounded, schema=plan.schema, upsert=upsert)
 
 
 class ChangelogResult:
     """An open streaming query. One thread reads it; `close` may come from any."""
 
-    def __init__(self, pipeline: Pipeline, *, bounded: bool, schema: pa.Schema | None = None) -> None:
-        """schema: the names and types that the user sees, if they differ from those of the dataflow."""
+    def __init__(
+        self, pipeline: Pipeline, *, bounded: bool, schema: pa.Schema | None = None, upsert: bool = False
+    ) -> None:
+        """schema: the names and types that the user sees, if they differ from those of the dataflow. upsert: leave out
+        the rows before an update.
+        """
+        self._upsert = upsert
         self._pipeline = pipeline
         self._output = pipeline.dataflow.schema
         self._shown = self._output if schema is None else schema
@@ -168,6 +181,9 @@ class ChangelogResult:
             return
         changes = parts[0] if len(parts) == 1 else consolidate(plus(parts, self._output))
         rows, kinds = to_row_kinds(changes, self._pipeline.dataflow.upsert_key)
+        if self._upsert:
+            kept = kinds != RowKind.UPDATE_BEFORE
+            rows, kinds = rows.filter(pa.array(kept)), kinds[kept]
         self._ready = self._with_op(rows, kinds)
 
     def _take(self, rows_max: int | None) -> pa.Table:

@@ -161,21 +161,33 @@ class Dataflow:
             "operators": operators,
         }
 
-    def explain(self) -> str:
-        """The tree of operators, output first, with keys, state and mode; always the same for the same query."""
+    def explain(self, *, changelog: bool = False) -> str:
+        """The tree of operators, output first, with keys, state and mode; always the same for the same query.
+
+        changelog: also the kinds of changes that each emits, the key of its rows, and whether it keeps state.
+        """
         lines: list[str] = []
-        self._describe(self._output, 0, lines)
+        self._describe(self._output, 0, lines, changelog=changelog)
         text = "\n".join(lines)
         # names that DataFusion makes up are numbered through a session; number them through this text
         made_up = dict.fromkeys(_MADE_UP.findall(text))
         numbers = {name: str(number) for number, name in enumerate(made_up, start=1)}
         return _MADE_UP.sub(lambda m: m[0].rstrip("0123456789") + numbers[m[0]], text)
 
-    def _describe(self, number: int, depth: int, lines: list[str]) -> None:
+    def _describe(self, number: int, depth: int, lines: list[str], *, changelog: bool) -> None:
         node = self._nodes[number]
-        lines.append("  " * depth + node.operator.describe())
+        about = f"  [{self._changes_of(node)}]" if changelog else ""
+        lines.append("  " * depth + node.operator.describe() + about)
         for source in node.inputs:
-            self._describe(source, depth + 1, lines)
+            self._describe(source, depth + 1, lines, changelog=changelog)
+
+    def _changes_of(self, node: Node) -> str:
+        kinds = "+I" if node.append_only else "+I -U +U -D"
+        if node.input_name is not None and self.inputs[node.input_name].mode == "upsert":
+            kinds = "+I +U -D"
+        key = "none" if node.key is None else f"({', '.join(node.key)})"
+        state = "kept" if isinstance(node.operator, StatefulOperator) else "none"
+        return f"changes {kinds}; upsert key {key}; state {state}"
 
     def _move(self, times: Mapping[str, InputTime]) -> bool:
         """Take the watermarks over into the bounds; whether one has moved."""

@@ -125,12 +125,16 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An operator in its place. input_name: set for a node that reads an input of the dataflow."""
+    """An operator in its place. input_name: set for a node that reads an input of the dataflow. append_only, key: of
+    what it emits; the key by the names of its columns.
+    """
 
     operator: Operator
     inputs: tuple[int, ...]
     schema: pa.Schema
     input_name: str | None = None
+    append_only: bool = False
+    key: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,9 @@ class GraphBuilder:
     ) -> Stream:
         """A new node that reads the streams; returns what it emits."""
         assert len(columns) == len(schema), (columns, schema)
-        self.nodes.append(Node(operator, tuple(s.node for s in inputs), schema, input_name))
+        names = None if key is None else tuple(columns[k].name for k in key)
+        reads = tuple(s.node for s in inputs)
+        self.nodes.append(Node(operator, reads, schema, input_name, append_only, names))
         place = None if key is None else tuple(key)
         return Stream(len(self.nodes) - 1, tuple(columns), schema, place, append_only, tuple(marks))
 

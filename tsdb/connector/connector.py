@@ -28,10 +28,14 @@ ChangelogMode = Literal["append", "upsert", "all"]
 
 @dataclass(frozen=True, slots=True)
 class SourceDelta:
-    """What one poll gave: changes in arrival order. complete=False: a later part belongs to the same version."""
+    """What one poll gave: changes in arrival order. complete=False: a later part belongs to the same version.
+
+    partitions: of a `PartitionedSource`, where each of the changes comes from.
+    """
 
     changes: Sequence[ChangeBatch]
     complete: bool = True
+    partitions: Sequence[str] | None = None
 
 
 class ConnectorTable(Protocol):
@@ -100,6 +104,16 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Free files and connections; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class PartitionedSource(Protocol):
+    """A source of partitions that are in order each, but not among each other: its watermark is their least."""
+
+    @property
+    def open_partitions(self) -> Sequence[str]:
+        """Those that had rows at some time and may give more; none that was always empty."""
         ...
 
 

@@ -8,8 +8,8 @@ from tsdb.options import OPTIONS, SCAN, OptionSpec, check_value
 
 CONNECTOR = OptionSpec("connector", "string", None, "Which connector the table has.")
 _EVERYWHERE = (CONNECTOR, OptionSpec("comment", "string", None, "What the table is for."))
-_OWN_PREFIXES = ("tsdb.",)
-"""Keys of the catalog itself (computed columns, watermarks)."""
+_OWN_PREFIXES = ("tsdb.", "schema.")
+"""Keys of the catalog itself: computed columns and watermarks, as `tsdb.metadata.virtual_columns` writes them."""
 
 
 def check(table: ConnectorTable, specs: Iterable[OptionSpec], open_prefixes: tuple[str, ...] = ()) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ is told now and then how far the newest checkpoint is, for other tools to see an
 cannot be decoded is named by topic, partition and offset, and then the table's options decide.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -51,6 +51,7 @@ class KafkaSource:
             self._known = set(self._partitions())
             if not self._known:
                 raise OperationalError(f"table `{self._name}`: {self._wanted()} is not there")
+            self._had = {partition for partition, end in self._consumer.ends(self._known).items() if end}
             self._next = self._offsets(options.start, self._known)
             self._ends = self._offsets(_end_of(options), self._known) if bounded else None
             self._assign()
@@ -93,20 +94,22 @@ class KafkaSource:
             return None
         self._commit_group()
         changes: list[ChangeBatch] = []
+        origins: list[str] = []
         for records in fetched:
             try:
                 for part, more in self._decoded(self._within(records)):
                     changes += more
+                    origins += [_name(records.partition)] * len(more)
                     self._next[records.partition] = part
             except MalformedRecord:
                 if not changes:
                     raise
                 self._assign()  # the rest is fetched again, and the next poll fails
-                return SourceDelta(changes)
+                return SourceDelta(changes, partitions=origins)
             except Unreachable as err:  # a schema registry
                 self._assign()
                 self._away(err)
-                return SourceDelta(changes) if changes else None
+                return SourceDelta(changes, partitions=origins) if changes else None
         self._away_since_s = None
         for partition, offset in self._consumer.positions().items():
             if partition in self._next and offset > self._next[partition]:
@@ -114,7 +117,13 @@ class KafkaSource:
         if self._ends is not None and fetched:
             self._drop_finished()
         self._latest = not fetched
-        return SourceDelta(changes) if changes else None
+        return SourceDelta(changes, partitions=origins) if changes else None
+
+    @property
+    def open_partitions(self) -> Sequence[str]:
+        """The partitions that have records, or had some, and are not read to their end."""
+        some = self._had | {p for p in self._known if self._next[p]}
+        return [_name(p) for p in sorted(some) if self._ends is None or self._next[p] < self._ends.get(p, 0)]
 
     def seek(self, position: Json) -> None:
         """Go on from a position. Partitions that are new since then are read from their beginning."""
@@ -244,6 +253,7 @@ class KafkaSource:
         new = there - self._known
         if new:
             self._known |= new
+            self._had |= {partition for partition, end in self._consumer.ends(new).items() if end}
             self._next.update(self._consumer.beginnings(new))
             self._assign()
 
@@ -307,6 +317,10 @@ class KafkaSource:
                 f"table `{self._name}`: {err}; no answer for {away_s:.0f} s. Start it again: it goes on from its "
                 "newest checkpoint"
             ) from err
+
+
+def _name(partition: Partition) -> str:
+    return f"{partition[0]}-{partition[1]}"
 
 
 def _end_of(options: KafkaOptions) -> Bound:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, plus
-from tsdb.connector.connector import Source, WaitingSource
+from tsdb.connector.connector import PartitionedSource, Source, SourceDelta, WaitingSource
 from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.source import LogSource, TableSource
@@ -207,11 +207,9 @@ class Pipeline:
             if delta is None:
                 continue
             feed.in_cut = not delta.complete
-            changes = _without_claims(plus(delta.changes, feed.source.schema))
-            if feed.row_time is not None:
-                changes = feed.row_time.changes(changes)
-                if not feed.in_cut:
-                    feed.row_time.at_cut()
+            changes = _changes_of(feed, delta)
+            if feed.row_time is not None and not feed.in_cut:
+                feed.row_time.at_cut()
             self.rows_in += changes.num_rows
             for name in feed.inputs:
                 deltas[name] = changes
@@ -222,11 +220,28 @@ class Pipeline:
         ended = all(feed.source.finished for feed in self._feeds)
         times = {ARRIVAL: InputTime(END)} if ended else {}
         return times | {
-            name: feed.row_time.time(finished=feed.source.finished)
+            name: feed.row_time.time(finished=feed.source.finished, partitions=_open_partitions(feed.source))
             for feed in self._feeds
             if feed.row_time is not None and feed.row_time.column is not None
             for name in feed.inputs
         }
+
+
+def _changes_of(feed: Feed, delta: SourceDelta) -> ChangeBatch:
+    """The changes with their computed columns; the watermark of each partition goes by its own rows."""
+    time, schema = feed.row_time, feed.source.schema
+    if time is None or delta.partitions is None:
+        changes = _without_claims(plus(delta.changes, schema))
+        return changes if time is None else time.changes(changes)
+    parts: dict[str, list[ChangeBatch]] = {}
+    for name, change in zip(delta.partitions, delta.changes, strict=True):
+        parts.setdefault(name, []).append(change)
+    made = [time.changes(_without_claims(plus(changes, schema)), name) for name, changes in parts.items()]
+    return plus(made, feed.schema) if made else time.changes(_without_claims(plus([], schema)))
+
+
+def _open_partitions(source: Source) -> Sequence[str] | None:
+    return source.open_partitions if isinstance(source, PartitionedSource) else None
 
 
 def _without_claims(changes: ChangeBatch) -> ChangeBatch:

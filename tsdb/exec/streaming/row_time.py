@@ -1,7 +1,10 @@
 """Computed columns and the watermark of a source, as its changes come in.
 
 A watermark moves at cuts only: the rows of one snapshot have no order, so none of them makes another one late, and
-who replays the snapshots sees the same watermarks again.
+who replays the snapshots sees the same watermarks again. A source of several partitions has the least of their
+watermarks: each partition is in order, but one may be read far ahead of another.
+
+Source: Flink's watermarks per split, and its idle splits.
 """
 
 from collections.abc import Collection
@@ -59,7 +62,9 @@ class RowTime:
         idle = relation.options.get(_IDLE, source.options.get(_IDLE))
         self._idle_after_ms = 0 if idle is None else parse_duration_ms(idle, _IDLE)
         self._last_ms: int | None = None
-        self._pending: int | None = None
+        self._latest: dict[str, int] = {}
+        self._at_cut: dict[str, int] = {}
+        self._came_ms: dict[str, int] = {}
         self.watermark: int | None = None
         early = relation.options.get(_EARLY, source.options.get(_EARLY))
         self.early = early is not None and parse_bool(_EARLY, early)
@@ -76,14 +81,14 @@ class RowTime:
         """The columns of the source, then the computed ones."""
         return pa.schema([*of_source, *self._fields])
 
-    def changes(self, changes: ChangeBatch) -> ChangeBatch:
-        """The changes with their computed columns; the watermark is noted."""
+    def changes(self, changes: ChangeBatch, partition: str = "") -> ChangeBatch:
+        """The changes with their computed columns; the watermark of their partition is noted."""
         made = {}
         if self._flow is not None and changes.num_rows:
             rows = _all_columns(changes.rows, self._flow.inputs[RELATION].schema)
             output = self._flow.step({RELATION: inserts(rows)})
             made = dict(zip([*self._computed, _WATERMARK], output.rows.columns, strict=False))
-            self._note(made.get(_WATERMARK), changes.weights)
+            self._note(made.get(_WATERMARK), changes.weights, partition)
         now = pa.scalar(clock.current().now_ms(), pa.timestamp("ms", "UTC"))
         rows = changes.rows
         for field in self._fields:
@@ -97,13 +102,13 @@ class RowTime:
     def at_cut(self) -> None:
         """All rows of a cut have come: what was noted holds from now on."""
         self._last_ms = clock.current().now_ms()
-        if self._pending is not None:
-            self.watermark = self._pending if self.watermark is None else max(self.watermark, self._pending)
+        self._at_cut = dict(self._latest)
 
-    def time(self, *, finished: bool) -> InputTime:
-        """The watermark; behind everything when the source has ended."""
+    def time(self, *, finished: bool, partitions: Collection[str] | None = None) -> InputTime:
+        """The watermark; behind everything when the source has ended. partitions: those that hold it back."""
         if finished:
             return InputTime(END)
+        self._advance(partitions)
         if self._last_ms is None:
             self._last_ms = clock.current().now_ms()
         idle = self._idle_after_ms > 0 and clock.current().now_ms() - self._last_ms >= self._idle_after_ms
@@ -111,16 +116,33 @@ class RowTime:
 
     def seek(self, watermark: int | None) -> None:
         """Go on from a checkpoint."""
-        self.watermark, self._pending = watermark, None
+        self.watermark = watermark
+        self._latest, self._at_cut, self._came_ms = {}, {}, {}
 
-    def _note(self, values: pa.ChunkedArray | None, weights: np.ndarray) -> None:
+    def _advance(self, partitions: Collection[str] | None) -> None:
+        """To the least of the partitions that are not idle; to the greatest of all if there are none of them."""
+        if not self._at_cut:
+            return
+        now_ms = clock.current().now_ms()
+        holding = [
+            name
+            for name in (self._at_cut if partitions is None else partitions)
+            if not 0 < self._idle_after_ms <= now_ms - self._came_ms.setdefault(name, now_ms)
+        ]
+        if any(name not in self._at_cut for name in holding):
+            return
+        found = min((self._at_cut[name] for name in holding), default=max(self._at_cut.values()))
+        self.watermark = found if self.watermark is None else max(self.watermark, found)
+
+    def _note(self, values: pa.ChunkedArray | None, weights: np.ndarray, partition: str) -> None:
         if values is None:
             return
         if (weights < 0).any():
             values = values.filter(pa.array(weights > 0))
         latest = nanoseconds(pc.max(values))
-        if latest is not None and (self._pending is None or latest > self._pending):
-            self._pending = latest
+        self._came_ms[partition] = clock.current().now_ms()
+        if latest is not None:
+            self._latest[partition] = max(latest, self._latest.get(partition, latest))
 
 
 def _all_columns(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -328,9 +328,7 @@ class Session:
 
     def _explain(self, statement: sql.Explain) -> Result:
         inner = statement.statement
-        node = inner.query if isinstance(inner, sql.Select) else inner.source if isinstance(inner, sql.Insert) else None
-        if node is None:
-            raise NotSupportedError("EXPLAIN is for queries and INSERT", position=inner.position)
+        node = explain.query_of(inner)
         plan = self.plan(node, inner, "batch" if statement.mode == "analyze" else None)
         if statement.mode == "analyze":
             return rows_of(explain.text_table(explain.explain_analyze(plan)))

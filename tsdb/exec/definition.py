@@ -222,7 +222,7 @@ def _fields_of_query(statement: sql.CreateTable, plan_of: Planner) -> tuple[Data
 def _like(statement: sql.CreateTable, names: Names) -> TableSchema:
     """The columns, keys and options of another table; options of this statement over them."""
     assert statement.like is not None
-    source = names.table(statement.like, statement).schema
+    source = _without(names.table(statement.like, statement).schema, statement.like_without)
     own = _fields(statement.columns)
     return replace(
         source,
@@ -234,6 +234,33 @@ def _like(statement: sql.CreateTable, names: Names) -> TableSchema:
         comment=statement.comment if statement.comment is not None else source.comment,
         highest_field_id=-1,
     )
+
+
+def _without(schema: TableSchema, features: frozenset[str]) -> TableSchema:
+    """The schema less what LIKE … EXCLUDING names."""
+    kept: dict[str, str] = {}
+    for key, value in schema.options.items():
+        feature = next((name for prefix, name in _FEATURE_OF if key.startswith(prefix)), "OPTIONS")
+        if feature not in features:
+            kept[key] = value
+    if "CONSTRAINTS" in features and "bucket-key" not in kept:
+        kept.pop("bucket", None)  # whose rows were spread by the key that goes
+    return replace(
+        schema,
+        options=kept,
+        primary_keys=() if "CONSTRAINTS" in features else schema.primary_keys,
+        partition_keys=() if "PARTITIONS" in features else schema.partition_keys,
+    )
+
+
+_FEATURE_OF = (
+    ("schema.watermark.", "WATERMARKS"),
+    ("schema.", "GENERATED"),
+    (METADATA_PREFIX, "METADATA"),
+    (VIRTUAL_PREFIX, "METADATA"),
+    ("bucket", "DISTRIBUTION"),
+)
+"""What an option of a schema is, by the beginning of its key; every other one is of OPTIONS."""
 
 
 def _change(change: sql.Change) -> schema_change.SchemaChange:

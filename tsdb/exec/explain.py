@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 
 import pyarrow as pa
+from sqlglot import exp
 
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import described
+from tsdb.errors import NotSupportedError
+from tsdb.exec.batch.change import select
 from tsdb.exec.batch.query import RelationScan, executable, scans
 from tsdb.exec.engine import our_schema
 from tsdb.exec.failure import translated
@@ -15,7 +18,29 @@ from tsdb.exec.plan import QueryPlan
 from tsdb.exec.relation import FileSource, Relation
 from tsdb.exec.streaming.assemble import assemble
 from tsdb.metadata.predicate import And, Comparison, Or, Predicate
+from tsdb.sql.statements import CopyTo, CreateTable, Delete, Insert, Select, Statement, Update
+from tsdb.table.scan import ScanPlan
 from tsdb.table.table import Table
+
+_PARTITIONS_SHOWN = 3
+
+
+def query_of(statement: Statement) -> exp.Query:
+    """The query that a statement asks: of UPDATE and DELETE, the rows that match."""
+    match statement:
+        case Select():
+            return statement.query
+        case Insert():
+            return statement.source
+        case CopyTo():
+            return statement.query
+        case CreateTable() if statement.as_select is not None:
+            return statement.as_select
+        case Update() | Delete():
+            return select([exp.Star()], statement.target, statement.where, statement.alias)
+    raise NotSupportedError(
+        "EXPLAIN is for queries, INSERT, UPDATE, DELETE, COPY … TO and CREATE TABLE … AS", position=statement.position
+    )
 
 
 def explain_batch(plan: QueryPlan) -> str:
@@ -74,11 +99,28 @@ def scan_text(read: RelationScan) -> str:
         f"snapshot {plan.snapshot.id}",
         f"manifests {plan.manifests_read} of {plan.manifests_total}",
         f"files {plan.files_kept} of {plan.files_total}",
+        *_sizes(plan, table),
         how,
     ]
     if read.predicate is not None:
         facts.append(f"pruned by {predicate_text(read.predicate)}")
     return f"{name}: table {table.identifier}, " + ", ".join(facts)
+
+
+def _sizes(plan: ScanPlan, table: Table) -> list[str]:
+    """What the splits hold: partitions (the first by name), buckets, rows and bytes of their files."""
+    facts = []
+    keys = table.schema.partition_keys
+    if keys:
+        found = sorted({split.partition_values for split in plan.splits}, key=repr)
+        names = ["/".join(f"{key}={value}" for key, value in zip(keys, values, strict=True)) for values in found]
+        shown = ", ".join(names[:_PARTITIONS_SHOWN]) + (", …" if len(names) > _PARTITIONS_SHOWN else "")
+        facts.append(f"partitions {len(names)}" + (f" ({shown})" if names else ""))
+    files = [file for split in plan.splits for file in split.files]
+    facts.append(f"buckets {len({(split.partition, split.bucket) for split in plan.splits})}")
+    facts.append(f"rows {sum(file.row_count for file in files)}")
+    facts.append(f"bytes {sum(file.file_size for file in files)}")
+    return facts
 
 
 def predicate_text(predicate: Predicate) -> str:

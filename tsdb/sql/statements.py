@@ -120,7 +120,9 @@ class Select(Statement):
 
 @dataclass(frozen=True, slots=True)
 class CreateTable(Statement):
-    """CREATE TABLE in all its forms; `like` and `as_select` are never both given."""
+    """CREATE TABLE in all its forms; `like` and `as_select` are never both given. like_without: the features of
+    EXCLUDING, in capitals.
+    """
 
     name: TableName
     columns: tuple[ColumnDef, ...] = ()
@@ -132,6 +134,7 @@ class CreateTable(Statement):
     temporary: bool = False
     watermark: Watermark | None = None
     like: TableName | None = None
+    like_without: frozenset[str] = frozenset()
     as_select: exp.Query | None = None
 
 

@@ -131,8 +131,27 @@ def _placed(cursor: Cursor, start: int, statement: Statement) -> Statement:
     )
 
 
-def _read_select(cursor: Cursor) -> Select:
+def _read_select(cursor: Cursor) -> Statement:
+    """A query; WITH … before INSERT belongs to its query, as PostgreSQL and Spark have it."""
+    if cursor.sees("WITH") and (clause := _with_before_insert(cursor)) is not None:
+        insert = read_insert(cursor)
+        if insert.source.args.get("with_") is not None:
+            raise unsupported(cursor, "two WITH clauses; put all of them behind INSERT INTO t")
+        insert.source.set("with_", clause)
+        return insert
     return Select(cursor.query())
+
+
+def _with_before_insert(cursor: Cursor) -> exp.With | None:
+    start = cursor.index
+    found: exp.With = cursor.read(lambda parser: parser._parse_with(), "WITH")
+    if cursor.accept("INSERT"):
+        return found
+    for word in ("UPDATE", "DELETE", "MERGE"):
+        if cursor.sees(word):
+            raise unsupported(cursor, f"WITH before {word}: put the query into USING (…) or a subquery")
+    cursor.move_to(start)
+    return None
 
 
 def _read_create(cursor: Cursor) -> Statement:
@@ -162,6 +181,8 @@ def _read_explain(cursor: Cursor) -> Explain:
     mode: Literal["plan", "analyze", "changelog_mode"] = "plan"
     if cursor.accept("ANALYZE"):
         mode = "analyze"
+    elif cursor.accept_any("VERBOSE", "EXTENDED", "FORMATTED"):
+        pass
     elif not cursor.accept("PLAN", "FOR"):
         while detail := cursor.accept_any("CHANGELOG_MODE", "ESTIMATED_COST", "JSON_EXECUTION_PLAN", "PLAN_ADVICE"):
             mode = "changelog_mode" if detail == "CHANGELOG_MODE" else mode

@@ -26,6 +26,8 @@ from tsdb.sql.statements import (
     Watermark,
 )
 
+_FEATURES = ("CONSTRAINTS", "DISTRIBUTION", "GENERATED", "METADATA", "OPTIONS", "PARTITIONS", "WATERMARKS")
+
 
 @dataclass(slots=True)
 class Elements:
@@ -117,6 +119,7 @@ def _table(cursor: Cursor, *, temporary: bool) -> CreateTable:
         temporary=temporary,
         watermark=elements.watermark,
         like=clauses.get("like"),
+        like_without=clauses.get("like_without", frozenset()),
         as_select=query,
     )
 
@@ -141,9 +144,11 @@ def _clauses(cursor: Cursor) -> dict[str, Any]:
             put("options", cursor.options())
         elif cursor.accept("LIKE"):
             put("like", cursor.table_name())
-            _like_options(cursor)
+            put("like_without", _like_options(cursor))
         elif cursor.accept("AS"):
             put("as_select", cursor.query())
+        elif cursor.accept("USING", "PAIMON"):
+            continue
         elif cursor.sees("USING"):
             raise unsupported(
                 cursor, "USING: name the connector in WITH ('connector' = '…'), or leave it out for Paimon"
@@ -165,15 +170,19 @@ def _distribution(cursor: Cursor) -> dict[str, str]:
     return options
 
 
-def _like_options(cursor: Cursor) -> None:
-    """LIKE t (…): only what changes nothing is accepted."""
+def _like_options(cursor: Cursor) -> frozenset[str]:
+    """( INCLUDING | EXCLUDING | OVERWRITING feature … ): the features that are left out."""
+    left_out: frozenset[str] = frozenset()
     if not cursor.accept("("):
-        return
+        return left_out
     while not cursor.accept(")"):
-        if not cursor.accept("INCLUDING", "ALL"):
-            raise unsupported(
-                cursor, "LIKE with EXCLUDING or OVERWRITING: options of the new table come from its WITH clause"
-            )
+        how = cursor.accept_any("INCLUDING", "EXCLUDING", "OVERWRITING")
+        feature = cursor.accept_any("ALL", *_FEATURES) if how is not None else None
+        if feature is None:
+            cursor.error(f"expected INCLUDING, EXCLUDING or OVERWRITING, and ALL or one of {', '.join(_FEATURES)}")
+        features = frozenset(_FEATURES) if feature == "ALL" else frozenset((feature,))
+        left_out = left_out | features if how == "EXCLUDING" else left_out - features
+    return left_out
 
 
 def read_elements(cursor: Cursor) -> Elements:

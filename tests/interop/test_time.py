@@ -106,6 +106,22 @@ def test_old_states_taken_back(ask: Ask, tmp_path: Path, java: PaimonJava) -> No
     assert theirs(java, tmp_path) == ours(ask) == [[1, "a2"], [3, "c"], [7, "j"]]
 
 
+@pytest.mark.judged("system tables", "Paimon Java", "reads")
+def test_system_tables_of_a_table_with_everything(ask: Ask, tmp_path: Path, java: PaimonJava) -> None:
+    ask(
+        "CREATE TABLE a (k INT, p STRING, d DATE, n INT COMMENT 'sum', PRIMARY KEY (k, p, d) NOT ENFORCED) "
+        "PARTITIONED BY (p, d) WITH ('merge-engine' = 'aggregation', 'fields.n.aggregate-function' = 'sum', "
+        "'changelog-producer' = 'lookup', 'bucket' = '1')"
+    )
+    ask("INSERT INTO a VALUES (1, 'x', DATE '2026-01-01', 1), (2, 'y', DATE '1969-12-31', 2)")
+    ask("INSERT INTO a VALUES (1, 'x', DATE '2026-01-01', 5)")
+    ask("CREATE TABLE u (k INT, p STRING, n TIME(3)) PARTITIONED BY (p)")
+    ask("INSERT INTO u VALUES (1, NULL, TIME '10:00:00'), (2, 'y', NULL), (3, '', TIME '00:00:01')")
+    for name in ("manifests", "partitions", "aggregation_fields", "buckets", "files", "file_key_ranges"):
+        for table in ("a", "u"):
+            assert theirs(java, tmp_path, f"{table}${name}") == ours(ask, f"{table}${name}"), (table, name)
+
+
 @pytest.mark.judged("statistics of ANALYZE", "Paimon Java", "reads")
 def test_statistics(ask: Ask, tmp_path: Path, java: PaimonJava) -> None:
     ask(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tsdb.procedure.analyze import ANALYZE_PROCEDURES
 from tsdb.procedure.branch import BRANCH_PROCEDURES
+from tsdb.procedure.clone import CLONE, COPY
 from tsdb.procedure.column_default import ALTER_COLUMN_DEFAULT_VALUE
 from tsdb.procedure.compact import COMPACT, COMPACT_DATABASE, MATERIALIZE_DELETION_VECTORS
 from tsdb.procedure.consumer import CONSUMER_PROCEDURES
@@ -37,6 +38,8 @@ PROCEDURES: Mapping[str, Procedure] = {
         *PARTITION_PROCEDURES,
         *MANIFEST_PROCEDURES,
         MERGE_INTO,
+        CLONE,
+        COPY,
         *REPAIR_PROCEDURES,
         *ANALYZE_PROCEDURES,
         ALTER_COLUMN_DEFAULT_VALUE,

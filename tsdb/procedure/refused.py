@@ -12,6 +12,7 @@ _MERGE = "use the statement MERGE INTO"
 REFUSED: Mapping[str, str] = {
     "alter_function": _FUNCTION,
     "alter_view_dialect": "a view has one text here; use CREATE OR REPLACE VIEW",
+    "copy_files": "use sys.clone, or another connection with INSERT INTO … SELECT, for what lies in another warehouse",
     "compact_chain_table": "tables with 'chain-table.enabled' are not supported",
     "create_function": _FUNCTION,
     "create_global_index": _GLOBAL_INDEX,

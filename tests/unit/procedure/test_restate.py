@@ -135,3 +135,18 @@ def test_refused_procedures_say_why(ask):
     with pytest.raises(NotSupportedError, match=r"`migrate_table` is not supported: .*Hive"):
         ask("CALL sys.migrate_table('hive', 'default.t')")
     assert ask("CALL sys.repair('default, default.t')")[0][0].startswith("nothing to repair")
+
+
+def test_clones(ask):
+    ask("CREATE DATABASE other")
+    ask("CALL sys.clone(database => 'default', `table` => 't', target_database => 'other', target_table => 'c')")
+    assert rows(ask, "other.c") == rows(ask)
+    ask("CALL sys.copy('t', 'other.c', 'k = 9')")
+    assert rows(ask, "other.c") == [(9, "x2")]
+    ask("""CALL sys.clone(database => 'default', `table` => 't', target_database => 'other', target_table => 'e',
+        meta_only => TRUE)""")
+    assert rows(ask, "other.e") == [] and "'bucket' = '1'" in ask("SHOW CREATE TABLE other.e")[0][0]
+    with pytest.raises(ProgrammingError, match="needs the argument `target_table`"):
+        ask("CALL sys.clone('default', 't', target_database => 'other')")
+    with pytest.raises(NotSupportedError, match="only tables of this warehouse"):
+        ask("CALL sys.clone('default', 't', clone_from => 'hive')")

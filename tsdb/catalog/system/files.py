@@ -1,5 +1,7 @@
 """`t$files`: every data file of the newest snapshot, with its statistics. `t$file_key_ranges`: less of the same."""
 
+import datetime as dt
+
 import pyarrow as pa
 
 from tsdb.catalog.system.rows import (
@@ -68,7 +70,7 @@ def _row(table: Table, entry: ManifestEntry) -> tuple[object, ...]:
     values = partition_values(table, entry.partition)
     directory = table.paths.bucket(dict(zip(table.schema.partition_keys, values, strict=True)), entry.bucket)
     ranges = column_ranges(file, schema)
-    low, high, nulls = ([ranges[n][i] if n in ranges else None for n in schema.names] for i in range(3))
+    low, high, nulls = ([_inner(ranges[n][i]) if n in ranges else None for n in schema.names] for i in range(3))
     return (
         listed(values, "{}"),
         entry.bucket,
@@ -95,4 +97,17 @@ def _row(table: Table, entry: ManifestEntry) -> tuple[object, ...]:
 
 def _key(table: Table, key: bytes) -> str | None:
     names = table.schema.trimmed_primary_keys
-    return listed(decode_row(key, [table.schema.field(n).type for n in names]), "[]") if names else None
+    values = decode_row(key, [table.schema.field(n).type for n in names]) if names else ()
+    return listed(map(_inner, values), "[]") if names else None
+
+
+def _inner(value: object) -> object:
+    """A value as Paimon holds it: dates are days since 1970, times are milliseconds of the day."""
+    match value:
+        case dt.datetime():
+            return value
+        case dt.date():
+            return (value - dt.date(1970, 1, 1)).days
+        case dt.time():
+            return ((value.hour * 60 + value.minute) * 60 + value.second) * 1000 + value.microsecond // 1000
+    return value

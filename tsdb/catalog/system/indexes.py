@@ -54,13 +54,11 @@ def table_indexes(table: Table) -> pa.Table:
 
 
 def aggregation_fields(table: Table) -> pa.Table:
-    """Every column with the options that say how it is aggregated."""
+    """Every column with the values and the names of its options, which say how it is aggregated."""
     rows = []
     for field in table.schema.fields:
         prefix = f"fields.{field.name}."
         given = {key: value for key, value in table.schema.options.items() if key.startswith(prefix)}
-        functions = [value for key, value in given.items() if key == f"{prefix}aggregate-function"]
-        options = [key for key in given if key != f"{prefix}aggregate-function"]
-        shown = [f"{key.removeprefix(prefix)}={given[key]}" for key in options]
-        rows.append((field.name, field.type.sql(), listed(functions, "[]"), listed(shown, "[]"), field.description))
+        functions, options = listed(given.values(), "[]"), listed(given, "[]")
+        rows.append((field.name, field.type.sql(), functions, options, field.description))
     return table_of(rows, AGGREGATION_FIELDS)

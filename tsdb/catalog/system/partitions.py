@@ -43,9 +43,14 @@ def partitions(table: Table) -> pa.Table:
     rows = []
     for partition, entries in groups.items():
         pairs = zip(table.schema.partition_keys, partition_values(table, partition), strict=True)
-        name = "/".join(f"{key}={text(value)}" for key, value in pairs)
+        shown = {key: table.paths.default_partition if _is_blank(value) else text(value) for key, value in pairs}
+        name = "/".join(f"{key}={value}" for key, value in shown.items())
         rows.append((name, *_counted(entries), times[partition] or None, None, None, None, None))
     return table_of(sorted(rows, key=lambda row: str(row[0])), PARTITIONS)
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def buckets(table: Table) -> pa.Table:

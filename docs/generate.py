@@ -83,7 +83,8 @@ def functions() -> str:
     head = (
         "# Functions\n\nFlink's functions under their own names with Flink's results, and useful names of DuckDB, "
         "Spark and DataFusion beside them. `SHOW FUNCTIONS` lists them, `DESCRIBE FUNCTION f` explains one. Those "
-        "marked * give another value each time and are refused in streams. NULL arguments give NULL unless said otherwise.\n"
+        "marked * give another value each time and are refused in streams. NULL arguments give NULL, unless "
+        "said otherwise.\n"
     )
     parts = [head]
     for group in dict.fromkeys(f.group for f in ALL):

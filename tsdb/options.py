@@ -241,6 +241,8 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _session("execution.checkpointing.num-retained", "int", "3", "Checkpoints of a job that are kept."),
     _session("pipeline.name", "string", None, "Name of the next job; by default `insert-into_<database>.<table>`."),
     _session("memory.limit", "size", None, "Memory a query may use before it spills to disk."),
+    _session("sql.average", "flink|double", "flink",
+             "What AVG gives: of integers an integer as in Flink, or always a DOUBLE as in most databases."),
     _session("table.local-time-zone", "string", "UTC", "Zone of TIMESTAMP_LTZ in text."),
     _session("sql-client.execution.result-mode", "table|changelog", "table", "How the shell shows streaming results."),
 )  # fmt: skip

@@ -294,7 +294,8 @@ class Session:
     def _routines(self) -> list[tuple[str, str]]:
         """Every function by name, and its kind."""
         mine = [(name, "USER") for name in self.functions.names()]
-        return sorted([*((name, "BUILT-IN") for name in {*map(str.lower, FUNCTIONS), *built_in()}), *mine])
+        known = {name.lower() for name in (*FUNCTIONS, *built_in()) if " " not in name}
+        return sorted([*((name, "BUILT-IN") for name in known), *mine])
 
     def _view_columns(self, view: View) -> pa.Schema:
         """The columns of a view; what it reads is looked up where the view is."""

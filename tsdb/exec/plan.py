@@ -109,7 +109,8 @@ def plan_query(
     binder = _Binder(names, context, session_options, mode, statement, control, taken, pinned, numbered_files)
     if mode == "streaming":
         register_markers(context)
-    bound = bind_query(expanded, binder.schema_of, statement, streaming=mode == "streaming")
+    average = session_options.get("sql.average", "flink")
+    bound = bind_query(expanded, binder.schema_of, statement, streaming=mode == "streaming", average=average)
     shown = {relation.name: relation.shown for relation in binder.relations.values()}
     scope = ErrorScope(statement, query, shown, control.failures)
     with translated(scope):

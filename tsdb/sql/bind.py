@@ -23,13 +23,18 @@ class BoundQuery:
 
 
 def bind_query(
-    query: exp.Query, schema_of: SchemaOf, statement: Statement | None = None, *, streaming: bool = False
+    query: exp.Query,
+    schema_of: SchemaOf,
+    statement: Statement | None = None,
+    *,
+    streaming: bool = False,
+    average: str = "flink",
 ) -> BoundQuery:
     """Everything before planning. `schema_of` is called once for each reference to a real table, in the desugared copy,
     and may rename it there with `tsdb.sql.table_ref.bind_reference`.
     """
     if streaming:
         refuse_current_time(query, statement)
-    resolved = qualify(desugar(query, streaming=streaming), schema_of, statement)
+    resolved = qualify(desugar(query, streaming=streaming, average=average), schema_of, statement)
     rewritten = rewrite(resolved, streaming=streaming)
     return BoundQuery(to_datafusion(rewritten), rewritten, output_names(resolved))

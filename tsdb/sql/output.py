@@ -12,6 +12,7 @@ from typing import NoReturn
 from sqlglot import exp
 
 from tsdb.errors import BindError, ColumnNotFound, NotSupportedError, nearest
+from tsdb.sql.expression_type import arrow_type
 from tsdb.sql.scope import Output, Scope, Source, resolve
 from tsdb.sql.unparse import expression_text
 
@@ -147,13 +148,13 @@ def _single(node: exp.Expr, scope: Scope) -> Output:
         shown = str(node.meta.get("shown", node.name))
         return Output(node.name, shown, _type(node, scope))
     shown = node.name if isinstance(node, exp.Dot) else expression_text(node)
-    return Output(shown, shown)
+    return Output(shown, shown, arrow_type(node))
 
 
 def _type(node: exp.Expr, scope: Scope) -> object:
-    """The Arrow type of a plain column, for the fields of structs."""
+    """The Arrow type of a plain column, for the fields of structs; of an expression that is surely an integer, its."""
     if not isinstance(node, exp.Column):
-        return None
+        return arrow_type(node)
     for source in scope.sources:
         if node.table in ("", source.alias):
             for column in source.columns or ():

@@ -21,6 +21,7 @@ from sqlglot import exp
 
 from tsdb.errors import BindError, ColumnNotFound, DatabaseError, NotSupportedError, nearest
 from tsdb.sql.dialect import is_word
+from tsdb.sql.expression_type import arrow_type_of_all, common
 from tsdb.sql.output import name_outputs
 from tsdb.sql.scope import Failure, Output, Scope, Source, resolve
 from tsdb.sql.script import position_of
@@ -79,8 +80,7 @@ class _Resolver:
             self._modifiers(node, columns, ctes, parent)
             return columns
         if isinstance(node, exp.SetOperation):
-            columns = self.query(node.this, ctes, parent)
-            self.query(node.expression, ctes, parent)
+            columns = _together(self.query(node.this, ctes, parent), self.query(node.expression, ctes, parent))
             self._modifiers(node, columns, ctes, parent)
             return None if node.args.get("by_name") else columns
         if isinstance(node, exp.Select):
@@ -105,7 +105,8 @@ class _Resolver:
     def _first(self, cte: exp.CTE, ctes: Mapping[str, Columns], parent: Scope | None) -> Columns:
         """The columns of a recursive expression: those of its first branch."""
         body = cte.this
-        return self.query(body.this.copy(), ctes, parent) if isinstance(body, exp.SetOperation) else None
+        first = self.query(body.this.copy(), ctes, parent) if isinstance(body, exp.SetOperation) else None
+        return None if first is None else tuple(replace(column, type=None) for column in first)
 
     def _select(self, select: exp.Select, ctes: Mapping[str, Columns], parent: Scope | None) -> Columns:
         scope = Scope([], parent)
@@ -447,10 +448,18 @@ def _renamed(columns: Columns, node: exp.Expr) -> Columns:
     return (*renamed, *columns[len(names) :])
 
 
+def _together(left: Columns, right: Columns) -> Columns:
+    """The columns of a set operation: named like the left ones, of a type where both have it."""
+    if left is None or right is None or len(left) != len(right):
+        return left if left is None else tuple(replace(column, type=None) for column in left)
+    return tuple(replace(a, type=common(a.type, b.type)) for a, b in zip(left, right, strict=True))
+
+
 def _values_columns(values: exp.Values) -> Columns:
-    first = values.expressions[0] if values.expressions else None
-    width = len(first.expressions) if isinstance(first, exp.Tuple) else 1
-    return _renamed(tuple(Output(f"column{i + 1}", f"column{i + 1}") for i in range(width)), values)
+    rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in values.expressions]
+    width = len(rows[0]) if rows else 1
+    types = [arrow_type_of_all([row[i] for row in rows if i < len(row)]) for i in range(width)]
+    return _renamed(tuple(Output(f"column{i + 1}", f"column{i + 1}", kind) for i, kind in enumerate(types)), values)
 
 
 def _is_derived(node: exp.Expr) -> bool:

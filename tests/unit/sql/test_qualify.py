@@ -23,7 +23,7 @@ RESOLVED = {
     "WITH q(c) AS (SELECT id FROM orders) SELECT C FROM q": (
         'WITH "q"("c") AS (SELECT "id" FROM "orders") SELECT "c" FROM "q"'
     ),
-    "SELECT ID + 1 AS n, N * 2 AS m FROM orders": 'SELECT "id" + 1 AS "n", ("id" + 1) * 2 AS "m" FROM "orders"',
+    "SELECT ID % 7 AS n, N % 2 AS m FROM orders": 'SELECT "id" % 7 AS "n", ("id" % 7) % 2 AS "m" FROM "orders"',
     "SELECT customer AS C FROM orders GROUP BY c ORDER BY c": (
         'SELECT "Customer" AS "C" FROM "orders" GROUP BY "C" ORDER BY "C" ASC NULLS FIRST'
     ),

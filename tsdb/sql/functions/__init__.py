@@ -15,7 +15,8 @@ from tsdb.sql.functions.aggregates import AGGREGATES, WINDOWS, within_group
 from tsdb.sql.functions.collections import COLLECTIONS
 from tsdb.sql.functions.conditions import CONDITIONS, HASHES
 from tsdb.sql.functions.json import JSON, is_json, translate_json
-from tsdb.sql.functions.numbers import NUMBERS
+from tsdb.sql.functions.numbers import NUMBERS, whole_decimal
+from tsdb.sql.functions.patterns import like_escape, similar_to
 from tsdb.sql.functions.regexps import REGEXPS
 from tsdb.sql.functions.spec import Function
 from tsdb.sql.functions.strings import STRINGS, substring
@@ -27,6 +28,7 @@ from tsdb.sql.functions.times import (
     multiplied_interval,
     now,
     overlaps,
+    timestamp_text,
     to_unit,
 )  # fmt: skip
 from tsdb.sql.json_call import JsonCall
@@ -66,15 +68,23 @@ def _translated(node: exp.Expr) -> exp.Expr | None:
         return multiplied_interval(node)
     if isinstance(node, exp.Floor | exp.Ceil) and node.args.get("to") is not None:
         return to_unit(node)
+    if isinstance(node, exp.Floor | exp.Ceil):
+        return whole_decimal(node)
     if isinstance(node, exp.Substring):
         parts = (node.this, node.args.get("start"), node.args.get("length"))
         return substring([part for part in parts if part is not None]) if node.args.get("start") else None
-    return _translated_time(node)
+    return _translated_operator(node)
 
 
-def _translated_time(node: exp.Expr) -> exp.Expr | None:
+def _translated_operator(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.Extract) and node.name.upper() in DATE_PARTS:
         return date_part(node.name.upper(), node.expression)
+    if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
+        return timestamp_text(node)
+    if isinstance(node, exp.Escape) and isinstance(node.this, exp.Like | exp.ILike):
+        return like_escape(node)
+    if isinstance(node, exp.SimilarTo):
+        return similar_to(node)
     if isinstance(node, exp.Overlaps):
         return overlaps(node.this, node.expression)
     if isinstance(node, exp.CurrentTimestamp):

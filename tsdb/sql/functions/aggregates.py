@@ -71,7 +71,7 @@ AGGREGATES: tuple[Function, ...] = (
     _of("SUM", "SUM([DISTINCT] x)",
         "The sum; NULL of nothing. Of integers a BIGINT, and an error where it is too great.",
         "SUM(x)", "7"),
-    _of("AVG", "AVG([DISTINCT] x)", "The average.", "ROUND(AVG(x), 2)", "2.33", aliases=("MEAN",)),
+    _of("AVG", "AVG([DISTINCT] x)", "The average; of integers an integer, cut off.", "AVG(x)", "2", aliases=("MEAN",)),
     _of("MIN", "MIN(x)", "The least.", "MIN(x)", "1"),
     _of("MAX", "MAX(x)", "The greatest.", "MAX(x)", "4"),
     _of("STDDEV_SAMP", "STDDEV_SAMP(x)", "The standard deviation of a sample.", "ROUND(STDDEV_SAMP(x), 4)", "1.5275",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError
+from tsdb.sql.expression_type import decimal
 from tsdb.sql.functions.spec import (
     Arguments,
     Function,
@@ -28,6 +29,17 @@ _f = Group("Numbers")
 
 def _log(arguments: Arguments) -> exp.Expr:
     return call("ln" if len(arguments) == 1 else "log", *arguments)
+
+
+def whole_decimal(node: exp.Expr) -> exp.Expr | None:
+    """CEIL, FLOOR of a decimal: one without fraction, with room for one digit more."""
+    known = decimal(node.this)
+    if known is None or node.args.get("decimals") is not None:
+        return None
+    precision, scale = known
+    wide = cast(node.this, f"DECIMAL({min(precision + 1, 38)}, {scale})")
+    name = "floor" if isinstance(node, exp.Floor) else "ceil"
+    return cast(call(name, wide), f"DECIMAL({min(precision - scale + 1, 38)}, 0)")
 
 
 def _rand(arguments: Arguments) -> exp.Expr:

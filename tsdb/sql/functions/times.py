@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError, ProgrammingError
+from tsdb.sql.expression_type import temporal
 from tsdb.sql.functions.spec import (
     Arguments,
     Function,
@@ -99,8 +101,33 @@ def multiplied_interval(node: exp.Mul) -> exp.Expr | None:
     return interval(count if size.name == "1" else binary(exp.Mul, count, size), unit_of(unit))
 
 
+_FRACTIONS = {"s": "", "ms": "%.3f", "us": "%.6f", "ns": "%.9f"}
+
+
+def timestamp_text(node: exp.Cast) -> exp.Expr | None:
+    """CAST(timestamp AS STRING): with a blank, and all digits that its type has."""
+    kind = temporal(node.this) if node.to.this in exp.DataType.TEXT_TYPES else None
+    if kind is None or not pa.types.is_timestamp(kind):
+        return None
+    return call("to_char", node.this, text(f"%Y-%m-%d %H:%M:%S{_FRACTIONS[kind.unit]}"))
+
+
 def to_unit(node: exp.Expr) -> exp.Expr:
-    """FLOOR(ts TO unit), CEIL(ts TO unit)."""
+    """FLOOR(time TO unit), CEIL(time TO unit), of the type that the time has."""
+    kind = temporal(node.this)
+    rounded = _rounded(node)
+    if kind is None:
+        return rounded
+    if pa.types.is_date(kind):
+        return cast(rounded, "DATE")
+    zone = "None" if kind.tz is None else f'Some("{kind.tz}")'
+    return call("arrow_cast", rounded, text(f"Timestamp({_ARROW_UNITS[kind.unit]}, {zone})"))
+
+
+_ARROW_UNITS = {"s": "Second", "ms": "Millisecond", "us": "Microsecond", "ns": "Nanosecond"}
+
+
+def _rounded(node: exp.Expr) -> exp.Expr:
     unit, moment = unit_of(node.args["to"]), node.this
     floor = _floor(unit, moment)
     if isinstance(node, exp.Floor):

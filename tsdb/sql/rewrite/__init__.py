@@ -16,6 +16,7 @@ from tsdb.sql.functions import translate_functions
 from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
 from tsdb.sql.rewrite.current_time import mark_proctime
 from tsdb.sql.rewrite.float_operands import widen_decimals
+from tsdb.sql.rewrite.integer_arithmetic import check_integers, double_averages
 from tsdb.sql.rewrite.ordering import order_nulls
 from tsdb.sql.rewrite.pivot import expand_pivots
 from tsdb.sql.rewrite.plain_form import plain_forms
@@ -29,7 +30,7 @@ Rule = Callable[[exp.Expr], exp.Expr]
 SUGAR: tuple[Rule, ...] = (expand_pivots, plain_forms)
 """Rules before names are resolved, after window functions are written out, in order."""
 
-RULES: tuple[Rule, ...] = (widen_decimals, number_duplicates, translate_functions, order_nulls)
+RULES: tuple[Rule, ...] = (widen_decimals, check_integers, number_duplicates, translate_functions, order_nulls)
 """Rules after names are resolved, in order, for both modes."""
 
 SUBQUERY_RULES: tuple[Rule, ...] = (subqueries_as_values, join_correlated_subqueries)
@@ -39,9 +40,10 @@ STREAMING_RULES: tuple[Rule, ...] = (join_scalar_subqueries,)
 """Rules that only a streaming query needs; they run after `SUBQUERY_RULES`, before `RULES`."""
 
 
-def desugar(query: exp.Query, *, streaming: bool = False) -> exp.Query:
-    """A copy of `query` with what is sugar written out, before names are resolved."""
+def desugar(query: exp.Query, *, streaming: bool = False, average: str = "flink") -> exp.Query:
+    """A copy of `query` with what is sugar written out, before names are resolved. average: option `sql.average`."""
     plain = expand_window_functions(query.copy(), streaming=streaming)
+    plain = double_averages(plain) if average == "double" else plain
     return _apply(plain, (*SUGAR, mark_proctime) if streaming else SUGAR)
 
 

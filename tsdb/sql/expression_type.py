@@ -1,0 +1,210 @@
+"""What is known of the type of an expression before DataFusion plans it: integers, decimals, times.
+
+Integers of 64 bits wrap around in DataFusion, silently. To check only where that can happen, an integer's greatest
+possible size is estimated too: of a constant its value, of a column that of its type. Where nothing is known, nothing
+is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+from sqlglot import exp
+
+BIGINT_MAX = 2**63
+"""What an integer must stay below."""
+
+_BITS = {pa.int8(): 8, pa.int16(): 16, pa.int32(): 32, pa.int64(): 64}
+_NAMES = {8: "TINYINT", 16: "SMALLINT", 32: "INT", 64: "BIGINT"}
+_CASTS = {
+    exp.DataType.Type.TINYINT: 8,
+    exp.DataType.Type.SMALLINT: 16,
+    exp.DataType.Type.INT: 32,
+    exp.DataType.Type.BIGINT: 64,
+}
+_SMALL = frozenset(
+    ["YEAR", "QUARTER", "MONTH", "WEEK", "DAYOFYEAR", "DAYOFMONTH", "DAYOFWEEK", "DAY", "HOUR", "MINUTE", "SECOND",
+     "CHAR_LENGTH", "CHARACTER_LENGTH", "LENGTH", "LEN", "OCTET_LENGTH", "BIT_LENGTH", "INSTR", "STRPOS", "LOCATE",
+     "ASCII", "ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "CARDINALITY", "COUNT", "TIMESTAMPDIFF", "DATEDIFF"]
+)  # fmt: skip
+_ALIKE = frozenset(["COALESCE", "IFNULL", "NVL", "NULLIF", "GREATEST", "LEAST", "LAG", "LEAD"])
+_SAME = frozenset(["ABS", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE", "ANY_VALUE"])
+_WRAPPERS = (exp.Alias, exp.Paren, exp.Neg, exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
+
+_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
+_KNOWN = "integer"
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """An integer type of so many bits; no value is greater than `most`, in absolute terms."""
+
+    bits: int
+    most: int
+
+    @property
+    def type_name(self) -> str:
+        """TINYINT, SMALLINT, INT or BIGINT."""
+        return _NAMES[self.bits]
+
+
+def of_type(kind: pa.DataType | None) -> Integer | None:
+    """The integer type of a column, None if it is no integer or not known."""
+    bits = _BITS.get(kind)
+    return None if bits is None else Integer(bits, 2 ** (bits - 1))
+
+
+def integer(node: exp.Expr) -> Integer | None:
+    """The type of an expression that is surely an integer."""
+    if isinstance(node, exp.Column):
+        return of_type(node.meta.get("type"))
+    if isinstance(node, exp.Literal):
+        size = int(node.name) if not node.is_string and node.name.isdigit() else BIGINT_MAX
+        negative = isinstance(node.parent, exp.Neg)
+        return Integer(64, size) if size < BIGINT_MAX or (negative and node.name == str(BIGINT_MAX)) else None
+    if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
+        bits = _CASTS.get(node.to.this)
+        return None if bits is None else _cast(bits, integer(node.this))
+    if isinstance(node, exp.Distinct):
+        return integer(node.expressions[0]) if len(node.expressions) == 1 else None
+    if isinstance(node, _WRAPPERS):
+        return integer(node.this)
+    if isinstance(node, _ARITHMETIC):
+        return _arithmetic(node)
+    if isinstance(node, exp.Case):
+        default = node.args.get("default")
+        return _widest([*(branch.args["true"] for branch in node.args["ifs"]), *([default] if default else [])])
+    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select) and len(node.this.expressions) == 1:
+        return integer(node.this.expressions[0])
+    return _function(node)
+
+
+def _cast(bits: int, inner: Integer | None) -> Integer:
+    most = 2 ** (bits - 1)
+    return Integer(bits, most if inner is None else min(most, inner.most))
+
+
+def _arithmetic(node: exp.Binary) -> Integer | None:
+    """Long chains lean to the left: they are walked, not recursed into, and what is found stays at the nodes."""
+    spine: list[exp.Expr] = [node]
+    while isinstance(spine[-1], (*_ARITHMETIC, *_WRAPPERS)) and _KNOWN not in spine[-1].meta:
+        spine.append(spine[-1].this)
+    found = spine[-1].meta[_KNOWN] if _KNOWN in spine[-1].meta else integer(spine[-1])
+    for outer in reversed(spine[:-1]):
+        if isinstance(outer, _ARITHMETIC):
+            found = outer.meta[_KNOWN] = _combined(outer, found)
+    return found
+
+
+def _combined(node: exp.Binary, left: Integer | None) -> Integer | None:
+    right = None if left is None else integer(node.expression)
+    if left is None or right is None:
+        return None
+    bits = max(left.bits, right.bits)
+    most = left.most
+    if isinstance(node, exp.Mul):
+        most = left.most * right.most
+    elif isinstance(node, exp.Add | exp.Sub):
+        most = left.most + right.most
+    elif isinstance(node, exp.Mod):
+        most = min(left.most, right.most)
+    return Integer(bits, min(most, 2 ** (bits - 1)))
+
+
+def exceeds(node: exp.Binary) -> Integer | None:
+    """The type of an arithmetic whose result may not fit it."""
+    left, right = integer(node.this), integer(node.expression)
+    if left is None or right is None:
+        return None
+    most = left.most * right.most if isinstance(node, exp.Mul) else left.most + right.most
+    bits = max(left.bits, right.bits)
+    return Integer(bits, most) if most >= 2 ** (bits - 1) else None
+
+
+def _widest(nodes: Iterable[exp.Expr]) -> Integer | None:
+    """The type that all of them come to, without the NULLs among them; None if one is no integer."""
+    found = [integer(node) for node in nodes if not isinstance(node, exp.Null)]
+    known = [one for one in found if one is not None]
+    if not known or len(known) < len(found):
+        return None
+    return Integer(max(one.bits for one in known), max(one.most for one in known))
+
+
+def _function(node: exp.Expr) -> Integer | None:
+    if isinstance(node, exp.Extract | exp.StrPosition):
+        return Integer(64, 2**31)
+    name = str(node.this).upper() if isinstance(node, exp.Anonymous) else ""
+    if name in _SMALL:
+        return Integer(64, 2**40)
+    if name in _ALIKE:
+        return _widest(node.expressions)
+    if name == "IF":
+        return _widest(node.expressions[1:])
+    if name == "MOD" and len(node.expressions) == 2:
+        return _widest(node.expressions)
+    if name in (*_SAME, "AVG", "MEAN") and node.expressions:
+        return integer(node.expressions[0])
+    if name == "SUM" and node.expressions:
+        inner = integer(node.expressions[0])
+        return None if inner is None else Integer(64, min(inner.most * 2**32, BIGINT_MAX))
+    return None
+
+
+def common(left: pa.DataType | None, right: pa.DataType | None) -> pa.DataType | None:
+    """The type of two columns put together by a set operation, None if it is not known."""
+    if left == right:
+        return left
+    if left in _BITS and right in _BITS:
+        return left if _BITS[left] > _BITS[right] else right
+    return None
+
+
+def arrow_type_of_all(nodes: list[exp.Expr]) -> pa.DataType | None:
+    """The Arrow type of integers in one column."""
+    found = _widest(nodes)
+    return None if found is None else next(kind for kind, bits in _BITS.items() if bits == found.bits)
+
+
+def arrow_type(node: exp.Expr) -> pa.DataType | None:
+    """The Arrow type of an expression that is surely an integer."""
+    found = integer(node)
+    return None if found is None else next(kind for kind, bits in _BITS.items() if bits == found.bits)
+
+
+def temporal(node: exp.Expr) -> pa.DataType | None:
+    """The Arrow type of an expression that is surely a date or a timestamp."""
+    if isinstance(node, exp.Column):
+        kind = node.meta.get("type")
+        return kind if kind is not None and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)) else None
+    if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
+        if node.to.this is exp.DataType.Type.DATE:
+            return pa.date32()
+        sizes = [int(size.this.name) if isinstance(size, exp.DataTypeParam) else 6 for size in node.to.expressions]
+        unit = {0: "ms", 3: "ms", 6: "us", 9: "ns"}.get(sizes[0] if sizes else 6)
+        zoned = node.to.this in (exp.DataType.Type.TIMESTAMPLTZ, exp.DataType.Type.TIMESTAMPTZ)
+        if unit is not None and (
+            zoned or node.to.this in (exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ)
+        ):
+            return pa.timestamp(unit, "UTC" if zoned else None)
+        return None
+    return temporal(node.this) if isinstance(node, exp.Paren | exp.Alias) else None
+
+
+def decimal(node: exp.Expr) -> tuple[int, int] | None:
+    """Precision and scale of an expression that is surely a decimal."""
+    if isinstance(node, exp.Column):
+        kind = node.meta.get("type")
+        return (kind.precision, kind.scale) if kind is not None and pa.types.is_decimal(kind) else None
+    if isinstance(node, exp.Literal) and not node.is_string:
+        whole, point, fraction = node.name.partition(".")
+        digits = whole.lstrip("0") + fraction
+        is_plain = point and digits.isdigit() and len(digits) <= 38
+        return (max(len(digits), len(fraction), 1), len(fraction)) if is_plain else None
+    if isinstance(node, exp.Cast) and node.to.this is exp.DataType.Type.DECIMAL:
+        sizes = [int(size.name) for size in node.to.expressions] or [10]
+        return sizes[0], sizes[1] if len(sizes) > 1 else 0
+    if isinstance(node, exp.Paren | exp.Neg | exp.Alias):
+        return decimal(node.this)
+    return None

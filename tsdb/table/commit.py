@@ -284,7 +284,8 @@ def _next(table: Table, author: Author, change: _Change, latest: Snapshot | None
     entries = change.entries(latest)
     if not entries and not change.changelog and not change.index and not author.has_news:
         return None
-    check_base(table, latest, author.user, change.based_on)
+    touched = {entry.partition for entry in entries} | {indexed.partition for indexed in change.index.added}
+    check_base(table, latest, author.user, change.based_on, touched)
     check_conflicts(table, latest, entries, replaces=not change.fixed)
     index_change = rebased(table, latest, change.index, attempt.names, attempt.dropped)
     index = index_after(table, latest, entries, index_change)

@@ -6,7 +6,7 @@ Source: Paimon, `ConflictDetection`.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from tsdb.errors import CommitConflict, ProgrammingError
@@ -14,7 +14,7 @@ from tsdb.mergetree.sorted_run import Key, key_ranges
 from tsdb.metadata.manifest import ADD, DELETE, Identity, ManifestEntry
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.bucket import BucketMode
-from tsdb.table.scan import POSTPONE_BUCKET, live_files, partition_values
+from tsdb.table.scan import POSTPONE_BUCKET, entries_of_list, live_files, partition_values
 from tsdb.table.table import Table
 
 
@@ -43,9 +43,12 @@ def check_conflicts(table: Table, latest: Snapshot | None, entries: Sequence[Man
         _check_runs(table, live, entries)
 
 
-def check_base(table: Table, latest: Snapshot | None, user: str, based_on: int | None) -> None:
+def check_base(
+    table: Table, latest: Snapshot | None, user: str, based_on: int | None, touched: Collection[bytes]
+) -> None:
     """Raise CommitConflict if another user has done, after the snapshot that a commit was made for, what makes the
-    places of its rows wrong: with dynamic buckets an overwrite, with cross-partition upsert any change of rows.
+    places of its rows wrong: with dynamic buckets an overwrite of a partition that it touches, with cross-partition
+    upsert any change of rows.
     """
     if based_on is None or latest is None:
         return
@@ -54,20 +57,32 @@ def check_base(table: Table, latest: Snapshot | None, user: str, based_on: int |
             f"another writer has committed to table `{table.identifier}` since this one looked which partition each "
             f"key is in (at snapshot {based_on}); run the statement again, and let one job at a time write the table"
         )
-    if foreign_rows(table, user, based_on, latest.id, only_overwrites=True):
+    if foreign_rows(table, user, based_on, latest.id, overwritten=touched):
         raise CommitConflict(
             f"another writer has overwritten rows of table `{table.identifier}` since this one looked which bucket "
             f"each key is in (at snapshot {based_on}); run the statement again"
         )
 
 
-def foreign_rows(table: Table, user: str, after_id: int, up_to_id: int, *, only_overwrites: bool = False) -> bool:
-    """Whether somebody else has changed rows in the snapshots after one and up to another; compactions do not."""
+def foreign_rows(
+    table: Table, user: str, after_id: int, up_to_id: int, *, overwritten: Collection[bytes] | None = None
+) -> bool:
+    """Whether somebody else has changed rows in the snapshots after one and up to another; compactions do not.
+
+    overwritten: only overwrites of these partitions count.
+    """
     if up_to_id < after_id or table.snapshots.earliest_id() not in range(after_id + 2):
         return up_to_id != after_id
-    kinds = ("OVERWRITE",) if only_overwrites else ("OVERWRITE", "APPEND")
-    snapshots = (table.snapshots.snapshot(i) for i in range(after_id + 1, up_to_id + 1))
-    return any(snapshot.commit_user != user and snapshot.commit_kind in kinds for snapshot in snapshots)
+    for snapshot in map(table.snapshots.snapshot, range(after_id + 1, up_to_id + 1)):
+        if snapshot.commit_user == user or snapshot.commit_kind not in ("OVERWRITE", "APPEND"):
+            continue
+        if overwritten is None:
+            return True
+        if snapshot.commit_kind == "OVERWRITE":
+            changed = {entry.partition for entry in entries_of_list(table, snapshot.delta_manifest_list)}
+            if not changed.isdisjoint(overwritten):
+                return True
+    return False
 
 
 def _check_buckets(

@@ -15,9 +15,9 @@ from tsdb.catalog.filesystem import FileSystemCatalog
 from tsdb.errors import CommitConflict
 from tsdb.fs.local import LocalFileIO
 from tsdb.table.changelog import Retention
-from tsdb.table.commit import commit
 from tsdb.table.compact import compact
 from tsdb.table.expire import expire_snapshots
+from tsdb.table.replay import commit_rows
 from tsdb.table.table import Identifier
 from tsdb.table.write import TableWriter
 
@@ -55,7 +55,7 @@ class Writer:
         )
         messages = self.writer.prepare_commit()
         for _ in range(2 if self.identifier % 3 == 0 else 1):
-            assert commit(self.table, messages, user=self.name, identifier=self.identifier) is not None
+            assert commit_rows(self.table, messages, user=self.name, identifier=self.identifier) is not None
 
 
 class Compactor:

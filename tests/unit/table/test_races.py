@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pyarrow.compute as pc
+import pytest
 
 import tsdb
 from tests.unit.table.racer import KEPT_MS, table_of
@@ -40,11 +41,23 @@ def check(table, snapshot):
     assert files == snapshot.total_record_count, snapshot.id
 
 
-def test_every_snapshot_is_whole_while_all_kinds_of_writers_race(tmp_path):
+KINDS = {
+    "plain": "'bucket' = '2'",
+    "deletion vectors": "'bucket' = '2', 'deletion-vectors.enabled' = 'true'",
+    "dynamic buckets": "'bucket' = '-1', 'dynamic-bucket.target-row-num' = '5'",
+    "lookup": "'bucket' = '2', 'changelog-producer' = 'lookup'",
+    "aggregation": "'bucket' = '2', 'merge-engine' = 'aggregation', 'aggregation.remove-record-on-delete' = 'true'",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_snapshot_is_whole_while_all_kinds_of_writers_race(tmp_path, kind):
+    if kind != "plain" and "TSDB_RACE_SECONDS" not in os.environ:
+        pytest.skip("a long race: make races")
     with tsdb.connect(str(tmp_path)) as con:
         con.execute(
             "CREATE TABLE t (p STRING, k INT, n BIGINT, PRIMARY KEY (p, k) NOT ENFORCED) PARTITIONED BY (p) "
-            "WITH ('bucket' = '2', 'write-only' = 'true')"
+            f"WITH ('write-only' = 'true', {KINDS[kind]})"
         )
         con.execute("INSERT INTO t VALUES ('pairs', 0, 1), ('pairs', 1, -1)")
     processes = {racer: start(racer, tmp_path) for racer in RACERS}

@@ -55,7 +55,7 @@ def _query(options: argparse.Namespace) -> int:
             return Shell(session).run()
         for text in texts or [sys.stdin.read()]:
             run_script(session, text)
-        running = [job.name for job in connection.jobs() if job.status == "RUNNING"]
+        running = [job.name for job in connection.jobs() if job.runs]
         if running:
             print(f"stopping {', '.join(running)}; `tsdb run FILE` keeps jobs running", file=sys.stderr)
     return OK

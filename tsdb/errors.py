@@ -142,6 +142,12 @@ class JobFailed(OperationalError):
     code = "JOB_FAILED"
 
 
+class JobTakenOver(OperationalError):
+    """Another process has taken over a continuous job, or dropped it."""
+
+    code = "JOB_TAKEN_OVER"
+
+
 class Cancelled(OperationalError):
     """The statement was cancelled."""
 

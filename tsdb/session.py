@@ -38,6 +38,7 @@ from tsdb.exec.relation import View
 from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount, one_text, rows_of
 from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.changelog import open_changelog
+from tsdb.exec.streaming.job_facts import job_facts
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.fs import Storage, open_warehouse
 from tsdb.metadata.snapshot import Snapshot
@@ -470,6 +471,7 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.Explain: Session._explain,
     sql.Call: Session._call,
     sql.StopJob: lambda s, st: s.jobs.stop(st.name),
+    sql.DescribeJob: lambda s, st: rows_of(show.facts_table(job_facts(s.jobs.details(st.name)))),
     sql.DropJob: Session._drop_job,
     sql.ExecuteStatementSet: Session._statement_set,
     more.Prepare: lambda s, st: s._prepared.add(st.name, st.body),

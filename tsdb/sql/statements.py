@@ -470,6 +470,13 @@ class StopJob(Statement):
 
 
 @dataclass(frozen=True, slots=True)
+class DescribeJob(Statement):
+    """DESCRIBE JOB name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class DropJob(Statement):
     """DROP JOB name: forget a stopped job and its state."""
 

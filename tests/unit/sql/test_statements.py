@@ -17,6 +17,7 @@ from tsdb.sql.statements import (
     CreateView,
     Delete,
     Describe,
+    DescribeJob,
     DropColumn,
     DropJob,
     DropPartition,
@@ -96,6 +97,9 @@ PLAIN = {
     "STOP JOB 'x' WITH SAVEPOINT": StopJob("x", True),
     "STOP JOB insert-into_default.t": StopJob("insert-into_default.t"),
     "DROP JOB IF EXISTS 'x'": DropJob("x", True),
+    "DESCRIBE JOB 'x'": DescribeJob("x"),
+    "DESCRIBE JOB insert-into_default.t": DescribeJob("insert-into_default.t"),
+    "DESCRIBE job": Describe(TableName(("job",))),
 }
 
 

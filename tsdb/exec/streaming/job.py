@@ -14,10 +14,11 @@ from typing import Any
 
 from tsdb import clock
 from tsdb.connector.connector import Sink
-from tsdb.errors import Error, InternalError, JobFailed, OperationalError
+from tsdb.errors import Error, InternalError, JobFailed, JobTakenOver, OperationalError
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
 from tsdb.exec.streaming.lease import HEARTBEAT_S, Lease
 from tsdb.exec.streaming.pipeline import Pipeline
+from tsdb.exec.streaming.restart import RestartPolicy
 from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.waiter import WAIT_MIN_S, Waiter
 
@@ -34,6 +35,14 @@ class JobState:
     lease: Lease
     checkpoints: CheckpointStore
     runs: WarehouseRunStore
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """How a job that failed begins anew: when, and with which new parts."""
+
+    policy: RestartPolicy
+    parts: Callable[[], tuple[Pipeline, Sink]]
 
 
 def consumer_of(job_id: str) -> str:
@@ -54,8 +63,12 @@ class Job:
         interval_s: float = 1.0,
         retained: int = 3,
         stop_wanted: Callable[[], bool] = lambda: False,
+        restart: Restart | None = None,
     ) -> None:
-        """newest: the published checkpoint to go on from. stop_wanted: asked now and then, for STOP JOB elsewhere."""
+        """newest: the published checkpoint to go on from. stop_wanted: asked now and then, for STOP JOB elsewhere.
+
+        restart: None, every failure is final.
+        """
         self._newest = newest
         self._pipeline = pipeline
         self._sink = sink
@@ -63,6 +76,9 @@ class Job:
         self._interval_s = interval_s
         self._retained = retained
         self._stop_wanted = stop_wanted
+        self._restart = restart
+        self._restarts = 0
+        self._parts_open = True
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._requests: list[threading.Event] = []
@@ -88,8 +104,16 @@ class Job:
 
     @property
     def status(self) -> str:
-        """RUNNING, FINISHED (all sources bounded and done), STOPPED or FAILED."""
+        """RUNNING, RESTARTING (it failed and waits for its next attempt), FINISHED, STOPPED or FAILED.
+
+        A job is finished if all its sources are bounded and done.
+        """
         return self._status
+
+    @property
+    def runs(self) -> bool:
+        """It has not ended."""
+        return not self._ended.is_set()
 
     @property
     def version(self) -> int:
@@ -151,7 +175,9 @@ class Job:
 
     @property
     def waits(self) -> str | None:
-        """What it waits for: a broker that is away. None when all is well."""
+        """What it waits for: a broker that is away, or its next attempt after a failure. None when all is well."""
+        if self._status == "RESTARTING":
+            return f"restarts after {type(self._error).__name__}: {self._error}"
         return self._pipeline.waits if self._status == "RUNNING" else None
 
     def metrics(self) -> dict[str, Any]:
@@ -162,6 +188,8 @@ class Job:
             "records_skipped": self._pipeline.records_skipped,
             "version": self.version,
             "checkpoint_ms": self._checkpoint_ms,
+            "checkpoint_at_ms": self._newest.created_at_ms,
+            "restarts": self._restarts,
             "operators": self._pipeline.dataflow.metrics(),
         }
 
@@ -169,13 +197,59 @@ class Job:
 
     def _run(self) -> None:
         try:
-            self._status_at_end(self._loop())
+            self._status_at_end(self._loop_and_restart())
         except Exception as err:
             self._fail(err)
         except BaseException as err:  # a panic in Rust code is no Exception
             self._fail(InternalError(f"{type(err).__name__}: {err}"))
         finally:
             self._ended.set()
+
+    def _loop_and_restart(self) -> str:
+        """Move data, over as many failures as the policy allows; returns the status at the end."""
+        while True:
+            try:
+                return self._loop()
+            except Exception as err:
+                if not self._revived(err):
+                    return "STOPPED"
+
+    def _revived(self, err: Exception) -> bool:
+        """Begin anew at the newest checkpoint; False if a stop came first. Raises the failure if it is final."""
+        while True:
+            self._error = err
+            self._close_parts(err)
+            now_s = clock.current().monotonic_s()
+            pause_s = None if self._restart is None else self._restart.policy.pause_s(err, now_s)
+            if self._restart is None or pause_s is None:
+                raise err
+            self._status = "RESTARTING"
+            if not self._paused(pause_s):
+                return False
+            try:
+                self._take_new_parts(self._restart)
+                return True
+            except Exception as again:
+                err = again
+
+    def _paused(self, seconds: float) -> bool:
+        """Wait, with signs of life; False if a stop came."""
+        while seconds > 0 and not self._stop.wait(min(seconds, HEARTBEAT_S)):
+            seconds -= HEARTBEAT_S
+            self._heartbeat()
+        return not self._stop.is_set()
+
+    def _take_new_parts(self, restart: Restart) -> None:
+        newest = self._state.checkpoints.newest()
+        assert newest is not None, "a job has its first checkpoint before it runs"
+        self._heartbeat()  # it is still ours
+        self._pipeline, self._sink = restart.parts()
+        self._parts_open, self._newest = True, newest
+        self._rows_out, self._dirty, self._rows_at_checkpoint = newest.rows_out, False, newest.rows_in
+        self._pipeline.rows_in = newest.rows_in
+        self.recover()
+        self._restarts += 1
+        self._status, self._error = "RUNNING", None
 
     def _loop(self) -> str:
         """Move data until the end; returns the status."""
@@ -243,7 +317,7 @@ class Job:
             rows_out=self._rows_out,
         )
         if not self._state.checkpoints.publish(checkpoint):
-            raise OperationalError(
+            raise JobTakenOver(
                 f"another process has taken over job `{self.name}`: checkpoint {version} is there already"
             )
         self._newest = checkpoint
@@ -283,10 +357,11 @@ class Job:
             self._stop.set()
 
     def _status_at_end(self, status: str) -> None:
-        if self._dirty:
-            self._sink.abort()  # the stop came in the middle of a cut: the next run takes the whole cut again
-        self._sink.close()
-        self._pipeline.close()
+        if self._parts_open:
+            if self._dirty:
+                self._sink.abort()  # the stop came in the middle of a cut: the next run takes the whole cut again
+            self._sink.close()
+            self._pipeline.close()
         newest = self._newest
         self._state.lease.release(status, newest.version, newest.rows_in, newest.rows_out)
         self._status = status
@@ -294,20 +369,32 @@ class Job:
     def _fail(self, err: Exception) -> None:
         """Keep the reason; free everything that can be freed. What the newest checkpoint says stays true."""
         self._error = err
+        self._close_parts(err)
         self._status = "FAILED"
-        for free in (self._sink.abort, self._sink.close, self._pipeline.close, self._release_failed):
-            try:
-                free()
-            except Exception as second:
-                err.add_note(f"while ending the job: {type(second).__name__}: {second}")
+        _tried([self._release_failed], err)
+
+    def _close_parts(self, err: Exception) -> None:
+        """Let sink and sources go, which may have failed themselves."""
+        if self._parts_open:
+            self._parts_open = False
+            _tried([self._sink.abort, self._sink.close, self._pipeline.close], err)
 
     def _release_failed(self) -> None:
         newest, reason = self._newest, f"{type(self._error).__name__}: {self._error}"
         self._state.lease.release("FAILED", newest.version, newest.rows_in, newest.rows_out, error=reason)
 
     def _raise_failure(self) -> None:
-        if self._ended.is_set() and self._error is not None:
+        if self._ended.is_set() and self._error is not None and self._status == "FAILED":
             err = self._error
             if not isinstance(err, Error):
                 err = InternalError(f"{type(err).__name__}: {err}")
             raise JobFailed(f"job `{self.name}` failed at version {self.version}: {err}") from self._error
+
+
+def _tried(steps: list[Callable[[], None]], err: Exception) -> None:
+    """Each of the steps; what goes wrong becomes a note of the error that is at hand."""
+    for step in steps:
+        try:
+            step()
+        except Exception as second:
+            err.add_note(f"while ending the job: {type(second).__name__}: {second}")

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tsdb import clock
-from tsdb.errors import AlreadyExists, OperationalError
+from tsdb.errors import AlreadyExists, JobTakenOver
 from tsdb.fs.file_io import FileIO
 
 HEARTBEAT_S = 2.0
@@ -73,10 +73,10 @@ class Lease:
         return self.record.epoch
 
     def heartbeat(self, version: int, rows_in: int, rows_out: int, *, waits: str | None = None) -> None:
-        """Give a sign of life. waits: what for, if it does. Raises OperationalError if another process took over."""
+        """Give a sign of life. waits: what for, if it does. Raises JobTakenOver if another process did."""
         newest = _newest_epoch(self._file_io, self._folder)
         if newest != self.epoch:
-            raise OperationalError(
+            raise JobTakenOver(
                 f"the job in {self._folder} was {'dropped' if newest is None else 'taken over by another process'}"
             )
         self._write(replace(self.record, version=version, rows_in=rows_in, rows_out=rows_out, error=waits))

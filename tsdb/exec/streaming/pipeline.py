@@ -20,7 +20,8 @@ from tsdb.exec.streaming.source import LogSource, TableSource
 from tsdb.exec.streaming.watermark import ARRIVAL, END, InputTime
 
 STEP_ROWS = 65_536
-_WATERMARK = "#watermark"
+WATERMARK = "#watermark"
+"""Behind the name of a source: its watermark among the positions of a checkpoint."""
 
 
 class Dataflow(Protocol):
@@ -165,7 +166,7 @@ class Pipeline:
         positions = {feed.name: feed.source.position for feed in self._feeds}
         for feed in self._feeds:
             if feed.row_time is not None and feed.row_time.column is not None:
-                positions[feed.name + _WATERMARK] = feed.row_time.watermark
+                positions[feed.name + WATERMARK] = feed.row_time.watermark
         return positions
 
     def restore(self, positions: Mapping[str, Any], manifest: dict[str, Any] | None, store: WarehouseRunStore) -> None:
@@ -176,7 +177,7 @@ class Pipeline:
         for feed in self._feeds:
             feed.source.seek(positions[feed.name])
             if feed.row_time is not None:
-                feed.row_time.seek(positions.get(feed.name + _WATERMARK))
+                feed.row_time.seek(positions.get(feed.name + WATERMARK))
         self._begun = True
 
     def keep_places(self, owner: str | None) -> None:

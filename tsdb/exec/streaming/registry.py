@@ -9,7 +9,7 @@ import hashlib
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 from tsdb import clock
@@ -18,9 +18,10 @@ from tsdb.connector.connector import Sink
 from tsdb.errors import AlreadyExists, JobFailed, OperationalError, ProgrammingError, nearest
 from tsdb.exec.streaming.assemble import PlannedQuery, Target, assemble
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
-from tsdb.exec.streaming.job import Job, JobState, consumer_of
+from tsdb.exec.streaming.job import Job, JobState, Restart, consumer_of
 from tsdb.exec.streaming.lease import LeaseRecord, acquire, held_message, read_lease
 from tsdb.exec.streaming.pipeline import Pipeline
+from tsdb.exec.streaming.restart import restart_policy
 from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.sink import open_sink
 from tsdb.fs.file_io import FileIO
@@ -37,7 +38,7 @@ SinkFactory: TypeAlias = Callable[[str], Sink]
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A row of SHOW JOBS. status: RUNNING, FINISHED, STOPPED, FAILED, or LOST (its process is gone without a word).
+    """A row of SHOW JOBS. status: as of `Job`, or LOST (its process is gone without a word).
 
     error: why it failed, or what it waits for while it runs.
     """
@@ -56,7 +57,8 @@ class JobInfo:
 class JobDraft:
     """A job before it has a state. sql: normalised text of the INSERT. plan: what the state depends on, as text.
 
-    tables: the tables of the warehouse that it reads and writes, and when each was created.
+    tables: the tables of the warehouse that it reads and writes, and when each was created. again: makes the pipeline
+    once more, for a restart; None: the job cannot be restarted.
     """
 
     name: str
@@ -65,6 +67,16 @@ class JobDraft:
     pipeline: Pipeline
     sink: SinkFactory
     tables: Mapping[str, int] = field(default_factory=dict)
+    again: Callable[[], Pipeline] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails:
+    """What is known of a job. newest: its newest checkpoint. metrics: of a job of this process."""
+
+    info: JobInfo
+    newest: Checkpoint | None
+    metrics: Mapping[str, Any] | None
 
 
 class JobRegistry:
@@ -91,15 +103,19 @@ class JobRegistry:
         sql: the normalised INSERT, the same for the same query. columns: None: all of the target, in order.
         """
         into = tuple(columns) if columns is not None else tuple(target.schema.names)
-        assembly = assemble(plan, Target(str(target.identifier), tuple(target.schema.primary_keys), into))
+        keyed_target = Target(str(target.identifier), tuple(target.schema.primary_keys), into)
+        assembly = assemble(plan, keyed_target)
         append_only = assembly.append_only
         schema = assembly.dataflow.schema
 
         def sink(user: str) -> Sink:
             return open_sink(target, schema, into, user=user, append_only=append_only, keyed=assembly.keyed)
 
+        def again() -> Pipeline:
+            return assemble(plan, keyed_target).pipeline
+
         tables = _created([target, *(relation.source for relation in plan.relations.values())])
-        draft = JobDraft(name, sql, assembly.fingerprint, assembly.pipeline, sink, tables)
+        draft = JobDraft(name, sql, assembly.fingerprint, assembly.pipeline, sink, tables, again)
         return self.submit_draft(draft, options)
 
     def submit_draft(self, draft: JobDraft, options: Mapping[str, str], *, start: bool = True) -> Job:
@@ -137,11 +153,18 @@ class JobRegistry:
         hint = nearest(name_or_id, [info.name for info in infos])
         raise ProgrammingError(f"there is no job `{name_or_id}` in this warehouse; SHOW JOBS lists them.{hint}")
 
+    def details(self, name_or_id: str) -> JobDetails:
+        """All that is known of one job. Raises ProgrammingError naming the nearest."""
+        info = self.find(name_or_id)
+        job = self._jobs.get(info.name)
+        newest = CheckpointStore(self._file_io, self._folder(info.name)).newest()
+        return JobDetails(info, newest, None if job is None else job.metrics())
+
     def stop(self, name_or_id: str, timeout: float = _OTHER_PROCESS_STOP_S) -> None:
         """End a job with a last checkpoint, wherever it runs; quiet if it does not. Raises JobFailed if it fails."""
         info = self.find(name_or_id)
         job = self._jobs.get(info.name)
-        if job is not None and job.status == "RUNNING":
+        if job is not None and job.runs:
             job.stop(timeout)
         elif info.status == "RUNNING":
             self._stop_elsewhere(info.name, timeout)
@@ -150,7 +173,7 @@ class JobRegistry:
         """Forget a job and its state; its table stays as it is. Running here: stopped; elsewhere: AlreadyExists."""
         info = self.find(name_or_id)
         job = self._jobs.get(info.name)
-        if job is not None and job.status == "RUNNING":
+        if job is not None and job.runs:
             job.stop()
         lease = read_lease(self._file_io, self._folder(info.name))
         if lease is not None and lease.is_held:
@@ -204,6 +227,7 @@ class JobRegistry:
                 interval_s=parse_duration_ms(options.get("execution.checkpointing.interval", "1 s")) / 1000,
                 retained=int(options.get("execution.checkpointing.num-retained", "3")),
                 stop_wanted=lambda: self._file_io.exists(_stop_request(folder, lease.epoch)),
+                restart=_restart(draft, job_id, options),
             )
             job.recover()
         except BaseException as err:
@@ -217,7 +241,7 @@ class JobRegistry:
         job = self._jobs.get(name)
         if job is not None:
             metrics = job.metrics()
-            error = job.waits if job.error is None else f"{type(job.error).__name__}: {job.error}"
+            error = job.waits if job.runs or job.error is None else f"{type(job.error).__name__}: {job.error}"
             return JobInfo(
                 job.id, name, job.status, job.version, metrics["rows_in"], metrics["rows_out"], job.started_at_ms, error
             )
@@ -262,6 +286,22 @@ class JobRegistry:
 
     def _folder(self, name: str) -> str:
         return f"{self._root}/{quote(name, safe='')}"
+
+
+def _restart(draft: JobDraft, job_id: str, options: Mapping[str, str]) -> Restart | None:
+    again = draft.again
+    if again is None:
+        return None
+
+    def parts() -> tuple[Pipeline, Sink]:
+        pipeline = again()
+        try:
+            return pipeline, draft.sink(job_id)
+        except BaseException:
+            pipeline.close()
+            raise
+
+    return Restart(restart_policy(options), parts)
 
 
 def _check_same(newest: Checkpoint, draft: JobDraft, plan: str) -> None:

@@ -11,7 +11,7 @@ from tsdb.sql.cursor import Cursor
 from tsdb.sql.parser.catalog import database_name
 from tsdb.sql.parser.constant import read_partition
 from tsdb.sql.parser.create import unsupported
-from tsdb.sql.statements import Describe, SetOption, ShowCreateTable, ShowStatement, Statement, TableName
+from tsdb.sql.statements import Describe, DescribeJob, SetOption, ShowCreateTable, ShowStatement, Statement, TableName
 
 _KINDS = {
     "DATABASES": "databases",
@@ -106,7 +106,7 @@ def _like(cursor: Cursor) -> dict[str, Any]:
 
 
 def read_describe(cursor: Cursor) -> Statement:
-    """DESCRIBE [EXTENDED] [TABLE] t, a query, 'file', DATABASE d, CATALOG c or FUNCTION f."""
+    """DESCRIBE [EXTENDED] [TABLE] t, a query, 'file', DATABASE d, CATALOG c, FUNCTION f or JOB j."""
     if any(cursor.sees(word) for word in _QUERY_WORDS):
         return DescribeQuery(cursor.query())
     if cursor.accept("QUERY"):
@@ -117,6 +117,9 @@ def read_describe(cursor: Cursor) -> Statement:
         cursor.accept("EXTENDED")
         kind = "database" if kind == "SCHEMA" else kind.lower()
         return DescribeThing(kind, database_name(cursor) if kind == "database" else DatabaseName(cursor.identifier()))
+    cursor.move_to(start)
+    if cursor.accept("JOB") and not cursor.at_end and not cursor.sees("."):
+        return DescribeJob(cursor.option_value())
     cursor.move_to(start)
     token = cursor.current
     if token is not None and token.token_type is TokenType.STRING:

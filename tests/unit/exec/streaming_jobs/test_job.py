@@ -4,17 +4,19 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tsdb.exec.streaming.registry as registry_module
-from tests.unit.exec.streaming_jobs.parts import CutSource, batch_count, draft, published, words
+from tests.unit.exec.streaming_jobs.parts import CutSource, batch_count, draft, pipeline, published, words
 from tsdb.changes import ChangeBatch
 from tsdb.connector.connector import SourceDelta
-from tsdb.errors import AlreadyExists, DataError, JobFailed, ProgrammingError
-from tsdb.exec.streaming.registry import JobRegistry
+from tsdb.errors import AlreadyExists, DataError, JobFailed, JobTakenOver, OperationalError, ProgrammingError
+from tsdb.exec.streaming.registry import JobDraft, JobRegistry
+from tsdb.exec.streaming.restart import restart_policy
 from tsdb.fs import LocalFileIO
 
 EACH_STEP = {"execution.checkpointing.interval": "0 ms"}
@@ -126,7 +128,8 @@ def test_names_may_hold_any_character(tmp_path: Path) -> None:
 OTHER_PROCESS = """
 import sys
 from tests.unit.exec.streaming_jobs.parts import CutSource, draft
-from tsdb.exec.streaming.registry import JobRegistry
+from tsdb.exec.streaming.registry import JobDraft, JobRegistry
+from tsdb.exec.streaming.restart import restart_policy
 from tsdb.fs import LocalFileIO
 folder = sys.argv[1]
 jobs = JobRegistry(LocalFileIO(), folder)
@@ -226,3 +229,82 @@ def test_a_stop_in_a_cut_that_does_not_end_takes_back_what_was_not_whole(
     assert (job.status, job.version, published(f"{tmp_path}/sink")) == ("STOPPED", 0, batch_count([]))
     run_bounded(tmp_path, CUTS)
     assert published(f"{tmp_path}/sink") == batch_count(CUTS)
+
+
+class Unsteady(CutSource):
+    """Cannot be read the first times, and again behind the first cut."""
+
+    def __init__(self, cuts: list[list[str]], failures: list[Exception]) -> None:
+        super().__init__(cuts)
+        self.failures = failures
+
+    def poll(self, rows_max: int) -> SourceDelta | None:
+        if self.failures and (len(self.failures) > 1 or self.at == 1):
+            raise self.failures.pop()
+        return super().poll(rows_max)
+
+
+def unsteady(folder: Path, failures: list[Exception]) -> JobDraft:
+    """Each attempt reads from a source of its own; they share what still goes wrong."""
+    first = draft(Unsteady(CUTS, failures), str(folder))
+    return replace(first, again=lambda: pipeline(Unsteady(CUTS, failures)))
+
+
+FIXED = {**EACH_STEP, "restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.delay": "1 ms"}
+
+
+@pytest.mark.parametrize("strategy", ["fixed-delay", "exponential-delay"])
+def test_a_job_goes_on_after_failures_of_the_outside(tmp_path: Path, strategy: str) -> None:
+    failures: list[Exception] = [OperationalError("away again"), OSError("disk"), OperationalError("away")]
+    options = {
+        **FIXED,
+        "restart-strategy.type": strategy,
+        "restart-strategy.fixed-delay.attempts": "3",
+        "restart-strategy.exponential-delay.initial-backoff": "1 ms",
+    }
+    job = open_registry(tmp_path).submit_draft(unsteady(tmp_path, failures), options)
+    assert job.wait(10)
+    assert (job.status, job.metrics()["restarts"], failures) == ("FINISHED", 3, [])
+    assert published(f"{tmp_path}/sink") == batch_count(CUTS)
+
+
+@pytest.mark.parametrize(
+    ("failure", "options"),
+    [
+        (OperationalError("away"), EACH_STEP),
+        (OperationalError("away"), {**FIXED, "restart-strategy.fixed-delay.attempts": "0"}),
+        (JobTakenOver("by another"), FIXED),
+        (DataError("a bad value"), FIXED),
+    ],
+    ids=["no-strategy", "no-attempts-left", "taken-over", "a-bad-value"],
+)
+def test_a_failure_is_final(tmp_path: Path, failure: Exception, options: dict[str, str]) -> None:
+    job = open_registry(tmp_path).submit_draft(unsteady(tmp_path, [failure]), options)
+    with pytest.raises(JobFailed, match=str(failure)):
+        job.wait(10)
+    (info,) = open_registry(tmp_path).show()
+    assert info.status == "FAILED" and str(failure) in str(info.error)
+    run_bounded(tmp_path, CUTS)
+    assert published(f"{tmp_path}/sink") == batch_count(CUTS)
+
+
+def test_a_job_that_waits_for_its_next_attempt_says_so_and_can_be_stopped(tmp_path: Path) -> None:
+    jobs = open_registry(tmp_path)
+    options = {**FIXED, "restart-strategy.fixed-delay.delay": "1 h"}
+    job = jobs.submit_draft(unsteady(tmp_path, [OperationalError("away")]), options)
+    while job.status != "RESTARTING":
+        time.sleep(0.001)
+    (info,) = jobs.show()
+    assert (info.status, info.error) == ("RESTARTING", "restarts after OperationalError: away")
+    jobs.stop("count")
+    assert job.status == "STOPPED"
+    run_bounded(tmp_path, CUTS)
+    assert published(f"{tmp_path}/sink") == batch_count(CUTS)
+
+
+def test_pauses_grow_and_begin_anew_after_a_long_run() -> None:
+    policy = restart_policy({"restart-strategy.type": "exponential-delay"})
+    away = OperationalError("away")
+    assert [policy.pause_s(away, now) for now in (0, 1, 2)] == [1.0, 1.5, 2.25]
+    assert max(policy.pause_s(away, 3) or 0 for _ in range(20)) == 60.0
+    assert policy.pause_s(away, 3 + 60 + 3600) == 1.0

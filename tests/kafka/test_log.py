@@ -385,7 +385,7 @@ def test_snapshots_keep_where_the_topic_ended(con: tsdb.Connection, topics: Topi
     con.execute("INSERT INTO t VALUES (1, 1)")
     con.execute("INSERT INTO t VALUES (2, 2)")
     snapshots = [json.loads(p.read_text()) for p in sorted(tmp_path.rglob("snapshot/snapshot-*"))]
-    assert snapshots[0]["logOffsets"] == {"0": 0, "1": 0}
+    assert snapshots[0]["logOffsets"]["1"] == 0
     assert any(offset > 0 for offset in snapshots[1]["logOffsets"].values())
 
 

@@ -27,6 +27,7 @@ from tsdb.errors import (
 from tsdb.fs.file_io import FileIO
 from tsdb.metadata.schema import SchemaManager, TableSchema
 from tsdb.options import check_table_options
+from tsdb.table.log import check_log_change
 from tsdb.table.null_check import check_no_nulls
 from tsdb.table.schema_change import ModifyColumn, SchemaChange, SetOptions, apply, change_schema
 from tsdb.table.table import MAIN_BRANCH, Identifier, Table, open_table
@@ -254,6 +255,7 @@ class FileSystemCatalog:
 
 def _check_changed(table: Table, schema: TableSchema, changes: Sequence[SchemaChange]) -> None:
     name = str(table.identifier)
+    check_log_change(table, schema)
     check_changed(schema, name, any(isinstance(change, SetOptions) for change in changes))
     for change in changes:
         if isinstance(change, ModifyColumn) and not change.parents and schema.has(change.name):

@@ -58,6 +58,8 @@ class LogTopic:
                 f"topic '{self.settings.topic}' has records already; give table `{self._table}` a topic of its own "
                 "with 'kafka.topic', or delete that one"
             )
+        self.newest()
+        self.append(Mark(0, 0), ())  # so that nobody else takes it for an empty one
 
     def delete(self) -> None:
         """Delete the topic, and wait until it is gone: brokers do so in the background."""
@@ -92,26 +94,31 @@ class LogTopic:
                     raise OperationalError(self._broken(what))
             return ends
 
+    @property
+    def was_there(self) -> bool:
+        """It was what it should be when somebody looked less than a second ago."""
+        return self._checked_s is not None and clock.current().monotonic_s() - self._checked_s < _CHECKED_S
+
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Let no other thread of this process write or close it meanwhile; other processes are fenced by the broker."""
         with self._lock:
             yield
 
-    def newest(self) -> int:
-        """The newest snapshot in the topic; 0: none. Takes over the writing."""
+    def newest(self) -> int | None:
+        """The newest snapshot in the topic; 0: none; None: retention has removed it. Takes over the writing."""
         with self._lock:
             if self._producer is None:
                 self._producer = self._client.producer(f"tsdb-log-{self.settings.topic}")
                 self._newest = None
             if self._newest is None:
                 self._last = self._look()
-                self._newest = 0 if self._last is None else self._last.snapshot_id
+                self._newest = None if self._last is None else self._last.snapshot_id
             return self._newest
 
     @property
     def last_mark(self) -> Mark | None:
-        """What the topic ends with, as `newest` found it or `append` left it; None: nothing."""
+        """What the topic ends with, as `newest` found it or `append` left it; None: nobody knows."""
         return self._last
 
     def append(self, mark: Mark, parts: Iterable[Part]) -> None:
@@ -131,7 +138,8 @@ class LogTopic:
                     producer.send(self._outgoing(mark, last[0], [last[1]], [last[2]]))
                 producer.send(self._outgoing(mark, bucket, keys[:-1], values[:-1]))
                 total, last = total + len(values), (bucket, keys[-1], values[-1])  # type: ignore[assignment]
-            ended = replace(mark, total=max(total, 1))
+            previous = 0 if self._last is None else self._last.snapshot_id
+            ended = replace(mark, total=max(total, 1), previous=previous)
             producer.send(self._outgoing(ended, last[0], [last[1]], [last[2]]))
             producer.flush()
             producer.commit({}, "")
@@ -183,13 +191,12 @@ class LogTopic:
 
     def _check_partitions(self, wanted: list[Partition]) -> None:
         """They are there, as far as was known a second ago: a topic that is gone does not answer for its ends."""
-        now_s = clock.current().monotonic_s()
-        if self._checked_s is not None and now_s - self._checked_s < _CHECKED_S:
+        if self.was_there:
             return
         there = self._asked().partitions([self.settings.topic])
         if there != wanted:
             raise OperationalError(self._broken(f"it has {len(there)} partitions, not {len(wanted)}"))
-        self._checked_s = now_s
+        self._checked_s = clock.current().monotonic_s()
 
     def _asked(self) -> Consumer:
         if self._consumer is None:
@@ -197,7 +204,10 @@ class LogTopic:
         return self._consumer
 
     def _look(self) -> Mark | None:
-        """The mark of the newest snapshot, searched from the ends of the partitions in growing steps."""
+        """The mark of the newest snapshot, searched from the ends of the partitions in growing steps.
+
+        Snapshot 0: there is none; None: retention has removed it.
+        """
         partitions = [(self.settings.topic, number) for number in range(self.partitions)]
         consumer = self._asked()
         try:
@@ -213,9 +223,7 @@ class LogTopic:
                 size *= 4
         except Unreachable as err:
             raise OperationalError(f"the log of table `{self._table}`: {err}") from err
-        if any(begins.values()):
-            raise OperationalError(self._broken("the broker's retention has removed every record"))
-        return None
+        return None if any(begins.values()) else Mark(0, 0)
 
     def _marks(self, consumer: Consumer, starts: Mapping[Partition, int], ends: Mapping[Partition, int]) -> list[Mark]:
         """The marks from these offsets to the ends."""

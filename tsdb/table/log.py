@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from tsdb import clock
-from tsdb.errors import NotSupportedError, OperationalError
+from tsdb.errors import NotSupportedError, OperationalError, OptionError
 from tsdb.kafka.client import BrokerAway
 from tsdb.log.format import CannotTell, LogFormat, log_format
 from tsdb.log.message import GAP, SETTLED, Mark
@@ -22,6 +22,7 @@ from tsdb.log.settings import LOG_SYSTEM, TOPIC, log_settings, scan_options
 from tsdb.log.topic import LogTopic, Part
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.snapshot import Snapshot
+from tsdb.options import TableOptions
 from tsdb.table.bucket import BucketMode
 from tsdb.table.stream_scan import Kinds, StreamPlan, StreamScan, read_changes
 from tsdb.table.table import MAIN_BRANCH, Identifier, Table
@@ -82,6 +83,29 @@ def create_log(table: Table) -> None:
         log.create()
 
 
+def check_log_change(before: Table, schema: TableSchema) -> None:
+    """Whether the log of a table can be as a new schema says. Raises OptionError or NotSupportedError.
+
+    What its topic was made with stays; 'log.system' may be taken back, and the topic is then left alone.
+    """
+    had, has = before.schema.options, schema.options
+    system = has.get(LOG_SYSTEM, "none").lower()
+    if system == "none" or had == has:
+        return
+    if had.get(LOG_SYSTEM, "none").lower() != system:
+        raise OptionError(
+            f"'{LOG_SYSTEM}' = '{system}' comes with CREATE TABLE, which makes the topic; create another table and "
+            "copy the rows with INSERT INTO"
+        )
+    for key in (TOPIC, "log.format", "log.key.format", "log.changelog-mode"):
+        if had.get(key) != has.get(key):
+            raise OptionError(
+                f"'{key}' cannot be changed once the table is there, because the messages of its topic were written "
+                "with it; create another table and copy the rows with INSERT INTO"
+            )
+    check_log(replace(before, schema=schema, options=TableOptions(schema.options)))
+
+
 def format_of(table: Table, log: LogTopic, schema_id: int | None = None) -> LogFormat:
     """How rows of the table's schema, or of another of its schemas, are written into messages."""
     schema = table.schema if schema_id in (None, table.schema.id) else table.schemas.schema(schema_id or 0)
@@ -120,6 +144,16 @@ def log_ends(table: Table, latest: Snapshot | None, patience_s: float = _PATIENC
             clock.current().sleep(_WAIT_S)
 
 
+def check_log_there(table: Table) -> None:
+    """Find out that a log is away before anything is written. Where rows are seen early, the look is not repeated soon.
+
+    Raises OperationalError.
+    """
+    log = log_of(table)
+    if log is not None and not (log.settings.is_eventual and log.was_there):
+        log_ends(table, table.latest_snapshot(), 0.0)
+
+
 def follow_log(table: Table, snapshot: Snapshot) -> None:
     """Bring the topic up to a snapshot that is committed. What cannot be written now is with the next commit."""
     log = log_of(table)
@@ -145,14 +179,12 @@ def catch_up(table: Table, log: LogTopic, snapshot_id: int) -> None:
     """Write every snapshot that the topic lacks, at least up to this one, in order."""
     newest = log.newest()
     _check_same_history(table, log)
-    if newest >= snapshot_id:
+    if newest is not None and newest >= snapshot_id:
         return
-    earliest = table.snapshots.earliest_id() or 1
-    if newest + 1 < earliest:
-        raise OperationalError(
-            f"the log of table `{table.identifier}` lacks snapshots {newest + 1} to {earliest - 1}, which have "
-            f"expired; CALL sys.rebuild_log('{table.identifier}') begins it anew"
-        )
+    if newest is None or newest + 1 < (table.snapshots.earliest_id() or 1):
+        # what the topic lacks is gone, or nobody knows: whoever follows it takes the snapshots themselves
+        log.append(replace(_mark(table, table.snapshots.snapshot(snapshot_id)), stage=GAP), ())
+        return
     scan = StreamScan(table, {}, newest + 1)
     try:
         while (plan := scan.plan()) is not None:
@@ -188,7 +220,7 @@ def _mark(table: Table, snapshot: Snapshot) -> Mark:
 def _check_same_history(table: Table, log: LogTopic) -> None:
     """The snapshot that the topic ends with is the table's: after a rollback another one may have its id."""
     mark = log.last_mark
-    if mark is None or mark.snapshot_id < (table.snapshots.earliest_id() or 1):
+    if mark is None or not mark.snapshot_id or mark.snapshot_id < (table.snapshots.earliest_id() or 1):
         return
     snapshots, snapshot_id = table.snapshots, mark.snapshot_id
     if not snapshots.exists(snapshot_id) or snapshots.snapshot(snapshot_id).delta_manifest_list != mark.commit:
@@ -233,7 +265,7 @@ def rebuild_log(table: Table) -> tuple[int, dict[str, int]]:
         latest = table.latest_snapshot()
         if latest is not None:
             log.newest()
-            log.append(_mark(table, latest), ())
+            log.append(replace(_mark(table, latest), stage=GAP), ())
         return 0 if latest is None else latest.id, log.ends()
 
 

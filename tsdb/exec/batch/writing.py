@@ -23,7 +23,7 @@ from tsdb.table.bucket import BucketMode
 from tsdb.table.commit import Overwrite, commit
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.compact_due import compact_when_due
-from tsdb.table.log import log_ends
+from tsdb.table.log import check_log_there
 from tsdb.table.redistribute import batch_assigner
 from tsdb.table.replay import commit_rows
 from tsdb.table.scan import in_partition
@@ -47,7 +47,7 @@ def write(
     """
     user = clock.current().new_id()
     count = 0
-    log_ends(table, table.latest_snapshot(), 0.0)  # a log that is away is found out before anything is written
+    check_log_there(table)
     replaces = None if overwrite is None else _replaces(table, overwrite)
     at_once = table.bucket_mode is BucketMode.POSTPONED and table.options.flag("postpone.batch-write-fixed-bucket")
     assigner = batch_assigner(table) if at_once else None

@@ -66,7 +66,7 @@ class HybridSource:
         self._next = 0
         self._begun: dict[int, list[ChangeBatch]] = {}
         self._arrived: dict[int, int] = {}
-        self._totals: dict[int, int] = {}
+        self._ends: dict[int, Mark] = {}
         self._latest = False
         self._looked_s = self._late_since_s = 0.0
         self._topic_from_s = 0.0
@@ -164,7 +164,7 @@ class HybridSource:
                 consumer.close()
             return
         self._consumer, self._next = consumer, position
-        self._begun, self._arrived, self._totals = {}, {}, {}
+        self._begun, self._arrived, self._ends = {}, {}, {}
         self._looked_s = now_s
 
     def _behind(self, snapshot_id: int) -> dict[Partition, int] | None:
@@ -209,9 +209,8 @@ class HybridSource:
             mark, end = marks[begin], begin + 1
             while end < len(marks) and not marks[end - 1].total and _alike(mark, marks[end]):
                 end += 1
-            total = marks[end - 1].total
             if mark.snapshot_id >= self._next or not mark.snapshot_id:
-                yield from self._take(mark, records.part(begin, end), total)
+                yield from self._take(marks[end - 1], records.part(begin, end))
             begin = end
 
     def _mark(self, records: Fetched, place: int) -> Mark:
@@ -224,14 +223,14 @@ class HybridSource:
             )
         return mark
 
-    def _take(self, mark: Mark, records: Fetched, total: int) -> Iterator[ChangeBatch]:
-        """Some records under one mark."""
+    def _take(self, mark: Mark, records: Fetched) -> Iterator[ChangeBatch]:
+        """Some records under one mark, that of the last of them."""
         if mark.stage == GAP:
             raise _Gap
         if mark.snapshot_id:
             self._arrived[mark.snapshot_id] = self._arrived.get(mark.snapshot_id, 0) + len(records)
-            if total:
-                self._totals[mark.snapshot_id] = total
+            if mark.total:
+                self._ends[mark.snapshot_id] = mark
         elif self._unconfirmed is None:
             return  # rows from a time when the log was eventual
         if records.keys[-1] is None and records.values[-1] is None:
@@ -251,11 +250,12 @@ class HybridSource:
         yield change
 
     def _take_whole(self) -> SourceDelta | None:
-        """The oldest snapshot that has come, if all of it has."""
+        """The oldest snapshot that has come, if all of it has, and those before it: partitions come in any order."""
         oldest = min(self._arrived, default=None)
-        if oldest is None or self._arrived[oldest] < self._totals.get(oldest, self._arrived[oldest] + 1):
+        end = None if oldest is None else self._ends.get(oldest)
+        if oldest is None or end is None or self._arrived[oldest] < end.total or end.previous >= self._next:
             return None
-        del self._arrived[oldest], self._totals[oldest]
+        del self._arrived[oldest], self._ends[oldest]
         self._next = oldest + 1
         self._late_since_s = 0.0
         return SourceDelta(self._begun.pop(oldest, []))
@@ -298,7 +298,7 @@ class HybridSource:
 
     def _close_consumer(self) -> None:
         consumer, self._consumer = self._consumer, None
-        self._begun, self._arrived, self._totals = {}, {}, {}
+        self._begun, self._arrived, self._ends = {}, {}, {}
         self._late_since_s = 0.0
         if consumer is not None:
             consumer.close()

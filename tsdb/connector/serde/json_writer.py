@@ -12,8 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def json_objects(rows: pa.Table) -> pa.Array:
-    """large_string, length n: `{"a":1,"b":null}`."""
+def json_objects(rows: pa.Table, *, nulls: bool = True, blank: bool = False) -> pa.Array:
+    """large_string, length n: `{"a":1,"b":null}`.
+
+    nulls: False leaves NULL columns out. blank: timestamps have a blank between date and time, not `T`.
+    """
+    if blank:
+        rows = pa.table([_with_blank(column) for column in rows.columns], names=rows.column_names)
+    if not nulls:
+        return _without_nulls(rows)
     parts: list[Any] = []
     for index, field in enumerate(rows.schema):
         prefix = ("," if index else "{") + orjson.dumps(field.name).decode() + ":"
@@ -22,6 +29,24 @@ def json_objects(rows: pa.Table) -> pa.Array:
         return pa.array(["{}"] * rows.num_rows, pa.large_string())
     parts.append(_text("}"))
     return pc.binary_join_element_wise(*parts, _text(""))
+
+
+def _without_nulls(rows: pa.Table) -> pa.Array:
+    parts = [pa.array([""] * rows.num_rows, pa.large_string())]
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        values = column.combine_chunks()
+        prefix = _text("," + orjson.dumps(field.name).decode() + ":")
+        there = pc.binary_join_element_wise(prefix, json_values(values), _text(""))
+        parts.append(pc.if_else(values.is_valid(), there, _text("")))
+    joined = pc.binary_join_element_wise(*parts, _text(""))
+    return pc.binary_join_element_wise(_text("{"), pc.utf8_slice_codeunits(joined, 1), _text("}"), _text(""))
+
+
+def _with_blank(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of timestamps as the text that stands in the JSON; others as they are."""
+    if not pa.types.is_timestamp(column.type):
+        return column
+    return pa.chunked_array([pc.replace_substring(_iso(column.combine_chunks()), "T", " ")])
 
 
 def json_values(values: pa.Array) -> pa.Array:
@@ -35,6 +60,8 @@ def json_values(values: pa.Array) -> pa.Array:
         texts = _quoted(_iso(values))
     elif pa.types.is_date(kind) or pa.types.is_time(kind):
         texts = _quoted(pc.cast(values, pa.large_string()))
+    elif pa.types.is_decimal(kind):
+        texts = _without_exponent(values)
     elif pa.types.is_floating(kind):
         plain = pc.cast(values, pa.large_string())
         odd = pc.if_else(pc.is_nan(values), "NaN", pc.if_else(pc.greater(values, 0), "Infinity", "-Infinity"))
@@ -67,6 +94,16 @@ def _escaped(texts: pa.Array) -> pa.Array:
         for code in range(32):
             texts = pc.replace_substring(texts, chr(code), orjson.dumps(chr(code)).decode()[1:-1])
     return texts
+
+
+def _without_exponent(values: pa.Array) -> pa.Array:
+    """Arrow writes small decimals as `1E-8`; only those go through Python."""
+    texts = pc.cast(values, pa.large_string())
+    short = pc.fill_null(pc.match_substring(texts, "E"), False)
+    if not pc.any(short).as_py():
+        return texts
+    whole = pa.array([format(v, "f") for v in values.filter(short).to_pylist()], pa.large_string())
+    return pc.replace_with_mask(texts, short, whole)
 
 
 def _iso(values: pa.Array) -> pa.Array:

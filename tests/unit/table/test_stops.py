@@ -1,19 +1,24 @@
 """Stopped at any change of a file, a commit, an expiration or a rollback leaves a table that reads and goes on."""
 
+import errno
+
 import pyarrow as pa
 import pytest
 
 from tests.unit.table.tables import make_table
+from tsdb.errors import OperationalError
 from tsdb.fs.local import LocalFileIO
 from tsdb.metadata import manifest
 from tsdb.table.changelog import Retention
 from tsdb.table.commit import Overwrite, commit
+from tsdb.table.compact import compact
 from tsdb.table.expire import expire_snapshots
 from tsdb.table.read import read_table
 from tsdb.table.reference import live_data_files, metadata_files
 from tsdb.table.rollback import rollback_to
 from tsdb.table.scan import plan_scan
 from tsdb.table.table import open_table
+from tsdb.table.tag import create_tag, find_tag
 from tsdb.table.write import TableWriter
 
 CHANGES = ("write_bytes", "try_create", "replace", "delete", "delete_dir", "rename_dir", "open_output")
@@ -42,6 +47,24 @@ class StoppingFileIO(LocalFileIO):
                 raise Stopped
             self.left -= 1
         return super().__getattribute__(name)
+
+
+class FullDisk(LocalFileIO):
+    """From its n-th new file on there is no space; deleting goes on."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def __getattribute__(self, name):
+        if name in ("write_bytes", "try_create", "replace", "open_output"):
+            self.left -= 1
+            if self.left < 0:
+                return no_space
+        return super().__getattribute__(name)
+
+
+def no_space(path, *_):
+    raise OSError(errno.ENOSPC, "No space left on device", path)
 
 
 def insert(table, keys, value, **how):
@@ -93,6 +116,39 @@ def test_commit(tmp_path, how, more):
         if not stopped:
             break
     assert not stopped and outcomes == sorted(outcomes) and outcomes.count(False) > 3
+
+
+FIRST_ROW = {"merge-engine": "first-row", "write-only": "true"}
+
+
+@pytest.mark.parametrize("more", [{}, VECTORS, DYNAMIC, FIRST_ROW], ids=["plain", "vectors", "dynamic", "first-row"])
+@pytest.mark.parametrize("failure", ["killed", "disk full"])
+def test_compaction_and_tag(tmp_path, more, failure):
+    """Killed, or told that the disk is full: the table stays whole, and the same is done the next time."""
+    for n in range(0, 60, 1 if not more else 3):
+        table = prepared(tmp_path / str(n), **{**more, "num-sorted-run.compaction-trigger": "20"})
+        before = None if more is FIRST_ROW else state(table)
+        files = StoppingFileIO(n) if failure == "killed" else FullDisk(n)
+        stopping = open_table(files, table.identifier, table.path)
+        stopped = False
+        try:
+            compact(stopping, user="c")
+            create_tag(stopping, "t", stopping.latest_snapshot())
+        except (Stopped, OSError, OperationalError):
+            stopped = True
+        forget_what_was_read()
+        table = open_table(LocalFileIO(), table.identifier, table.path)
+        assert before is None or state(table) == before
+        assert table.snapshots.ids() == list(range(1, table.snapshots.latest_id() + 1))
+        compact(table, user="c")
+        for name in ("t", "u"):
+            if find_tag(table, name) is None:
+                create_tag(table, name, table.latest_snapshot())
+        after = {0: "v0", 1: "v0", 2: "v1", 3: "v2", 4: "v3"} if more is FIRST_ROW else BEFORE
+        assert state(table) == after == state(table, find_tag(table, "t").snapshot)
+        if not stopped:
+            break
+    assert not stopped
 
 
 def test_expiration(tmp_path):

@@ -25,6 +25,10 @@ class SnapshotNotFound(OperationalError):
     code = "SNAPSHOT_NOT_FOUND"
 
 
+TAKES_BACK = "rollback-to-as-latest-"
+"""How the names of users begin that commit an old state as the latest one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The JSON of a snapshot, names in snake case. commit_kind: APPEND, COMPACT, OVERWRITE or ANALYZE."""
@@ -51,6 +55,11 @@ class Snapshot:
     properties: Mapping[str, str] | None = None
     next_row_id: int | None = None
     log_offsets: Mapping[str, int] | None = None
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether it has what an older snapshot had, in place of what lies between."""
+        return self.commit_kind == "OVERWRITE" and self.commit_user.startswith(TAKES_BACK)
 
     def to_json(self) -> str:
         """The text of the snapshot file; absent values are left out."""

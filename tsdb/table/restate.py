@@ -15,7 +15,7 @@ from tsdb import clock
 from tsdb.errors import CommitConflict, ProgrammingError
 from tsdb.metadata.manifest import ADD, DELETE, ManifestEntry, ManifestFileMeta
 from tsdb.metadata.paths import FileNames
-from tsdb.metadata.snapshot import BATCH_IDENTIFIER, Snapshot
+from tsdb.metadata.snapshot import BATCH_IDENTIFIER, TAKES_BACK, Snapshot
 from tsdb.table.commit import delete_paths, retry_wait_s, write_changes, write_list
 from tsdb.table.log import follow_log
 from tsdb.table.manifest_merge import merge_all_manifests
@@ -24,8 +24,6 @@ from tsdb.table.publication import try_publish
 from tsdb.table.scan import live_files, manifests
 from tsdb.table.table import Table
 from tsdb.table.tag import Tag, create_tag, get_tag, remove_tag_file, tags
-
-_PREFIX = "rollback-to-as-latest-"
 
 
 @dataclass(slots=True)
@@ -45,7 +43,7 @@ def rollback_as_latest(table: Table, target: Snapshot, tag: str | None) -> Snaps
 
     tag: one that names `target`; without it, or if it will expire, one is made that keeps the files of `target`.
     """
-    user = f"{_PREFIX}{clock.current().new_id()}"
+    user = f"{TAKES_BACK}{clock.current().new_id()}"
 
     def restate(latest: Snapshot, attempt: _Attempt) -> Snapshot:
         now = {entry.identity: entry for entry in live_files(table, latest)}
@@ -82,7 +80,7 @@ def rollback_as_latest(table: Table, target: Snapshot, tag: str | None) -> Snaps
 
 def tag_of_old_state(table: Table, target: Snapshot) -> Tag:
     """A new tag that keeps what the target has."""
-    return create_tag(table, f"{_PREFIX}{target.id}-{clock.current().new_id()}", target, None)
+    return create_tag(table, f"{TAKES_BACK}{target.id}-{clock.current().new_id()}", target, None)
 
 
 def check_not_needed(table: Table, name: str) -> None:
@@ -93,9 +91,7 @@ def check_not_needed(table: Table, name: str) -> None:
         if snapshot_id <= tag.id + 1 or snapshot_id - 1 not in ids:
             continue
         snapshot = table.snapshots.snapshot(snapshot_id)
-        if not snapshot.commit_user.startswith(_PREFIX) or any(
-            other.name != name and other.snapshot.id == tag.id for other in tags(table)
-        ):
+        if not snapshot.takes_back or any(other.name != name and other.snapshot.id == tag.id for other in tags(table)):
             continue
         before = {entry.identity for entry in live_files(table, table.snapshots.snapshot(snapshot_id - 1))}
         kept = {entry.identity for entry in live_files(table, tag)}

@@ -223,7 +223,9 @@ class StreamScan:
     def _changes(self, snapshot: Snapshot) -> StreamPlan | None:
         table = self._table
         if snapshot.commit_kind == "OVERWRITE" and snapshot.changelog_manifest_list is None:
-            return self._overwritten(snapshot) if self._overwrites else None
+            if not self._overwrites:
+                return None
+            return self._taken_back(snapshot) if snapshot.takes_back else self._overwritten(snapshot)
         if self._producer == "none":
             if snapshot.commit_kind != "APPEND":
                 return None
@@ -290,6 +292,27 @@ class StreamScan:
         if not table.is_primary_key:
             fresh = {entry.file.file_name for entry in entries if entry.kind == ADD}
             removed += self._newly_deleted(snapshot, before, after, fresh)
+        return StreamPlan(snapshot.id, False, removed, added) if removed or added else None
+
+    def _taken_back(self, snapshot: Snapshot) -> StreamPlan | None:
+        """An old state is the latest again: the states before and now of the buckets that have changed."""
+        table, known = self._table, self._known_levels()
+        previous = self._previous(snapshot, True)
+        before, after = deletion_files(table, previous), deletion_files(table, snapshot)
+        changed = {place for place in {*before, *after} if before.get(place) != after.get(place)}
+        changed |= {(e.partition, e.bucket) for e in entries_of_list(table, snapshot.delta_manifest_list)}
+
+        def state(of: Snapshot | None, deletions: Deletions) -> tuple[DataSplit, ...]:
+            entries = [
+                entry
+                for entry in live_files(table, of)
+                if (entry.partition, entry.bucket) in changed
+                and entry.bucket >= 0
+                and (known is None or known(entry.file.level))
+            ]
+            return merged_splits(table, entries, Pruner(table, None), deletions)
+
+        removed, added = state(previous, before), state(snapshot, after)
         return StreamPlan(snapshot.id, False, removed, added) if removed or added else None
 
 

@@ -150,3 +150,38 @@ def test_clones(ask):
         ask("CALL sys.clone('default', 't', target_database => 'other')")
     with pytest.raises(NotSupportedError, match="only tables of this warehouse"):
         ask("CALL sys.clone('default', 't', clone_from => 'hive')")
+
+
+KEYED = ", PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '2'"
+
+
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ") WITH ('deletion-vectors.enabled' = 'true'",
+        ") WITH ('bucket' = '-1'",
+        KEYED,
+        f"{KEYED}, 'changelog-producer' = 'input'",
+        f"{KEYED}, 'changelog-producer' = 'lookup'",
+        f"{KEYED}, 'deletion-vectors.enabled' = 'true'",
+    ],
+)
+def test_a_stream_sees_what_is_taken_back(tmp_path, kind, start):
+    with tsdb.connect(tmp_path) as con:
+        con.execute(f"CREATE TABLE r (k INT, v INT{kind})")
+        con.execute("INSERT INTO r VALUES (1, 1), (2, 2), (3, 3)")
+        old = con.execute("SELECT max(snapshot_id) FROM r$snapshots").fetchone()[0]
+        con.execute("DELETE FROM r WHERE k = 1")
+        con.execute("INSERT INTO r VALUES (2, 9)")
+        con.execute("CALL sys.rollback_to_as_latest('r', ?)", (old,))
+        con.execute("INSERT INTO r VALUES (4, 4)")
+        now = sorted(con.execute("SELECT * FROM r").fetchall())
+        assert now == [(1, 1), (2, 2), (3, 3), (4, 4)]
+        con.execute("SET 'execution.mode' = 'streaming'")
+        con.execute("SET 'scan.bounded.mode' = 'latest'")
+        options = f"OPTIONS('scan.mode' = 'from-snapshot-full', 'scan.snapshot-id' = '{old + start}')"
+        state = []
+        for op, *row in con.execute(f"SELECT * FROM r /*+ {options} */").fetchall():
+            (state.append if op[0] == "+" else state.remove)(tuple(row))
+        assert sorted(state) == now

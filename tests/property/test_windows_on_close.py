@@ -17,7 +17,7 @@ import tsdb
 
 STREAMING = {"execution.mode": "streaming"}
 DELAY_S = 4
-ZERO = datetime(2024, 1, 1)
+ZERO, EPOCH = datetime(2024, 1, 1), datetime(1970, 1, 1)
 
 Window = tuple[int, int]
 
@@ -104,6 +104,7 @@ def test_a_window_is_given_once_when_it_closes(tmp_path: Path, kind: str, aggreg
         metrics = job.metrics()["operators"]
         if not restart:
             assert metrics["late_rows"] == oracle.late
+            assert metrics["watermarks_ms"] == {"t": int((ZERO - EPOCH).total_seconds() + oracle.watermark) * 1000}
         stored = batch.execute("SELECT * FROM o").fetchall()
         assert Counter((k, b, e, x, y) for k, b, e, x, y in stored) == Counter(
             (k, b, e, x, str(y)) for k, b, e, x, y in expected(wanted, aggregates)

@@ -95,8 +95,8 @@ def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
             names = tuple(relation.name for relation in same)
             columns = set().union(*(read[name] for name in names)) if read.keys() >= set(names) else None
             feeds.append(_feed(same[0], names, columns, plan.context))
-        inputs = {name: _spec(feed) for feed in feeds for name in feed.inputs}
-        prudent = {name: _prudent(feed) for feed in feeds for name in feed.inputs}
+        inputs = {name: replace(_spec(feed), source=feed.name) for feed in feeds for name in feed.inputs}
+        prudent = {name: replace(_prudent(feed), source=feed.name) for feed in feeds for name in feed.inputs}
         dataflow = compile_plan(plan.logical, prudent, plan.context, prudent=True)
         declared = compile_plan(plan.logical, inputs, plan.context)
         append_only = declared.append_only

@@ -5,7 +5,8 @@ be made over empty in-memory tables, so that filters stay in Filter nodes; filte
 honoured all the same.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +16,9 @@ from datafusion.plan import LogicalPlan
 
 from tsdb.errors import NotSupportedError
 from tsdb.exec.streaming.binding import ROW_ONLY, PlanColumn
-from tsdb.exec.streaming.dataflow import Dataflow, InputSpec
+from tsdb.exec.streaming.dataflow import MADE_UP, Dataflow, InputSpec
 from tsdb.exec.streaming.expression import positional
-from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.graph import GraphBuilder, Stream, with_columns
 from tsdb.exec.streaming.operators import OPERATORS
 from tsdb.exec.streaming.operators.constant import Constant
 from tsdb.exec.streaming.operators.project import select
@@ -68,7 +69,31 @@ def _compile(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBui
         raise NotSupportedError(
             f"{kind} (`{plan.display()}`) cannot run as a stream: {reason}; run the query in batch mode"
         )
-    return build(plan, variant, [_compile(p, inputs, graph) for p in plan.inputs()], graph)
+    if kind == "Aggregate":
+        return _aggregate(plan, inputs, graph, lambda: build(plan, variant, _inputs(plan, inputs, graph), graph))
+    return build(plan, variant, _inputs(plan, inputs, graph), graph)
+
+
+def _inputs(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBuilder) -> list[Stream]:
+    return [_compile(p, inputs, graph) for p in plan.inputs()]
+
+
+def _aggregate(
+    plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBuilder, build: Callable[[], Stream]
+) -> Stream:
+    """An aggregate that the query has twice over the same is kept once. Only the names of relations may differ."""
+    text = plan.display_indent()
+    for name, spec in inputs.items():
+        if spec.source is not None:
+            text = re.sub(rf"(?<=TableScan: ){re.escape(name)}(?= )", spec.source, text)
+            text = re.sub(rf"(?<![\w$]){re.escape(name)}(?=\.)", spec.source, text)
+    numbers = {made_up: str(i) for i, made_up in enumerate(dict.fromkeys(MADE_UP.findall(text)))}
+    text = MADE_UP.sub(lambda m: m[0].rstrip("0123456789") + numbers[m[0]], text)
+    found = graph.shared.get(text)
+    if found is None:
+        found = graph.shared[text] = build()
+    columns, _ = graph.planned(plan)
+    return with_columns(found, [*columns, *found.columns[len(columns) :]])
 
 
 def _reads_input(plan: LogicalPlan, own: frozenset[str] = frozenset()) -> bool:

@@ -25,12 +25,13 @@ from tsdb.exec.streaming.graph import (
     Stream,
     TimedOperator,
 )
-from tsdb.exec.streaming.watermark import InputBound, InputTime, found_again, stored
+from tsdb.exec.streaming.watermark import END, InputBound, InputTime, found_again, stored
 
 __all__ = ["Dataflow", "InputSpec", "RunStore"]
 
 _FORMAT = 1
-_MADE_UP = re.compile(r"\b__[a-z_]+_\d+")
+MADE_UP = re.compile(r"\b__[a-z_]+_\d+")
+"""Names that DataFusion makes up, numbered through a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class InputSpec:
     what the row of its key is now, -1 that the key is deleted; then only the key columns need values). upsert_key:
     columns that identify a row. rowtime: the column that has a watermark; early: its windows are shown before they
     are closed. arrival: columns that are the time at which a row comes. grows: rows are not updated, whatever
-    the mode says to be prudent.
+    the mode says to be prudent. source: another input that brings the same.
     """
 
     schema: pa.Schema
@@ -51,6 +52,7 @@ class InputSpec:
     arrival: tuple[str, ...] = ()
     early: bool = False
     grows: bool = False
+    source: str | None = None
 
 
 class Dataflow:
@@ -143,7 +145,7 @@ class Dataflow:
             found_again(self._bounds, manifest["bounds"])
 
     def metrics(self) -> dict[str, Any]:
-        """Steps and rows since start, and the rows and bytes each operator remembers."""
+        """Steps and rows since start, late rows, watermarks, and the rows and bytes each operator remembers."""
         operators = []
         for number, node in enumerate(self._nodes):
             if isinstance(node.operator, StatefulOperator):
@@ -158,8 +160,14 @@ class Dataflow:
             "state_rows": sum(o["rows"] for o in operators),
             "state_bytes": sum(o["bytes"] for o in operators),
             "late_rows": sum(n.operator.late_rows for n in self._nodes if isinstance(n.operator, Dropping)),
+            "watermarks_ms": self._watermarks_ms(),
             "operators": operators,
         }
+
+    def _watermarks_ms(self) -> dict[str, int | None]:
+        """Of each input that has one, in epoch milliseconds; None: no row has come yet, or the input has ended."""
+        times = {b.name: b.time.watermark for b in self._bounds if isinstance(b, InputBound) and b.name}
+        return {name: None if at is None or at >= END else at // 1_000_000 for name, at in times.items()}
 
     def explain(self, *, changelog: bool = False) -> str:
         """The tree of operators, output first, with keys, state and mode; always the same for the same query.
@@ -170,9 +178,9 @@ class Dataflow:
         self._describe(self._output, 0, lines, changelog=changelog)
         text = "\n".join(lines)
         # names that DataFusion makes up are numbered through a session; number them through this text
-        made_up = dict.fromkeys(_MADE_UP.findall(text))
+        made_up = dict.fromkeys(MADE_UP.findall(text))
         numbers = {name: str(number) for number, name in enumerate(made_up, start=1)}
-        return _MADE_UP.sub(lambda m: m[0].rstrip("0123456789") + numbers[m[0]], text)
+        return MADE_UP.sub(lambda m: m[0].rstrip("0123456789") + numbers[m[0]], text)
 
     def _describe(self, number: int, depth: int, lines: list[str], *, changelog: bool) -> None:
         node = self._nodes[number]

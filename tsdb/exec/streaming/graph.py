@@ -161,6 +161,7 @@ class GraphBuilder:
         """
         self.prudent = prudent
         self.cut = Cut()
+        self.shared: dict[str, Stream] = {}
         self.context = context
         self.frames = Frames()
         self.nodes: list[Node] = []

@@ -54,3 +54,22 @@ def test_an_upsert_cursor_leaves_out_the_row_before() -> None:
         con.execute("SELECT g, v FROM a").close()
         with pytest.raises(tsdb.NotSupportedError, match="has no key"):
             con.execute("SELECT count(*) FROM p GROUP BY g")
+
+
+def test_an_aggregate_that_stands_twice_is_kept_once() -> None:
+    counts = "SELECT g, count(*) AS n FROM p GROUP BY g"
+    query = f"SELECT x.g FROM ({counts}) x JOIN (SELECT max(n) AS n FROM ({counts}) y) z ON x.n = z.n"
+    with tsdb.connect() as con:
+        for statement in DDL:
+            con.execute(statement)
+        con.execute("SET 'execution.mode' = 'streaming'")
+        con.execute("CREATE TABLE o (g STRING, PRIMARY KEY (g) NOT ENFORCED)")
+        con.execute(f"INSERT INTO o {query}")
+        (job,) = con.jobs()
+        con.execute("INSERT INTO p VALUES (1, 'a'), (2, 'a'), (3, 'b')")
+        job.checkpoint()
+        operators = [o["operator"] for o in job.metrics()["operators"]["operators"]]
+        assert sum("groupBy=[[p" in operator for operator in operators) == 1, operators
+        con.execute("SET 'execution.mode' = 'batch'")
+        assert con.execute("SELECT * FROM o").fetchall() == con.execute(query).fetchall() == [("a",)]
+        job.stop()

@@ -103,6 +103,8 @@ class Cursor:
         token = self.current
         if token is not None:
             before = self.tokens[self.index - 1].text
+            if before.upper() == "EMIT":
+                raise self.failure("EMIT is not needed: in streaming mode a query gives its changes", token)
             raise self.failure(f"{quoted(token.text)} is not expected here.{_clause_hint(before, token.text)}", token)
 
     def identifier(self, what: str = "a name") -> str:

@@ -48,12 +48,28 @@ from tsdb.sql.parser.show import read_describe, read_show
 from tsdb.sql.script import StatementTokens, position_at, split
 from tsdb.sql.statements import ExecuteStatementSet, Explain, Insert, Select, Statement
 
+_NO_TRANSACTIONS = "transactions of several statements: each statement commits by itself"
+_NO_MODULES = "modules and JARs: all functions are there, and CREATE TEMPORARY FUNCTION adds ones in Python"
 _NOT_SUPPORTED = {
-    "BEGIN": "transactions of several statements: each statement commits by itself",
-    "COMMIT": "transactions of several statements: each statement commits by itself",
-    "ROLLBACK": "transactions of several statements: each statement commits by itself",
-    "GRANT": "GRANT: access is that of the warehouse's files",
-    "LOAD": "LOAD",
+    **dict.fromkeys(("BEGIN", "COMMIT", "ROLLBACK", "START", "SAVEPOINT", "ABORT"), _NO_TRANSACTIONS),
+    **dict.fromkeys(("LOAD", "UNLOAD", "LIST", "ADD", "REMOVE", "INSTALL"), _NO_MODULES),
+    **dict.fromkeys(("GRANT", "REVOKE"), "GRANT and REVOKE: access is that of the warehouse's files"),
+    "KILL": "KILL: STOP JOB 'name' stops a job, cursor.cancel() a query",
+    "SUBSCRIBE": "SUBSCRIBE: SET 'execution.mode' = 'streaming' and SELECT; the cursor gives the changes",
+    "DECLARE": "DECLARE: a query's cursor fetches in parts by itself",
+    "LOCK": "LOCK: commits that meet are redone, or fail as a conflict",
+    "VACUUM": "VACUUM: CALL sys.expire_snapshots and CALL sys.remove_orphan_files",
+    "OPTIMIZE": "OPTIMIZE: CALL sys.compact('t')",
+    "CHECKPOINT": "CHECKPOINT: every statement is on disk when it returns",
+    "REFRESH": "REFRESH: a statement always sees the newest snapshot",
+    "CACHE": "CACHE: CREATE TEMPORARY TABLE … AS SELECT keeps rows for the session",
+    "MSCK": "MSCK: a table's partitions are those that have rows; CALL sys.repair checks the warehouse",
+    "PRAGMA": "PRAGMA: SET, SHOW and DESCRIBE",
+    "SUMMARIZE": "SUMMARIZE: ANALYZE TABLE t COMPUTE STATISTICS, then SELECT * FROM t$statistics",
+    "EXPORT": "EXPORT: COPY t TO 'file.parquet', or copy the warehouse's directory",
+    "IMPORT": "IMPORT: COPY t FROM 'file.parquet', or CREATE CATALOG over the other warehouse",
+    "PIVOT": "PIVOT as a statement: SELECT * FROM t PIVOT (sum(v) FOR k IN ('a', 'b'))",
+    "UNPIVOT": "UNPIVOT as a statement: SELECT * FROM t UNPIVOT (value FOR name IN (a, b))",
 }
 
 
@@ -225,7 +241,7 @@ def _offset(cursor: Cursor, statement: Statement) -> int:
 def _read_begin(cursor: Cursor) -> Statement:
     if cursor.sees("STATEMENT", "SET"):
         return _read_statement_set(cursor)
-    raise unsupported(cursor, _NOT_SUPPORTED["BEGIN"])
+    raise unsupported(cursor, _NO_TRANSACTIONS)
 
 
 STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {

@@ -60,6 +60,7 @@ def _changes(cursor: Cursor) -> list[Change]:
         cursor.expect("TO")
         return [RenameColumn(name, cursor.identifier("the new name"), parents)]
     if cursor.accept("MODIFY"):
+        _refuse_parts(cursor)
         cursor.accept_any("COLUMNS", "COLUMN")
         return list(_listed(cursor, _modify))
     if cursor.accept_any("ALTER", "CHANGE"):
@@ -70,14 +71,35 @@ def _changes(cursor: Cursor) -> list[Change]:
     cursor.error("expected SET, RESET, ADD, DROP, RENAME or MODIFY")
 
 
+_KEY = "a change of the primary key: CREATE TABLE … AS SELECT with the new one"
+_WATERMARK = "a change of the watermark: CREATE TABLE … LIKE t (EXCLUDING WATERMARKS) with the new one"
+_DISTRIBUTION = "DISTRIBUTION: SET ('bucket' = '8') and CALL sys.rescale"
+_FIXED: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("PRIMARY", "KEY"), _KEY),
+    (("CONSTRAINT",), "a change of constraints: ALTER COLUMN … SET NOT NULL or DROP NOT NULL"),
+    (("UNIQUE", "("), "UNIQUE: the primary key is the only unique constraint"),
+    (("WATERMARK", "FOR"), _WATERMARK),
+    (("DISTRIBUTION", "BY"), _DISTRIBUTION),
+    (("DISTRIBUTION", "INTO"), _DISTRIBUTION),
+)
+"""What ALTER TABLE cannot change, and what to do instead."""
+
+
+def _refuse_parts(cursor: Cursor) -> None:
+    for words, instead in _FIXED:
+        if cursor.sees(*words):
+            raise unsupported(cursor, instead)
+
+
 def _listed(cursor: Cursor, item: Any) -> list[Any]:
     """( item, … ) or one item."""
     return cursor.wrapped(lambda: item(cursor)) if cursor.sees("(") else [item(cursor)]
 
 
 def _add(cursor: Cursor) -> list[Change]:
-    if cursor.sees("PRIMARY") or cursor.sees("CONSTRAINT") or cursor.sees("WATERMARK") or cursor.sees("PARTITION"):
-        raise unsupported(cursor, "ALTER TABLE ADD of anything but columns")
+    _refuse_parts(cursor)
+    if cursor.sees("PARTITION") or cursor.sees("IF", "NOT", "EXISTS", "PARTITION"):
+        raise unsupported(cursor, "ADD PARTITION: a partition is there as soon as it has rows")
     cursor.accept_any("COLUMNS", "COLUMN")
     if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
 
@@ -102,8 +124,10 @@ def _drop(cursor: Cursor) -> list[Change]:
             cursor.expect("PARTITION")
             partitions.append(DropPartition(read_partition(cursor)))
         return list(partitions)
-    if cursor.sees("PRIMARY") or cursor.sees("CONSTRAINT") or cursor.sees("WATERMARK"):
-        raise unsupported(cursor, "ALTER TABLE DROP of anything but columns and partitions")
+    _refuse_parts(cursor)
+    for word, instead in (("WATERMARK", _WATERMARK), ("DISTRIBUTION", _DISTRIBUTION)):
+        if cursor.sees(word):
+            raise unsupported(cursor, instead)
     cursor.accept_any("COLUMNS", "COLUMN")
     if_exists = cursor.accept("IF", "EXISTS")
 

@@ -26,6 +26,19 @@ from tsdb.sql.statements import (
     Watermark,
 )
 
+_NOT_CREATED = {
+    "MATERIALIZED": ": INSERT INTO t SELECT … in streaming mode keeps table t up to date",
+    "TAG": ": CALL sys.create_tag('t', 'name')",
+    "BRANCH": ": CALL sys.create_branch('t', 'name')",
+    "UNIQUE": ": the primary key of a table is its only unique index",
+    "INDEX": ": 'file-index.bloom-filter.columns' = 'a' (or bitmap) in WITH keeps indexes of files",
+    "SEQUENCE": ": row_number() OVER () numbers rows",
+    "TYPE": ": write the type, ROW<…> too, where it is used",
+    "MACRO": ": a view, or CREATE TEMPORARY FUNCTION … LANGUAGE PYTHON",
+    "USER": ": access is that of the warehouse's files",
+    "ROLE": ": access is that of the warehouse's files",
+    "EXTENSION": ": all functions are there",
+}
 _FEATURES = ("CONSTRAINTS", "DISTRIBUTION", "GENERATED", "METADATA", "OPTIONS", "PARTITIONS", "WATERMARKS")
 
 
@@ -50,9 +63,9 @@ def read_create(cursor: Cursor) -> Statement:
         return _table(cursor, temporary=temporary)
     if cursor.accept("FUNCTION") or cursor.accept("SYSTEM", "FUNCTION"):
         return _function(cursor, or_replace=or_replace, temporary=temporary)
-    for words in (("MATERIALIZED",), ("INDEX",), ("UNIQUE", "INDEX")):
-        if cursor.sees(*words):
-            raise unsupported(cursor, f"CREATE {' '.join(words)}")
+    for word, instead in _NOT_CREATED.items():
+        if cursor.sees(word):
+            raise unsupported(cursor, f"CREATE {word}{instead}")
     cursor.error("expected TABLE, VIEW, DATABASE, CATALOG or FUNCTION after CREATE")
 
 

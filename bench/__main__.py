@@ -15,6 +15,7 @@ from bench import (
     nexmark,
     planning,
     point_lookup,
+    spill,
     startup,
     tpch,
 )
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "amplification": amplification.main,
     "startup": startup.main,
     "tpch": tpch.main,
+    "spill": spill.main,
     "kafka_latency": kafka_latency.main,
     "kafka_throughput": kafka_throughput.main,
 }

@@ -66,6 +66,17 @@ def queries(warehouse: str, sql: list[str], warm: int) -> dict[str, float]:
     return out
 
 
+def stream_rows(warehouse: str, sql: str, limit: str) -> dict[str, float]:
+    """Seconds to the first and to the last row of a query, whose rows are dropped as they come."""
+    with tsdb.connect(warehouse) as con:
+        con.execute(f"SET 'memory.limit' = '{limit}'")
+        start, first, rows = time.perf_counter(), 0.0, 0
+        for batch in con.execute(sql).fetch_record_batch():
+            first = first or time.perf_counter() - start
+            rows += batch.num_rows
+        return {"first": first, "seconds": time.perf_counter() - start, "rows": rows}
+
+
 def compact(warehouse: str) -> dict[str, float]:
     """Full compaction of the table."""
     with tsdb.connect(warehouse) as con:

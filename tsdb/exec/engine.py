@@ -27,6 +27,8 @@ _SETTINGS = {
     "datafusion.optimizer.expand_views_at_output": "true",
 }
 
+_SORT_KEEPS_MAX, _SORTS = 10 << 20, 64
+
 
 class Engine:
     """The runtime of a session. memory_limit_bytes: what a query may use before it spills to disk; None: no limit."""
@@ -45,6 +47,10 @@ class Engine:
         statistics: whether it believes those of whole files. swaps_joins: whether the sides of a join may change
         places. settings: what this one query needs.
         """
+        if self.memory_limit_bytes is not None:
+            # each sort keeps so much to itself; there are some in a plan, in each of its partitions
+            kept = min(_SORT_KEEPS_MAX, self.memory_limit_bytes // _SORTS)
+            settings += (("datafusion.execution.sort_spill_reservation_bytes", str(kept)),)
         context = SessionContext(_config(statistics, swaps_joins, settings), self._runtime)
         self.functions.register(context)
         return context

@@ -44,6 +44,8 @@ from tsdb.table.table import Table
 
 _PIECE_ROWS_MIN = 8192
 _ALL = 2**63 - 1
+_JOIN_IN_MEMORY = "HashJoinInput"
+_MERGE_JOINS = (("datafusion.optimizer.prefer_hash_join", "false"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,26 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
     if parts is not None:
         reads[0] = replace(reads[0], parts=parts)
     with _noticing_expiry(plan), translated(plan.scope):
-        stream = executable(plan, reads).execute_stream()
+        stream: Any = executable(plan, reads).execute_stream()
+    if plan.engine.memory_limit_bytes is not None:
+        stream = _spilling(stream, lambda: executable(plan, reads, joins_spill=True).execute_stream())
     return Rows(stream, plan)
+
+
+def _spilling(stream: Any, again: Callable[[], Any]) -> Iterator[Any]:
+    """The batches of a stream, or of another in its place: DataFusion's hash joins keep one side in memory, and give up
+    where that does not fit. Its merge joins, which are slower, spill what they sort.
+    """
+    given = False
+    try:
+        for batch in stream:
+            given = True
+            yield batch
+        return
+    except Exception as err:
+        if given or _JOIN_IN_MEMORY not in str(err):
+            raise
+    yield from again()
 
 
 def scans(plan: QueryPlan) -> list[RelationScan]:
@@ -90,12 +110,16 @@ def scans(plan: QueryPlan) -> list[RelationScan]:
     return [replace(read, unfiltered=read.relation.name in constant) for read in reads]
 
 
-def executable(plan: QueryPlan, reads: list[RelationScan], explain: str = "") -> DataFrame:
-    """The query over what is really read, in a context of its own. explain: words before it."""
+def executable(
+    plan: QueryPlan, reads: list[RelationScan], explain: str = "", *, joins_spill: bool = False
+) -> DataFrame:
+    """The query over what is really read, in a context of its own. explain: words before it. joins_spill: instead of
+    keeping one side in memory.
+    """
     context = plan.engine.context(
         statistics=not _reads_floats(plan, reads),
         swaps_joins=not _filters_outer_join(plan.logical),
-        settings=plan.settings,
+        settings=plan.settings + (_MERGE_JOINS if joins_spill else ()),
     )
     for read in reads:
         _register(context, read, plan.control)
@@ -259,8 +283,11 @@ def _live_files(read: RelationScan) -> list[LiveFiles] | None:
     """The files of which DataFusion finds the live rows itself; None if it cannot, or would find no file."""
     if not read.by_number or read.parts is not None:
         return None
-    assert isinstance(read.relation.source, Table) and read.plan is not None
-    return live_files(read.relation.source, read.plan) or None
+    table, plan = read.relation.source, read.plan
+    assert isinstance(table, Table) and plan is not None
+    # keys of whole buckets may have to be merged for it: on another thread, so that Ctrl-C need not wait for that
+    found: list[LiveFiles] | None = Interruptible(lambda: iter([live_files(table, plan)])).next()
+    return found or None
 
 
 def _parts(read: RelationScan) -> Callable[[], Sequence[Readable]]:

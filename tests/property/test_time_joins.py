@@ -232,3 +232,32 @@ def test_windows_of_arrival_close_by_the_clock(tmp_path: Path) -> None:
         assert list(rows(cursor)) == []
         now.ms += 3_600_000
         assert list(cursor.fetchmany(1)) == [("+I", 7, 1)]
+
+
+def test_an_input_that_brings_nothing_is_waited_for_unless_it_is_idle(tmp_path: Path) -> None:
+    query = (
+        "SELECT k, count(*) FROM TABLE(TUMBLE(TABLE both_sides, DESCRIPTOR(ts), INTERVAL '10' SECOND))"
+        " GROUP BY k, window_start, window_end"
+    )
+    with (
+        clock.use(HandClock()) as now,
+        tsdb.connect(str(tmp_path)) as batch,
+        tsdb.connect(str(tmp_path), options=STREAMING) as streaming,
+    ):
+        assert isinstance(now, HandClock)
+        for statement in DDL[:2]:
+            batch.execute(statement)
+        batch.execute("CREATE VIEW both_sides AS SELECT k, ts FROM a UNION ALL SELECT k, ts FROM b")
+        waiting = streaming.execute(query)
+        streaming.execute("SET 'table.exec.source.idle-timeout' = '1 min'")
+        patient = streaming.execute(query)
+        assert list(rows(waiting)) == list(rows(patient)) == []
+        batch.execute(f"INSERT INTO a VALUES (1, 7, {time(1)}), (2, 8, {time(30)})")
+        assert list(rows(waiting)) == list(rows(patient)) == []
+        now.ms += 61_000
+        batch.execute(f"INSERT INTO a VALUES (3, 8, {time(31)})")
+        assert list(rows(patient)) == [(7, 1)]
+        assert list(rows(waiting)) == []
+        batch.execute(f"INSERT INTO b VALUES (4, 7, {time(32)})")
+        assert list(rows(waiting)) == [(7, 1)]
+        assert list(rows(patient)) == []

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from tsdb.catalog.catalog import ConnectorTable
+from tsdb.catalog.catalog import Catalog, ConnectorTable
 from tsdb.connector import connector_of
 from tsdb.data_types import DataField, from_arrow
 from tsdb.errors import AlreadyExists, Error, NotSupportedError, ProgrammingError, TableNotFound
@@ -18,7 +18,7 @@ from tsdb.exec.relation import Registered, View
 from tsdb.metadata.schema import TableSchema
 from tsdb.sql import statements as sql
 from tsdb.table import schema_change
-from tsdb.table.log import create_log, drop_log, with_topic
+from tsdb.table.log import create_log, drop_log, topic_of, with_topic
 from tsdb.table.table import Identifier, Table
 
 Planner = Callable[[exp.Query], QueryPlan]
@@ -55,6 +55,7 @@ def create_table(statement: sql.CreateTable, names: Names, plan_of: Planner) -> 
         outside = ConnectorTable(identifier, draft)
         connector_of(outside).validate(outside)
     draft = with_topic(draft, identifier)
+    _check_topic(draft, mounted.catalog)
     created = mounted.catalog.create_table(identifier, draft, if_not_exists=statement.if_not_exists)
     if isinstance(created, Table):
         try:
@@ -63,6 +64,20 @@ def create_table(statement: sql.CreateTable, names: Names, plan_of: Planner) -> 
             mounted.catalog.drop_table(identifier)
             raise
     return created
+
+
+def _check_topic(draft: TableSchema, catalog: Catalog) -> None:
+    """No other table of the catalog has the topic, be it still empty."""
+    if not (topic := topic_of(draft.options)):
+        return
+    for database in catalog.list_databases():
+        for name in catalog.list_tables(database):
+            other = catalog.get_table(Identifier(database, name))
+            if isinstance(other, Table) and topic_of(other.options.values) == topic:
+                raise ProgrammingError(
+                    f"topic '{topic[1]}' is that of table `{other.identifier}`; give the new table a topic of its own "
+                    "with 'kafka.topic'"
+                )
 
 
 def drop_table(statement: sql.DropTable, names: Names) -> None:

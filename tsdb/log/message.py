@@ -1,8 +1,8 @@
 """What the headers of a log's messages say: of which snapshot their rows are, or that no snapshot has them yet.
 
 The last message of a snapshot says how many messages the snapshot has, in all partitions, and which snapshot stands
-before it, so that a reader knows when it has all of it and of those before. A mark without rows is a message without
-key and value: consumers of other systems pass over it.
+before it, so that a reader knows when it has all of it and of those before. A mark without rows is a message with
+an empty key and no value: most consumers of other systems pass over it.
 """
 
 from dataclasses import dataclass

@@ -58,8 +58,6 @@ class LogTopic:
                 f"topic '{self.settings.topic}' has records already; give table `{self._table}` a topic of its own "
                 "with 'kafka.topic', or delete that one"
             )
-        self.newest()
-        self.append(Mark(0, 0), ())  # so that nobody else takes it for an empty one
 
     def delete(self) -> None:
         """Delete the topic, and wait until it is gone: brokers do so in the background."""
@@ -130,7 +128,7 @@ class LogTopic:
             producer = self._producer
             assert producer is not None, "`newest` comes first"
             producer.begin()
-            total, last = 0, (0, None, None)
+            total, last = 0, (0, b"", None)
             for bucket, keys, values in parts:
                 if not values:
                     continue

@@ -6,7 +6,7 @@ commit. Each snapshot keeps where the topic ended when it was committed: what fo
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -59,6 +59,13 @@ def with_topic(draft: TableSchema, identifier: Identifier) -> TableSchema:
     if draft.options.get(LOG_SYSTEM, "none").lower() == "none" or draft.options.get(TOPIC):
         return draft
     return replace(draft, options={**draft.options, TOPIC: str(identifier)})
+
+
+def topic_of(options: Mapping[str, str]) -> tuple[str, str] | None:
+    """The brokers and the topic that options name; None without a log system."""
+    if options.get(LOG_SYSTEM, "none").lower() == "none":
+        return None
+    return options.get("kafka.bootstrap.servers", ""), options.get(TOPIC, "")
 
 
 def check_log(table: Table) -> LogTopic | None:

@@ -233,7 +233,7 @@ class HybridSource:
                 self._ends[mark.snapshot_id] = mark
         elif self._unconfirmed is None:
             return  # rows from a time when the log was eventual
-        if records.keys[-1] is None and records.values[-1] is None:
+        if not records.keys[-1] and records.values[-1] is None:
             records = records.part(0, len(records) - 1)
         if not len(records):
             return

@@ -138,14 +138,14 @@ def test_files_get_indexes_later(ask: Asker, warehouse: Path, key: str, threshol
     ask.run("ALTER TABLE t RENAME COLUMN s TO name")
     ask.run("DELETE FROM t WHERE k = 5")
     everything = ask.bag("SELECT * FROM t")
-    assert ask.rows("CALL sys.rewrite_file_index('default.t')") == [("nothing to rewrite",)]
+    assert ask.rows("CALL sys.rewrite_file_index('default.t')") == [(0, 0)]
     files = len(ask.rows("SELECT * FROM `t$files` WHERE level > 0" if key else "SELECT * FROM `t$files`"))
     for options, kept in (
         ("'file-index.bloom-filter.columns' = 'name', 'file-index.bloom-filter.name.items' = '50'", 0),
         ("'file-index.bitmap.columns' = 'k,name'", 0),
     ):
         ask.run(f"ALTER TABLE t SET ({options})")
-        assert ask.rows("CALL sys.rewrite_file_index('default.t')")[0][0].startswith("snapshot")
+        assert ask.rows("CALL sys.rewrite_file_index('default.t')")[0][0] > 0
         assert ask.bag("SELECT * FROM t") == everything
         assert files_kept(ask, "SELECT * FROM t WHERE name = '0x'") == (kept, files)
         assert ask.rows("SELECT k FROM t WHERE name = '7'") == [(7,)]

@@ -91,11 +91,31 @@ def _has_values(node: exp.In) -> bool:
 
 
 def _is_condition(node: exp.Expr) -> bool:
-    """It stands in WHERE, HAVING or ON, under nothing but AND, OR, NOT."""
+    """It stands in WHERE, HAVING or ON, under nothing but AND, OR, NOT.
+
+    DataFusion takes an unknown IN for FALSE. That is right where no NOT makes it TRUE; it plans a NOT IN that every row
+    must fulfil as the SQL standard wants it, and no other NOT of an IN.
+    """
+    parent, negated, apart = node.parent, False, False
+    while isinstance(parent, _CONDITIONS):
+        if isinstance(parent, exp.Not):
+            apart = apart or negated
+            negated = True
+        elif isinstance(parent, exp.Or) or (isinstance(parent, exp.And) and _negated_above(parent)):
+            apart = True
+        parent = parent.parent
+    if isinstance(node, exp.In) and negated and apart:
+        return False
+    return isinstance(parent, exp.Where | exp.Having | exp.Join)
+
+
+def _negated_above(node: exp.Expr) -> bool:
     parent = node.parent
     while isinstance(parent, _CONDITIONS):
+        if isinstance(parent, exp.Not):
+            return True
         parent = parent.parent
-    return isinstance(parent, exp.Where | exp.Having | exp.Join)
+    return False
 
 
 def _is_plain(body: exp.Expr) -> bool:

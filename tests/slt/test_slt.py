@@ -17,7 +17,7 @@ def test_file(path: Path) -> None:
 def test_there_are_many_records() -> None:
     counted = ("statement", "query", "stream", "changelog", "snapshot", "checkpoint", "restart")
     records = sum(r.kind in counted for path in FILES for r in parse(path.read_text()))
-    assert records >= 1500
+    assert records >= 2500
 
 
 def test_parse_loses_nothing() -> None:

@@ -89,7 +89,7 @@ def extend(raws: Sequence[Any], stream: Stream, graph: GraphBuilder) -> tuple[St
     for raw in raws:
         output = graph.output(raw, stream)
         if isinstance(output, Computed):
-            columns.append(PlanColumn(None, f"#key{len(outputs)}"))
+            columns.append(PlanColumn(None, f"#key{len(outputs)} {Expr(raw).canonical_name()}"))
             types.append(graph.type_of(output, stream))
             outputs.append(output)
             output = len(outputs) - 1

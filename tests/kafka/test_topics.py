@@ -83,6 +83,15 @@ def test_key_value_and_metadata_stand_side_by_side(con: tsdb.Connection, topics:
 
 
 @pytest.mark.usefixtures("client")
+def test_a_message_may_have_neither_key_nor_value(con: tsdb.Connection, topics: Topics) -> None:
+    topic = topics.create()
+    create(con, "t", "v STRING", topics, topic, format="raw")
+    con.execute("INSERT INTO t VALUES ('a'), (NULL), ('')")
+    assert topics.read(topic) == [(None, b"a"), (None, None), (None, b"")]
+    assert rows(con, "SELECT * FROM t") == [("a",), (None,), ("",)]
+
+
+@pytest.mark.usefixtures("client")
 def test_upsert_kafka_is_a_table_by_key(con: tsdb.Connection, topics: Topics) -> None:
     topic = topics.create(partitions=2)
     options = {"connector": "upsert-kafka", "key_format": "json", "value_format": "json"}

@@ -11,6 +11,7 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import NewTopic
+from kafka.serializer import Serializer
 
 from tsdb.errors import OperationalError, OptionError
 from tsdb.kafka.client import BrokerAway, Fetched, OffsetGone, Outgoing, Partition, Unreachable
@@ -69,7 +70,7 @@ class PythonClient:
     def producer(self, transactional_id: str | None = None) -> "PythonProducer":
         """See `Client`."""
         more = {"transactional_id": transactional_id} if transactional_id else {}
-        inner = self._open(KafkaProducer, {**_PRODUCER, **more})
+        inner = self._open(KafkaProducer, {**_PRODUCER, **more, "value_serializer": _Bodies()})
         if transactional_id:
             try:
                 with _wrapped(f"Kafka at {self.servers}: the transaction '{transactional_id}' cannot be begun"):
@@ -239,7 +240,14 @@ class PythonProducer:
             headers = messages.headers or nothing
             send, topic = self._inner.send, messages.topic
             self._pending += [
-                send(topic, value, key=key, headers=head, partition=number, timestamp_ms=at)
+                send(
+                    topic,
+                    _NOTHING if value is None else value,
+                    key=key,
+                    headers=head,
+                    partition=number,
+                    timestamp_ms=at,
+                )
                 for key, value, number, at, head in zip(
                     messages.keys, messages.values, numbers, times, headers, strict=True
                 )
@@ -293,6 +301,15 @@ class PythonProducer:
             raise OperationalError(too_large(topic, _text(err))) from err
         except kafka_errors.KafkaError as err:
             raise OperationalError(f"Kafka at {self._servers}, topic '{topic}': {_text(err)}") from err
+
+
+_NOTHING = object()
+"""In the place of a value that is None: the library would refuse it where there is no key either."""
+
+
+class _Bodies(Serializer):  # type: ignore[misc]  # the library has no types
+    def serialize(self, topic: str, headers: Any, data: Any) -> Any:
+        return None if data is _NOTHING else data
 
 
 def _columns(partition: Any, records: list[Any]) -> Fetched:

@@ -61,4 +61,5 @@ def _marker(time: exp.Expr, reference: exp.Table, schema: TableSchema | None) ->
     watermark = columns_of(schema).watermark
     plain = [name for name in schema.names if name not in schema.primary_keys] or list(schema.names)
     column = exp.column(watermark.column if watermark is not None else plain[0], reference.alias_or_name, quoted=True)
-    return exp.Anonymous(this=AS_OF, expressions=[moment, exp.Cast(this=column, to=exp.DataType.build("STRING"))])
+    plain_text = exp.Anonymous(this="arrow_cast", expressions=[column, exp.Literal.string("Utf8")])
+    return exp.Anonymous(this=AS_OF, expressions=[moment, plain_text])

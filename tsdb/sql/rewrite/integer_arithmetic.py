@@ -30,7 +30,7 @@ def check_integers(query: exp.Expr) -> exp.Expr:
             found = exceeds(node)
             if found is not None:
                 node.replace(_checked(node, found))
-        elif isinstance(node, exp.Anonymous) and len(node.expressions) == 1:
+        elif isinstance(node, exp.Anonymous) and len(node.expressions) == 1 and not _is_nested(node):
             inner = integer(node.expressions[0])
             name = str(node.this).upper()
             if inner is not None and name in ("AVG", "MEAN"):
@@ -59,6 +59,14 @@ def _checked(node: exp.Binary, found: Integer) -> exp.Expr:
     checked = cast(paren(type(node)(this=left, expression=right)), found.type_name)
     checked.meta[_CHECKED] = wide
     return checked
+
+
+def _is_nested(node: exp.Anonymous) -> bool:
+    """An aggregate of an aggregate, which is refused later; over a window it is none."""
+    if isinstance(_outermost(node), exp.Window):
+        return False
+    inside = node.expressions[0].find_all(exp.Anonymous, exp.AggFunc)
+    return any(isinstance(n, exp.AggFunc) or str(n.this).upper() in ("AVG", "MEAN", "SUM") for n in inside)
 
 
 def _widened(node: exp.Binary, left: exp.Expr, wide: str) -> exp.Expr:

@@ -107,7 +107,10 @@ def scans(plan: QueryPlan) -> list[RelationScan]:
     empty, constant = never_read(plan.logical), constantly_filtered(plan.logical)
     with _noticing_expiry(plan):
         reads = [_scan(relation, predicates, relation.name in empty) for relation in plan.relations.values()]
-    return [replace(read, unfiltered=read.relation.name in constant) for read in reads]
+    joined = len(reads) > 1  # a single table has nothing to gain from statistics, and is merged faster by ourselves
+    return [
+        replace(read, unfiltered=read.relation.name in constant, by_number=read.by_number and joined) for read in reads
+    ]
 
 
 def executable(

@@ -55,8 +55,11 @@ def test_random_upserts_and_deletes(tmp_path, options):
                 want.pop(gone, None)
             got = con.execute("SELECT k, v, s FROM t ORDER BY k").fetchall()
             assert got == [(k, *want[k]) for k in sorted(want)]
+            assert con.execute("SELECT a.k, a.v, b.s FROM t AS a JOIN t AS b USING (k) ORDER BY 1").fetchall() == got
             low = rng.randrange(1000)
-            few = con.execute(f"SELECT count(*), max(v) FROM t WHERE v >= {low} AND s IS NOT NULL").fetchall()
+            few = con.execute(
+                f"SELECT count(*), max(t.v) FROM t JOIN t AS o USING (k) WHERE t.v >= {low} AND o.s IS NOT NULL"
+            ).fetchall()
             fit = [v for v, s in want.values() if v >= low and s is not None]
             assert few == [(len(fit), max(fit, default=None))]
             seen += _files(tmp_path) is not None

@@ -203,6 +203,10 @@ SELECT MAP['a']
 SELECT from_base64('!!')
 SELECT decode('zz', 'hex')
 SELECT nullif(1)
+SELECT greatest()
+SELECT least()
+SELECT split_index('a', ',', 'x')
+SELECT split_index('a', ',', 1.5)
 SELECT count(*, 1) FROM t
 SELECT max(*) FROM t
 SELECT * FROM (SELECT 1 AS a, 2 AS a) x WHERE a = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from tsdb.errors import ProgrammingError
 from tsdb.sql.functions.spec import Arguments, Function, Group, Translation, call, is_null, string, when
 
 _f = Group("Conditions")
@@ -14,6 +15,8 @@ def _unless_null(name: str) -> Translation:
     """GREATEST, LEAST: NULL if any argument is NULL."""
 
     def translation(arguments: Arguments) -> exp.Expr:
+        if not arguments:
+            raise ProgrammingError(f"{name.upper()} takes at least one argument: {name.upper()}(a, b, …)")
         checks = [is_null(argument) for argument in arguments]
         return when(exp.or_(*checks), exp.Null(), call(name, *arguments))
 

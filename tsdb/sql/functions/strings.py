@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from tsdb.errors import ProgrammingError
 from tsdb.sql.functions.spec import (
     Arguments,
     Function,
@@ -76,6 +77,8 @@ def _locate(arguments: Arguments) -> exp.Expr:
 def _split_index(arguments: Arguments) -> exp.Expr:
     """The part at an index from 0; NULL when there is none."""
     whole, delimiter, index = arguments
+    if isinstance(index, exp.Literal) and not index.name.isdecimal():
+        raise ProgrammingError(f"the index of SPLIT_INDEX is a whole number from 0, not {index.sql()}")
     one_based = number(int(index.name) + 1) if isinstance(index, exp.Literal) else binary(exp.Add, index, number(1))
     part = exp.Bracket(this=paren(call("string_to_array", whole, delimiter)), expressions=[one_based])
     if isinstance(index, exp.Literal):

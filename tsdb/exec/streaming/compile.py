@@ -43,13 +43,17 @@ def compile_plan(
     what cannot be a stream.
     """
     graph = GraphBuilder(SessionContext() if context is None else context, prudent=prudent)
-    output = _visible(logical, _compile(logical, inputs, graph), graph)
+    output = _compile(logical, inputs, graph)
     names = _unique([c.name for c in output.columns])
     schema = pa.schema([pa.field(n, t) for n, t in zip(names, output.schema.types, strict=True)])
     return Dataflow(graph, output, schema, inputs)
 
 
 def _compile(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBuilder) -> Stream:
+    return _visible(plan, _built(plan, inputs, graph), graph)
+
+
+def _built(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBuilder) -> Stream:
     try:
         variant = plan.to_variant()
     except Exception as err:
@@ -148,7 +152,8 @@ def _ordered(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBui
             bound = Bound(0, int(variant.get_fetch_val()))
         stream = _compile(plan.inputs()[0], inputs, graph)
         return stream if bound is None else add_top_n(stream, variant.sort_exprs(), bound, graph, plan.display())
-    return OPERATORS[kind](plan, variant, [_ordered(plan.inputs()[0], inputs, graph, bound)], graph)
+    stream = _ordered(plan.inputs()[0], inputs, graph, bound)
+    return _visible(plan, OPERATORS[kind](plan, variant, [stream], graph), graph)
 
 
 def _order_below(plan: LogicalPlan) -> bool:
@@ -162,9 +167,11 @@ def _number(raw: Any) -> int | None:
 
 
 def _visible(plan: LogicalPlan, stream: Stream, graph: GraphBuilder) -> Stream:
-    """The stream without columns that only operators need."""
+    """The stream without columns that only its own operator needs: others know the plan's columns by position too."""
     columns, _ = graph.planned(plan)
-    return stream if columns == stream.columns else select(stream, [stream.columns.index(c) for c in columns], graph)
+    if not columns or columns == stream.columns:
+        return stream
+    return select(stream, [stream.columns.index(c) for c in columns], graph)
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from enum import IntEnum
 import numpy as np
 import pyarrow as pa
 
-from tsdb.row_hash import arrays, group_rows, hash_rows
+from tsdb.row_hash import arrays, group_equal
 
 
 class RowKind(IntEnum):
@@ -91,7 +91,7 @@ def consolidate(batch: ChangeBatch) -> ChangeBatch:
     """The same Z-set with each row at most once and no zero weights; NULL = NULL, NaN = NaN, -0.0 = 0.0."""
     if batch.num_rows > 1:
         columns = arrays(batch.rows)
-        groups = group_rows(columns, hash_rows(columns, batch.num_rows))
+        groups = group_equal(columns, batch.num_rows)
         if groups.count < batch.num_rows:
             weights = groups.sum(batch.weights)
             kept = weights != 0
@@ -110,6 +110,11 @@ def to_row_kinds(batch: ChangeBatch, key: Sequence[str] | None) -> tuple[pa.Tabl
     With a key: what leaves and what comes under one key become -U, +U side by side; the rest is -D or +I.
     Without: every -D, then every +I.
     """
+    if (batch.weights > 0).all():
+        rows = batch.rows
+        if (batch.weights != 1).any():
+            rows = rows.take(pa.array(np.repeat(np.arange(batch.num_rows), batch.weights)))
+        return rows, np.full(rows.num_rows, RowKind.INSERT, np.int8)
     net = consolidate(batch)
     copies = np.abs(net.weights)
     at = np.repeat(np.arange(net.num_rows), copies)
@@ -118,8 +123,7 @@ def to_row_kinds(batch: ChangeBatch, key: Sequence[str] | None) -> tuple[pa.Tabl
     if key is None:
         order = np.argsort(~leaves, kind="stable")
         return net.rows.take(pa.array(at[order])), kinds[order]
-    keys = arrays(net.rows.select(list(key)))
-    groups = group_rows(keys, hash_rows(keys, net.num_rows))
+    groups = group_equal(arrays(net.rows.select(list(key))), net.num_rows)
     group = groups.first[groups.ids()][at] if net.num_rows else at
     # the n-th row that leaves a group pairs with the n-th that comes
     by_side = np.lexsort((~leaves, group))

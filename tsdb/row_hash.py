@@ -48,6 +48,18 @@ def hash_rows(columns: Sequence[pa.Array], rows: int) -> U64:
     return hashes
 
 
+def group_equal(columns: Sequence[pa.Array], rows: int) -> "RowGroups":
+    """Group equal rows by a hash that is only looked at here: of a string its length, its begin and its end."""
+    quick = np.full(rows, _EMPTY, np.uint64)
+    for column in columns:
+        quick = mix(quick * _COMBINE + _quick_hash(column))
+    order, fresh = _by_hash(quick)
+    again = np.flatnonzero(~fresh)
+    if equal_rows(take(columns, order[again]), take(columns, order[again - 1]), len(again)).all():
+        return RowGroups(order, np.flatnonzero(fresh))
+    return group_rows(columns, hash_rows(columns, rows))
+
+
 def mix(words: U64) -> U64:
     """MurmurHash3's finaliser, a bijection of 64-bit words; the input array is left as it is."""
     words = words ^ (words >> _SHIFT)
@@ -101,10 +113,7 @@ class RowGroups:
 def group_rows(columns: Sequence[pa.Array], hashes: U64) -> RowGroups:
     """Group equal rows. hashes: hash_rows of the columns. Groups come in the order of their hashes."""
     rows = len(hashes)
-    order = np.argsort(hashes)
-    sorted_hashes = hashes[order]
-    fresh = np.ones(rows, np.bool_)
-    np.not_equal(sorted_hashes[1:], sorted_hashes[:-1], out=fresh[1:])
+    order, fresh = _by_hash(hashes)
     starts = np.flatnonzero(fresh)
     if len(starts) == rows or hash_is_exact(columns):
         return RowGroups(order, starts)
@@ -127,6 +136,15 @@ def take(columns: Sequence[pa.Array], rows: np.ndarray) -> list[pa.Array]:
     """The rows at these positions, of every column."""
     positions = pa.array(rows)
     return [column.take(positions) for column in columns]
+
+
+def _by_hash(hashes: U64) -> tuple[I64, Mask]:
+    """The rows by hash, and which of them begin another hash."""
+    order = np.argsort(hashes)
+    in_order = hashes[order]
+    fresh = np.ones(len(order), np.bool_)
+    np.not_equal(in_order[1:], in_order[:-1], out=fresh[1:])
+    return order, fresh
 
 
 def _split_collisions(columns: Sequence[pa.Array], order: I64, hash_group: I64) -> RowGroups:
@@ -180,6 +198,20 @@ def _hash_column(column: pa.Array, *, top: bool) -> U64:
     if nulls is not None:
         hashes[nulls] = _NULL
     return hashes
+
+
+def _quick_hash(column: pa.Array) -> U64:
+    column = _plain(column)
+    if not pa.types.is_large_binary(column.type):
+        return _hash_column(column, top=True)
+    starts, lengths, data = _binary_parts(column)
+    behind = starts + np.maximum(lengths - _WORD, 0)
+    ends = _word_at(data, starts, lengths)
+    ends ^= mix(_word_at(data, behind, lengths) + lengths.astype(np.uint64))
+    nulls = _null_mask(column)
+    if nulls is not None:
+        ends[nulls] = _NULL
+    return ends
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -240,18 +272,60 @@ def _words(column: pa.Array, *, top: bool) -> list[U64]:
 
 
 def _hash_binary(column: pa.Array) -> U64:
-    """Hash byte strings eight bytes at a time: the words of the zero-padded string, then its length."""
+    """Hash byte strings eight bytes at a time: the words of the zero-padded string, then its length.
+
+    Word after word of all strings, which needs no padding; the few long strings are done by themselves.
+    """
+    starts, lengths, data = _binary_parts(column)
+    sums = np.zeros(len(lengths), np.uint64)
+    rows, at, rest = None, starts, lengths
+    for number in range(_WORDS_IN_TURN):
+        filled = rest > 0
+        if not filled.all():
+            rows = np.flatnonzero(filled) if rows is None else rows[filled]
+            at, rest = at[filled], rest[filled]
+        if not len(at):
+            break
+        words = mix(_word_at(data, at, rest))
+        words *= _FACTORS[number]
+        if rows is None:
+            sums += words
+        else:
+            sums[rows] += words
+        at, rest = at + _WORD, rest - _WORD
+    long = np.flatnonzero(lengths > _WORDS_IN_TURN * _WORD)
+    if len(long):
+        counts = (lengths[long] + _WORD - 1) // _WORD - _WORDS_IN_TURN
+        firsts = np.cumsum(counts) - counts
+        at = np.arange(firsts[-1] + counts[-1]) - np.repeat(firsts, counts) + _WORDS_IN_TURN
+        row = np.repeat(long, counts)
+        words = mix(_word_at(data, starts[row] + _WORD * at, lengths[row] - _WORD * at))
+        sums[long] += np.add.reduceat(words * _factors(at), firsts)
+    word_counts = ((lengths + _WORD - 1) // _WORD).astype(np.uint64)
+    return mix(mix(sums + word_counts * _COMBINE) + lengths.astype(np.uint64))
+
+
+def _binary_parts(column: pa.Array) -> tuple[I64, I64, np.ndarray]:
+    """Where the strings begin, how long they are, and their bytes (at least a word of them)."""
     buffers = column.buffers()
     offsets = np.frombuffer(buffers[1], np.int64)[column.offset : column.offset + len(column) + 1]
     data = np.frombuffer(buffers[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
-    offsets = offsets - offsets[0]
-    lengths = np.diff(offsets)
-    counts = (lengths + 7) // 8
-    word_offsets = np.concatenate([[0], np.cumsum(counts)])
-    padded = np.zeros(int(word_offsets[-1]) * 8, np.uint8)
-    shift = word_offsets[:-1] * 8 - offsets[:-1]
-    padded[np.arange(len(data)) + np.repeat(shift, lengths)] = data
-    return mix(_hash_sequences(padded.view(np.uint64), word_offsets) + lengths.astype(np.uint64))
+    if len(data) < _WORD:
+        data = np.concatenate([data, np.zeros(_WORD - len(data), np.uint8)])
+    return offsets[:-1] - offsets[0], np.diff(offsets), data
+
+
+def _word_at(data: np.ndarray, starts: I64, rest: I64) -> U64:
+    """The eight bytes from each start (ascending), zero beyond the `rest` bytes that are left of the string."""
+    unaligned: U64 = np.ndarray((len(data) - _WORD + 1,), np.uint64, np.ascontiguousarray(data), 0, (1,))
+    last = len(data) - _WORD
+    if not len(starts) or starts[-1] <= last:
+        words = unaligned[starts]
+    else:
+        over = np.maximum(starts - last, 0)
+        words = unaligned[starts - over] >> (8 * over).astype(np.uint64)
+    words &= _BYTES[np.minimum(rest, _WORD)]
+    return words
 
 
 def _hash_sequences(elements: U64, offsets: I64) -> U64:
@@ -261,9 +335,19 @@ def _hash_sequences(elements: U64, offsets: I64) -> U64:
     filled = lengths > 0
     if filled.any():
         at = np.arange(len(elements), dtype=np.int64) - np.repeat(offsets[:-1], lengths)
-        factors = mix(at.view(np.uint64) + _EMPTY)
-        sums[filled] = np.add.reduceat(mix(elements) * (factors | np.uint64(1)), offsets[:-1][filled])
+        sums[filled] = np.add.reduceat(mix(elements) * _factors(at), offsets[:-1][filled])
     return mix(sums + lengths.astype(np.uint64) * _COMBINE)
+
+
+def _factors(at: I64) -> U64:
+    """What the elements at these places of a sequence are multiplied with."""
+    return mix(at.view(np.uint64) + _EMPTY) | np.uint64(1)
+
+
+_WORD = 8
+_WORDS_IN_TURN = 32
+_BYTES = np.array([(1 << 8 * count) - 1 for count in range(_WORD + 1)], np.uint64)
+_FACTORS = _factors(np.arange(_WORDS_IN_TURN))
 
 
 def _equal_column(left: pa.Array, right: pa.Array, *, top: bool) -> Mask:

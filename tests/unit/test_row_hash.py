@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tsdb.row_hash import arrays, equal_rows, group_rows, hash_rows
+from tsdb.row_hash import arrays, equal_rows, group_equal, group_rows, hash_rows
 
 NAN = float("nan")
 LONG = "x" * 1000
@@ -44,8 +44,8 @@ def test_equal_rows_and_only_they_are_grouped(kind: pa.DataType, values: list[An
     number = np.array([(i + 2) % len(values) for i in range(len(column))])
     hashes = hash_rows([column], len(column))
     assert len(set(hashes.tolist())) == len(values)
-    for some in (hashes, np.zeros(len(column), np.uint64)):  # with its hashes, and as if all hashes collided
-        groups = group_rows([column], some)
+    collided = np.zeros(len(column), np.uint64)
+    for groups in (group_rows([column], hashes), group_rows([column], collided), group_equal([column], len(column))):
         ids = groups.ids()
         assert groups.count == len(values)
         assert all((ids[i] == ids[j]) == (number[i] == number[j]) for i in range(len(ids)) for j in range(len(ids)))
@@ -53,6 +53,16 @@ def test_equal_rows_and_only_they_are_grouped(kind: pa.DataType, values: list[An
     base = pa.array(values, kind)
     pairs = equal_rows([base.take(pa.array(left.ravel()))], [base.take(pa.array(right.ravel()))], left.size)
     assert (pairs == (left == right).ravel()).all()
+
+
+def test_long_strings_that_differ_in_the_middle_are_other_rows() -> None:
+    words = ["x" * 300 + middle + "y" * 300 for middle in ("a", "b", "a", "", "c")]
+    assert (
+        group_equal([pa.array(words)], 5).ids().tolist()
+        == group_rows([pa.array(words)], hash_rows([pa.array(words)], 5)).ids().tolist()
+    )
+    assert group_equal([pa.array(words)], 5).count == 4
+    assert group_equal([pa.array([], pa.string())], 0).count == 0
 
 
 def test_zeros_are_equal_but_not_inside_lists() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tsdb import clock
-from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, RowKind, consolidate, plus, to_row_kinds
+from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, RowKind, plus, to_row_kinds
 from tsdb.errors import Cancelled, InterfaceError, InternalError, NotSupportedError, OperationalError
 from tsdb.exec.streaming.assemble import PlannedQuery, assemble
 from tsdb.exec.streaming.pipeline import Pipeline
@@ -179,7 +179,7 @@ class ChangelogResult:
         parts, self._parts = self._parts, []
         if not parts:
             return
-        changes = parts[0] if len(parts) == 1 else consolidate(plus(parts, self._output))
+        changes = plus(parts, self._output)
         rows, kinds = to_row_kinds(changes, self._pipeline.dataflow.upsert_key)
         if self._upsert:
             kept = kinds != RowKind.UPDATE_BEFORE

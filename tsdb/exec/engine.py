@@ -29,6 +29,9 @@ _SETTINGS = {
     "datafusion.optimizer.enable_aggregate_dynamic_filter_pushdown": "false",
 }
 
+KEEPS_FIELDS = ("datafusion.optimizer.enable_leaf_expression_pushdown", "false")
+"""Fields of structs, and the place of a row in its file, are not taken out of expressions to be read by the scan."""
+
 _SORT_KEEPS_MAX, _SORTS = 10 << 20, 64
 
 
@@ -75,7 +78,7 @@ def settings_for(query: exp.Expr) -> tuple[tuple[str, str], ...]:
     inside = (node for node in query.find_all(exp.Subquery, exp.Exists, exp.In) if not isinstance(node.parent, _FROM))
     if any(node.find(exp.Query) is not None for node in inside):
         # it takes a field of a struct out of a subquery, and then does not find it
-        settings.append(("datafusion.optimizer.enable_leaf_expression_pushdown", "false"))
+        settings.append(KEEPS_FIELDS)
     return tuple(settings)
 
 

@@ -93,7 +93,7 @@ def scan_text(read: RelationScan) -> str:
         return f"{name}: table {table.identifier}, no snapshot yet"
     merged = sum(not split.raw for split in plan.splits)
     how = "raw Parquet" if read.files is not None else f"{merged} of {len(plan.splits)} splits merged on read"
-    if read.by_number:
+    if read.by_position:
         how = f"live rows of Parquet, {how}"
     facts = [
         f"snapshot {plan.snapshot.id}",

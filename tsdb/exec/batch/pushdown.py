@@ -50,6 +50,16 @@ def constantly_filtered(plan: LogicalPlan) -> set[str]:
     return {scan.table_name() for scan, _ in _scans(plan, []) if any(map(_is_literal, scan.filters()))}
 
 
+def filter_texts(plan: LogicalPlan) -> list[str]:
+    """The filters of a plan as text, those of plans inside expressions too, with whatever stands on the same line."""
+    lines = (line.strip() for line in plan.display_indent().splitlines())
+    return [line for line in lines if not line.startswith(("Projection: ", "Aggregate: ")) and not _is_bare_scan(line)]
+
+
+def _is_bare_scan(line: str) -> bool:
+    return line.startswith("TableScan: ") and "_filters=[" not in line
+
+
 def predicate_of(raw: Any) -> Predicate | None:
     """The predicate for one expression; None when it cannot be expressed."""
     kind = raw.variant_name()

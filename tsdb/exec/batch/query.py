@@ -22,10 +22,10 @@ from tsdb.errors import Cancelled, DatabaseError
 from tsdb.exec.batch.dataset import BATCH_ROWS, Batches, Control, Readable, ScanDataset
 from tsdb.exec.batch.exact_floats import exact_floats
 from tsdb.exec.batch.interruptible import Interruptible
-from tsdb.exec.batch.live_scan import live_scan
+from tsdb.exec.batch.live_scan import UNPLACED, live_scan
 from tsdb.exec.batch.parquet_files import parquet_scan
-from tsdb.exec.batch.pushdown import constantly_filtered, never_read, scan_predicates
-from tsdb.exec.engine import PARTITIONS, our_batch
+from tsdb.exec.batch.pushdown import constantly_filtered, filter_texts, never_read, scan_predicates
+from tsdb.exec.engine import KEEPS_FIELDS, PARTITIONS, our_batch
 from tsdb.exec.failure import translated
 from tsdb.exec.local_file import file_batches, register_json
 from tsdb.exec.plan import QueryPlan, plan_nodes, quoted
@@ -35,7 +35,7 @@ from tsdb.metadata.predicate import Predicate
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.fallback import fallback_scan
 from tsdb.table.incremental import incremental_parts
-from tsdb.table.live_rows import LiveFiles, live_files, may_have_live_files
+from tsdb.table.live_rows import LiveFile, live_files, may_have_live_files
 from tsdb.table.newest import expired
 from tsdb.table.read import fragments, raw_files
 from tsdb.table.refs import created_since
@@ -45,6 +45,7 @@ from tsdb.table.table import Table
 _PIECE_ROWS_MIN = 8192
 _ALL = 2**63 - 1
 _JOIN_IN_MEMORY = "HashJoinInput"
+_VOLATILE = ("random", "uuid")
 _MERGE_JOINS = (("datafusion.optimizer.prefer_hash_join", "false"),)
 
 
@@ -54,7 +55,7 @@ class RelationScan:
     None.
 
     parts: read these instead. empty: the query wants none of its rows. unfiltered: a scan in Python could not take the
-    filters. by_number: DataFusion scans the files itself if sequence numbers tell which rows live.
+    filters. by_position: DataFusion scans the files itself and is told the positions of the rows that live.
     """
 
     relation: Relation
@@ -64,7 +65,7 @@ class RelationScan:
     parts: Sequence[Readable] | None = None
     empty: bool = False
     unfiltered: bool = False
-    by_number: bool = False
+    by_position: bool = False
 
 
 def run(plan: QueryPlan) -> BatchResult:
@@ -80,15 +81,17 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
         reads[0] = replace(reads[0], parts=parts)
     with _noticing_expiry(plan), translated(plan.scope):
         stream: Any = executable(plan, reads).execute_stream()
+    again = {}
     if plan.engine.memory_limit_bytes is not None:
-        stream = _spilling(stream, lambda: executable(plan, reads, joins_spill=True).execute_stream())
-    return Rows(stream, plan)
+        # hash joins keep one side in memory; merge joins, which are slower, spill what they sort
+        again[_JOIN_IN_MEMORY] = lambda: executable(plan, reads, joins_spill=True)
+    if any(read.by_position for read in reads):
+        again[UNPLACED] = lambda: executable(plan, [replace(read, by_position=False) for read in reads])
+    return Rows(_repeated(stream, again) if again else stream, plan)
 
 
-def _spilling(stream: Any, again: Callable[[], Any]) -> Iterator[Any]:
-    """The batches of a stream, or of another in its place: DataFusion's hash joins keep one side in memory, and give up
-    where that does not fit. Its merge joins, which are slower, spill what they sort.
-    """
+def _repeated(stream: Any, again: Mapping[str, Callable[[], DataFrame]]) -> Iterator[Any]:
+    """The batches of a stream; when it fails before the first one, those of what `again` has for its error's text."""
     given = False
     try:
         for batch in stream:
@@ -96,9 +99,10 @@ def _spilling(stream: Any, again: Callable[[], Any]) -> Iterator[Any]:
             yield batch
         return
     except Exception as err:
-        if given or _JOIN_IN_MEMORY not in str(err):
+        another = [make for text, make in again.items() if text in str(err)]
+        if given or not another:
             raise
-    yield from again()
+    yield from another[0]().execute_stream()
 
 
 def scans(plan: QueryPlan) -> list[RelationScan]:
@@ -107,9 +111,15 @@ def scans(plan: QueryPlan) -> list[RelationScan]:
     empty, constant = never_read(plan.logical), constantly_filtered(plan.logical)
     with _noticing_expiry(plan):
         reads = [_scan(relation, predicates, relation.name in empty) for relation in plan.relations.values()]
-    joined = len(reads) > 1  # a single table has nothing to gain from statistics, and is merged faster by ourselves
+    # a single table has nothing to gain from statistics, and is merged faster by ourselves
+    by_position = len(reads) > 1 and not _keeps_fields(plan)
     return [
-        replace(read, unfiltered=read.relation.name in constant, by_number=read.by_number and joined) for read in reads
+        replace(
+            read,
+            unfiltered=read.relation.name in constant,
+            by_position=read.by_position and by_position and _leaves_filters(read.relation, plan),
+        )
+        for read in reads
     ]
 
 
@@ -119,13 +129,17 @@ def executable(
     """The query over what is really read, in a context of its own. explain: words before it. joins_spill: instead of
     keeping one side in memory.
     """
+    settings = tuple(one for one in plan.settings if one != KEEPS_FIELDS)
+    if KEEPS_FIELDS in plan.settings or any(read.by_position for read in reads):
+        settings += (KEEPS_FIELDS,)
     context = plan.engine.context(
         statistics=not _reads_floats(plan, reads),
         swaps_joins=not _filters_outer_join(plan.logical),
-        settings=plan.settings + (_MERGE_JOINS if joins_spill else ()),
+        settings=settings + (_MERGE_JOINS if joins_spill else ()),
     )
+    live = _live_files(reads)
     for read in reads:
-        _register(context, read, plan.control)
+        _register(context, read, live.get(read.relation.name), plan.control)
     return context.sql(explain + plan.text)
 
 
@@ -219,8 +233,8 @@ def _scan(relation: Relation, predicates: Mapping[str, Predicate | None], empty:
     since = created_since(table, {**table.options.values, **relation.options})
     plan = plan_scan(table, relation.snapshot, predicate, created_since_ms=since)
     files = raw_files(table, plan)
-    by_number = not files and may_have_live_files(table, plan)
-    return RelationScan(relation, predicate, plan, files or None, by_number=by_number)
+    by_position = not files and may_have_live_files(table, plan)
+    return RelationScan(relation, predicate, plan, files or None, by_position=by_position)
 
 
 def _with_fallback(relation: Relation, table: Table, predicate: Predicate | None, branch: str) -> RelationScan:
@@ -230,10 +244,24 @@ def _with_fallback(relation: Relation, table: Table, predicate: Predicate | None
     return RelationScan(relation, predicate, plan, None, parts=parts)
 
 
+def _leaves_filters(relation: Relation, plan: QueryPlan) -> bool:
+    """Whether a scan of Parquet files takes all filters of the relation. Those on nested columns it does not, nor what
+    has a value of its own each time.
+    """
+    nested = [f"{relation.name}.{field.name}" for field in relation.schema if pa.types.is_nested(field.type)]
+    volatile = [f"{name}(" for name in (*_VOLATILE, *plan.engine.functions.volatile)]
+    return not any(part in text for text in filter_texts(plan.logical) for part in (*nested, *volatile))
+
+
+def _keeps_fields(plan: QueryPlan) -> bool:
+    """Whether the query has fields of structs that must stay where they are."""
+    return KEEPS_FIELDS in plan.settings and "get_field(" in plan.logical.display_indent()
+
+
 def _reads_floats(plan: QueryPlan, reads: list[RelationScan]) -> bool:
     """Whether DataFusion itself may read a float column from files; the text of the plan has every column's name."""
     text = plan.logical.display_indent()
-    schemas = [read.relation.schema for read in reads if read.files is not None or read.by_number]
+    schemas = [read.relation.schema for read in reads if read.files is not None or read.by_position]
     return any(pa.types.is_floating(field.type) and field.name in text for schema in schemas for field in schema)
 
 
@@ -255,7 +283,8 @@ def _is_outer_join(node: LogicalPlan) -> bool:
     return isinstance(variant, Join) and str(variant.join_type()) in ("Left", "Right", "Full")
 
 
-def _register(context: SessionContext, read: RelationScan, control: Control) -> None:
+def _register(context: SessionContext, read: RelationScan, live: list[LiveFile] | None, control: Control) -> None:
+    """live: of which DataFusion finds the live rows itself."""
     relation, source = read.relation, read.relation.source
     name = quoted(relation.name)
     schema = pa.schema([field.remove_metadata() for field in relation.schema])
@@ -270,9 +299,9 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
         control.failures.scanned.extend(read.files)
         rows = parquet_scan(context, "files", read.files, schema)
         context.register_table(name, exact_floats(rows, schema))
-    elif (files := _live_files(read)) is not None:
-        control.failures.scanned.extend(path for part in files for path in part.paths)
-        context.register_table(name, exact_floats(live_scan(context, relation.name, files, schema, control), schema))
+    elif live and read.parts is None:
+        control.failures.scanned.extend(file.path for file in live)
+        context.register_table(name, exact_floats(live_scan(context, relation.name, live, schema, control), schema))
     else:
         context.register_dataset("parts", ScanDataset(schema, _parts(read), control, PARTITIONS))
         rows = context.table("parts")
@@ -282,15 +311,16 @@ def _register(context: SessionContext, read: RelationScan, control: Control) -> 
         context.register_table(name, exact_floats(rows, schema))
 
 
-def _live_files(read: RelationScan) -> list[LiveFiles] | None:
-    """The files of which DataFusion finds the live rows itself; None if it cannot, or would find no file."""
-    if not read.by_number or read.parts is not None:
-        return None
-    table, plan = read.relation.source, read.plan
-    assert isinstance(table, Table) and plan is not None
+def _live_files(reads: Sequence[RelationScan]) -> dict[str, list[LiveFile]]:
+    """Of the relations that are scanned by position, the files with a live row."""
+
+    def found() -> Iterator[dict[str, list[LiveFile]]]:
+        tables = ((read.relation.name, read.relation.source, read.plan) for read in reads if read.by_position)
+        yield {name: live_files(table, plan) for name, table, plan in tables if isinstance(table, Table) and plan}
+
     # keys of whole buckets may have to be merged for it: on another thread, so that Ctrl-C need not wait for that
-    found: list[LiveFiles] | None = Interruptible(lambda: iter([live_files(table, plan)])).next()
-    return found or None
+    by_name: dict[str, list[LiveFile]] = Interruptible(found).next() if any(read.by_position for read in reads) else {}
+    return by_name
 
 
 def _parts(read: RelationScan) -> Callable[[], Sequence[Readable]]:

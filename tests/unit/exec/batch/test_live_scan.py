@@ -8,8 +8,9 @@ import pytest
 
 import tsdb
 from tsdb.catalog.filesystem import FileSystemCatalog
+from tsdb.exec.batch.live_scan import flags_of, path_ends
 from tsdb.fs.local import LocalFileIO
-from tsdb.table.live_rows import flags_by_number, live_files, may_have_live_files
+from tsdb.table.live_rows import LiveFile, live_files, may_have_live_files
 from tsdb.table.scan import plan_scan
 from tsdb.table.table import Identifier
 
@@ -66,13 +67,73 @@ def test_random_upserts_and_deletes(tmp_path, options):
     assert seen or keeps_first  # whose rows above level 0 need no merging
 
 
-def test_numbers_that_do_not_tell():
-    """Writers that did not see each other may give one number twice."""
-    live = np.array([True, False, True])
-    assert flags_by_number(np.array([7, 8, 9]), live).tolist() == [True, False, True]
-    assert flags_by_number(np.array([7, 8, 7]), live).tolist() == [True, False]
-    assert flags_by_number(np.array([7, 7, 9]), live) is None
-    assert flags_by_number(np.array([7, 8, 900]), live) is None
+def test_flags_of_files():
+    """Files of which all rows live share the flags that they have in common."""
+    dead = np.array([True, False, True])
+    files = [LiveFile("a", 2, None), LiveFile("b", 3, dead), LiveFile("c", 4, None), LiveFile("d", 3, ~dead)]
+    flags, starts = flags_of(files)
+    assert starts == [0, 4, 0, 7]
+    assert flags.tolist() == [True] * 4 + [True, False, True] + [False, True, False]
+
+
+def test_ends_of_paths():
+    """As short as tells the files apart, all of one length."""
+    assert path_ends(["w/t/bucket-0/data-12.parquet", "w/t/bucket-0/data-13.parquet"]) == [
+        "/data-12.parquet", "/data-13.parquet",
+    ]  # fmt: skip
+    far = path_ends(["w/p=1/bucket-0/data-0.parquet", "w/p=2/bucket-0/data-0.parquet", "data-0.parquet"])
+    assert len(set(far)) == 3 and len(set(map(len, far))) == 1
+
+
+def test_paths_with_all_characters(tmp_path):
+    """Rows are found whatever the directories are called."""
+    names = ["plain", "a b", "100%", "ö/ü", "x=y", "q?#&+", "%20", "line\nend", "'", '"', "~", "c:\\d", "{}[]*"]
+    with tsdb.connect(tmp_path / "wäre house%20") as con:
+        con.execute(
+            "CREATE TABLE t (p STRING, k INT, v INT, PRIMARY KEY (p, k) NOT ENFORCED) PARTITIONED BY (p) "
+            "WITH ('bucket' = '1')"
+        )
+        for v in range(2):
+            for keys in (range(10), range(3, 7)):
+                con.executemany("INSERT INTO t VALUES (?, ?, ?)", [(p, k, v) for p in names for k in keys])
+        text = con.execute("EXPLAIN ANALYZE SELECT count(*) FROM t JOIN t AS o USING (p, k)").fetchone()[0]
+        assert "row_lives_t" in text
+        found = con.execute(
+            "SELECT p, count(*), sum(t.v), sum(o.v) FROM t JOIN t AS o USING (p, k) GROUP BY p"
+        ).fetchall()
+        assert sorted(found) == sorted((p, 10, 10, 10) for p in names)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "t.k % 2 = 0", "t.l[1] = 3", "cardinality(t.l) = 1", "t.r.x = 3", "substr(t.r.y, 1, 1) = '3'", "rand() < 2",
+        "twice(t.k) > 3", "t.k > (SELECT avg(b.k) FROM t AS b)",
+        "t.k IN (SELECT b.k FROM t AS b WHERE b.l[1] > t.k - 1)",
+        "EXISTS (SELECT 1 FROM t AS b WHERE b.k = t.k + 1 AND b.r.x < 5)", "t.d > 1.5 AND o.d < 9.5", "t.k = o.d",
+        "t.r IS NOT NULL AND t.l IS NOT NULL", "CASE WHEN t.r.x > 3 THEN t.k > 5 ELSE rand() < 2 END",
+    ],
+)  # fmt: skip
+def test_filters_of_all_kinds(tmp_path, condition):
+    """What the scan of Parquet files takes and what it does not: as of a table that needs no merging."""
+    with tsdb.connect(tmp_path) as con:
+        con.create_function("twice", lambda x: None if x is None else 2 * x, ["BIGINT"], "BIGINT", side_effects=True)
+        columns = "k INT, v INT, d DOUBLE, r ROW<x INT, y STRING>, l ARRAY<INT>"
+        con.execute(f"CREATE TABLE keyed ({columns}, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '1')")
+        con.execute(f"CREATE TABLE plain ({columns})")
+        rows = "SELECT k, {v}, CAST(k AS DOUBLE), ROW(k, CAST(k AS STRING)), ARRAY[k] FROM numbers"
+        con.register("numbers", pa.table({"k": pa.array(range(12), pa.int32())}))
+        con.execute(f"INSERT INTO keyed {rows.format(v=0)}")
+        con.execute(f"INSERT INTO keyed {rows.format(v=1)} WHERE k % 3 = 0")
+        con.execute(f"INSERT INTO plain {rows.format(v='CASE WHEN k % 3 = 0 THEN 1 ELSE 0 END')}")
+        found = [
+            con.execute(
+                f"WITH t AS (SELECT * FROM {name}), o AS (SELECT * FROM {name}) "
+                f"SELECT t.k, t.v, o.r.y FROM t JOIN o ON t.k = o.k WHERE {condition} ORDER BY 1"
+            ).fetchall()
+            for name in ("keyed", "plain")
+        ]
+        assert found[0] == found[1] and found[0]
 
 
 def test_join_sides_and_explain(tmp_path):

@@ -21,7 +21,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
 from sqlglot.generator import Generator
-from sqlglot.parser import Parser
+from sqlglot.parser import IsPredicatePrecedence, Parser
 from sqlglot.tokenizer_core import Token, TokenType
 from sqlglot.tokens import Tokenizer
 
@@ -125,6 +125,7 @@ class QueryParser(Parser):
     }
     FUNC_TOKENS: ClassVar[set[TokenType]] = {*Parser.FUNC_TOKENS, TokenType.SESSION, TokenType.TRUNCATE}
     SUPPORTS_TABLE_QUERY: ClassVar[bool] = True
+    IS_PREDICATE_PRECEDENCE: ClassVar[IsPredicatePrecedence] = IsPredicatePrecedence.LOW
 
     def load(self, tokens: list[Token], script: str) -> None:
         """Start reading `tokens`, which are those of one statement in `script`."""

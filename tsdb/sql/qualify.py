@@ -183,6 +183,9 @@ class _Resolver:
         else:
             self._visit_all(list(node.iter_expressions()), scope, ctes)
             scope.sources.append(Source(node.alias or None, _named_columns(node)))
+        if isinstance(node, exp.Table | exp.Subquery) and scope.sources and scope.sources[-1].relation is node:
+            columns = scope.sources[-1].columns
+            node.meta["columns"] = None if columns is None else tuple(column.name for column in columns)
         for join in node.args.get("joins") or ():
             self._join(join, scope, ctes)
 

@@ -159,6 +159,21 @@ class DataFusion(Dialect):
                 return f"INTERVAL '{expression.this.name} {name}'"
             return f"CAST((CAST({self.sql(expression, 'this')} AS VARCHAR) || ' {name}') AS INTERVAL)"
 
+        def is_sql(self, expression: exp.Is) -> str:
+            """The operand in parentheses: to DataFusion, IS binds closer than a comparison."""
+            if isinstance(expression.this, exp.Binary | exp.Not | exp.Predicate):
+                expression = expression.copy()
+                expression.set("this", exp.Paren(this=expression.this))
+            return str(super().is_sql(expression))
+
+        def nullsafeeq_sql(self, expression: exp.NullSafeEQ) -> str:
+            """In parentheses: DataFusion reads all that follows, AND and OR too, as the right operand."""
+            return f"({super().nullsafeeq_sql(expression)})"
+
+        def nullsafeneq_sql(self, expression: exp.NullSafeNEQ) -> str:
+            """In parentheses, as above."""
+            return f"({super().nullsafeneq_sql(expression)})"
+
         def kwarg_sql(self, expression: exp.Kwarg) -> str:
             """name => value."""
             return f"{self.sql(expression, 'this')} => {self.sql(expression, 'expression')}"

@@ -15,9 +15,11 @@ from sqlglot import exp
 from tsdb.sql.functions import translate_functions
 from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
 from tsdb.sql.rewrite.current_time import mark_proctime
-from tsdb.sql.rewrite.float_operands import widen_decimals
+from tsdb.sql.rewrite.filtered_count import count_cases
+from tsdb.sql.rewrite.float_operands import merge_zeros, widen_decimals
 from tsdb.sql.rewrite.integer_arithmetic import check_integers, double_averages
 from tsdb.sql.rewrite.ordering import order_nulls
+from tsdb.sql.rewrite.outer_join_order import hide_constants
 from tsdb.sql.rewrite.pivot import expand_pivots
 from tsdb.sql.rewrite.plain_form import plain_forms
 from tsdb.sql.rewrite.scalar_subquery import join_scalar_subqueries
@@ -30,11 +32,21 @@ Rule = Callable[[exp.Expr], exp.Expr]
 SUGAR: tuple[Rule, ...] = (expand_pivots, plain_forms)
 """Rules before names are resolved, after window functions are written out, in order."""
 
-RULES: tuple[Rule, ...] = (widen_decimals, check_integers, number_duplicates, translate_functions, order_nulls)
+RULES: tuple[Rule, ...] = (
+    widen_decimals,
+    merge_zeros,
+    check_integers,
+    number_duplicates,
+    translate_functions,
+    order_nulls,
+)
 """Rules after names are resolved, in order, for both modes."""
 
 SUBQUERY_RULES: tuple[Rule, ...] = (subqueries_as_values, join_correlated_subqueries)
 """Rules after names are resolved that come before all others, for both modes."""
+
+BATCH_RULES: tuple[Rule, ...] = (hide_constants, count_cases)
+"""Rules that only a batch query needs; they run after `RULES`."""
 
 STREAMING_RULES: tuple[Rule, ...] = (join_scalar_subqueries,)
 """Rules that only a streaming query needs; they run after `SUBQUERY_RULES`, before `RULES`."""
@@ -49,7 +61,8 @@ def desugar(query: exp.Query, *, streaming: bool = False, average: str = "flink"
 
 def rewrite(query: exp.Query, *, streaming: bool = False) -> exp.Query:
     """A copy of `query`, resolved before, after the rules of its mode."""
-    return _apply(query.copy(), (*SUBQUERY_RULES, *(STREAMING_RULES if streaming else ()), *RULES))
+    rules = (*SUBQUERY_RULES, *STREAMING_RULES, *RULES) if streaming else (*SUBQUERY_RULES, *RULES, *BATCH_RULES)
+    return _apply(query.copy(), rules)
 
 
 def _apply(query: exp.Expr, rules: tuple[Rule, ...]) -> exp.Query:

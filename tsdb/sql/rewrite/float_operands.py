@@ -90,6 +90,33 @@ def _results(case: exp.Case) -> list[exp.Expr]:
     return [*(branch.args["true"] for branch in case.args["ifs"]), *([default] if default is not None else [])]
 
 
+def merge_zeros(query: exp.Expr) -> exp.Expr:
+    """`query` with 0.0 and -0.0 one value for windows, DISTINCT aggregates and in sort keys before the last, in place.
+
+    They are one for GROUP BY and `=`; elsewhere DataFusion goes by the order of the bits. -0.0 + 0.0 is 0.0.
+    """
+    for window in query.find_all(exp.Window):
+        order = window.args.get("order")
+        _with_zeros(window.args.get("partition_by") or ())
+        _with_zeros(ordered.this for ordered in (order.expressions if isinstance(order, exp.Order) else ()))
+    for distinct in query.find_all(exp.Distinct):
+        if not isinstance(distinct.parent, exp.Select):
+            _with_zeros(distinct.expressions)
+    for select in query.find_all(exp.Select):
+        order = select.args.get("order")
+        if isinstance(order, exp.Order) and select.args.get("distinct") is None:
+            _with_zeros(ordered.this for ordered in order.expressions[:-1])
+    return query
+
+
+def _with_zeros(keys: Iterable[exp.Expr]) -> None:
+    for key in list(keys):
+        width = _float(key)
+        if width is not None:
+            zero = exp.Cast(this=exp.Literal.number(0), to=exp.DataType.build(width))
+            key.replace(exp.Paren(this=exp.Add(this=key.copy(), expression=zero)))
+
+
 def _float(node: exp.Expr) -> str | None:
     """DOUBLE or FLOAT, where the value is surely one."""
     if isinstance(node, exp.Column):

@@ -111,6 +111,18 @@ QUERIES: dict[str, str] = {
     "window by expression": "select id, sum(h) over (partition by upper(g)) s from o",
     "top per group": "select g, id from (select g, id, row_number() over (partition by g order by id desc) rn from o)"
     " where rn <= 2",
+    "first rows with their number": "select * from (select *, row_number() over (partition by h order by g desc, v desc"
+    " nulls last, d nulls first, ts, id desc, b) rn from o) where rn <= 3",
+    "second row": "select id, rn from (select *, row_number() over (partition by g, b order by id % 3, upper(g), id, v,"
+    " d, ts, h) rn from o) where rn = 2",
+    "first rows of all": "select * from (select *, row_number() over (order by d desc, ts desc nulls last, id, v, g, h,"
+    " b) rn from o) where rn < 4 and id > 0",
+    "first rows of a union": "select id, g from (select id, g, row_number() over (partition by id order by g) rn from"
+    " (select id, g from o union all select id, g from e)) where rn <= 2",
+    "first rows of a join": "select id, w from (select o.id, c.w, row_number() over (partition by o.id order by c.w"
+    " desc) rn from o join c on o.id = c.k) where rn <= 1",
+    "first rows of counts": "select g, n, rn from (select g, n, row_number() over (order by n desc, g) rn from (select"
+    " g, count(*) n from o group by g)) where rn <= 2",
     "latest per group": "select * from (select g, id, rank() over (partition by g order by id desc nulls last) r from"
     " o)"
     " where r = 1",

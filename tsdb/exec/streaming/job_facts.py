@@ -36,8 +36,9 @@ def _facts(job: JobDetails) -> Iterator[tuple[str, object]]:
     yield "state rows", operators.get("state_rows")
     yield "state bytes", operators.get("state_bytes")
     for operator in operators.get("operators", []):
-        yield f"state of operator {operator['node']}", (
-            f"{operator['operator'].strip()}: {operator['rows']} rows, {operator['bytes']} bytes"
+        yield (
+            f"state of operator {operator['node']}",
+            (f"{operator['operator'].strip()}: {operator['rows']} rows, {operator['bytes']} bytes"),
         )
 
 

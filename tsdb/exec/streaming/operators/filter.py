@@ -1,6 +1,7 @@
 """Filter."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class Filter:
         (delta,) = deltas
         (holds,) = self._evaluator.columns(delta.rows)
         kept = np.asarray(holds.fill_null(False).to_numpy(zero_copy_only=False))
+        if kept.all():
+            return delta
         return ChangeBatch(delta.rows.filter(pa.array(kept)), delta.weights[kept])
 
     def describe(self) -> str:
@@ -52,9 +55,14 @@ def add_filter(predicate: Any, stream: Stream, graph: GraphBuilder) -> Stream:
         return stream if rest is None else add_filter(rest, stream, graph)
     node = graph.nodes[stream.node]
     below = graph.nodes[node.inputs[0]].operator if isinstance(node.operator, Close) else node.operator
-    if isinstance(below, Recompute) and below.rank is not None:
-        most = _rank_at_most(predicate, stream, below.rank)
-        if most is not None:
+    if isinstance(below, Recompute) and below.number is not None:
+        most = _rank_at_most(predicate, stream, below.number)
+        top = None if most is None or most < 1 or below is not node.operator else below.top(most)
+        if top is not None:
+            graph.nodes[stream.node] = replace(node, operator=top)
+            if _is_rank_at_most(predicate, most):
+                return stream
+        elif most is not None and below.rank is not None:
             below.keep_best(most)
     holds = Evaluator(graph.frames, stream.names, [graph.output(predicate, stream)], [pa.bool_()])
     operator = Filter(holds, Expr(predicate).canonical_name())
@@ -63,6 +71,12 @@ def add_filter(predicate: Any, stream: Stream, graph: GraphBuilder) -> Stream:
         operator, [stream], stream.columns, stream.schema,
         key=stream.key, append_only=stream.append_only, marks=marks,
     )  # fmt: skip
+
+
+def _is_rank_at_most(predicate: Any, most: int | None) -> bool:
+    """Whether a predicate that bounds the rank says nothing more."""
+    operator = Expr(predicate).to_variant().op()
+    return operator in ("<", "<=") or (operator == "=" and most == 1)
 
 
 def _rank_at_most(predicate: Any, stream: Stream, rank: int) -> int | None:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from tsdb.changes import ChangeBatch, consolidate, inserts, negate, plus
 from tsdb.exec.streaming.arrangement import Arrangement
-from tsdb.exec.streaming.graph import RunStore, StateSize
+from tsdb.exec.streaming.graph import RunStore, StatefulOperator, StateSize
 from tsdb.exec.streaming.watermark import Mark, below_any
 from tsdb.row_hash import arrays, group_rows, hash_rows, take
 
@@ -28,6 +28,7 @@ class PartitionedQuery:
     values on both sides. rows_without_input: whether there is output even without any input (a global aggregate).
     final: of a column of the output; rows below its bound have nothing to do with what comes. run_new: for an operator
     that extends rows which come in an order that later rows do not change: the output for those that are marked.
+    top: makes the operator that does the same for rows with a rank up to a number, if there is one.
     """
 
     run: Callable[[pa.Table], pa.Table]
@@ -41,6 +42,7 @@ class PartitionedQuery:
     rank: int | None = None
     final: Mark | None = None
     run_new: Callable[[pa.Table, np.ndarray], pa.Table] | None = None
+    top: Callable[[int], StatefulOperator] | None = None
 
 
 class Recompute:
@@ -62,6 +64,15 @@ class Recompute:
     def rank(self) -> int | None:
         """The output column with a row's number, if it never gets smaller."""
         return self._query.rank
+
+    @property
+    def number(self) -> int | None:
+        """The output column with a row's number, if a bound on it makes less work."""
+        return self._query.rank if self._query.top is None else len(self._query.input_schema)
+
+    def top(self, most: int) -> StatefulOperator | None:
+        """Another operator for rows with a rank of `most` at the most, if there is one."""
+        return None if self._query.top is None else self._query.top(most)
 
     def keep_best(self, most: int) -> None:
         """Forget, and do not emit, rows with a rank above `most`; whoever reads the output drops them anyway."""

@@ -1,6 +1,6 @@
 """Window functions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +16,11 @@ from tsdb.exec.streaming.expression import positional
 from tsdb.exec.streaming.graph import GraphBuilder, Stream, Sweep
 from tsdb.exec.streaming.marks import window_marks
 from tsdb.exec.streaming.operators.close import closed, in_time
+from tsdb.exec.streaming.operators.group_order import OrderColumn
 from tsdb.exec.streaming.operators.project import extend
 from tsdb.exec.streaming.operators.recompute import PartitionedQuery, Recompute
 from tsdb.exec.streaming.operators.session_window import sessions
+from tsdb.exec.streaming.operators.top_rows import TopRows, can_keep_top
 from tsdb.exec.streaming.watermark import Mark, monotone
 
 _RANKS = ("row_number", "rank", "dense_rank")
@@ -36,6 +38,9 @@ def build_window(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], grap
     stream = in_time(stream, windows, graph)
     times = [] if windows else _time_order(variant, functions, stream, graph)
     stream = closed(in_time(stream, times, graph), times, graph)
+    order = None
+    if not windows and not times and _is_row_number(variant, functions):
+        stream, order = _order(variant, functions[0], stream, graph)
     planned, planned_schema = graph.planned(plan)
     columns: list[PlanColumn] = [*stream.columns, *planned[-len(functions) :]]
     schema = positional([*stream.schema.types, *planned_schema.types[-len(functions) :]])
@@ -63,6 +68,7 @@ def build_window(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], grap
         text=plan.display(),
         extends_rows=True,
         run_new=run_new if times else None,
+        top=_top(key, order, schema, stream) if order is not None else None,
         rank=len(stream.columns) if stream.append_only and _is_rank(variant, functions) else None,
     )
     operator = Recompute(query)
@@ -134,6 +140,25 @@ def _build_session(plan: LogicalPlan, variant: Any, stream: Stream, graph: Graph
 def _is_rank(variant: Any, functions: Sequence[Any]) -> bool:
     """Whether the one function numbers rows, so that more rows never make a number smaller."""
     return len(functions) == 1 and variant.window_func_name(functions[0]) in _RANKS
+
+
+def _is_row_number(variant: Any, functions: Sequence[Any]) -> bool:
+    return len(functions) == 1 and variant.window_func_name(functions[0]) == "row_number"
+
+
+def _order(variant: Any, function: Any, stream: Stream, graph: GraphBuilder) -> tuple[Stream, list[OrderColumn]]:
+    """The stream with the columns of the function's ORDER BY, and where they are."""
+    sorts = variant.get_sort_exprs(function)
+    stream, places = extend([s.expr() for s in sorts], stream, graph)
+    return stream, [OrderColumn(p, s.ascending(), s.nulls_first()) for p, s in zip(places, sorts, strict=True)]
+
+
+def _top(
+    key: Sequence[int], order: Sequence[OrderColumn], schema: pa.Schema, stream: Stream
+) -> Callable[[int], TopRows] | None:
+    if not can_keep_top(schema, key, order):
+        return None
+    return lambda most: TopRows(key, order, most, schema, grows=stream.append_only)
 
 
 def _common_partition(variant: Any, functions: Sequence[Any]) -> list[Any]:

@@ -17,6 +17,7 @@ from bench import (
     point_lookup,
     spill,
     startup,
+    stream_latency,
     tpch,
 )
 
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "point_lookup": point_lookup.main,
     "amplification": amplification.main,
     "startup": startup.main,
+    "stream_latency": stream_latency.main,
     "tpch": tpch.main,
     "spill": spill.main,
     "kafka_latency": kafka_latency.main,

@@ -16,7 +16,7 @@ from datafusion.expr import Expr
 from tsdb.exec.failure import ErrorScope, translated
 from tsdb.row_hash import arrays
 
-_BATCH_ROWS = 65_536
+_BATCH_ROWS = 131_072
 
 
 class Frames:

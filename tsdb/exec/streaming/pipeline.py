@@ -19,7 +19,7 @@ from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.source import LogSource, TableSource
 from tsdb.exec.streaming.watermark import ARRIVAL, END, InputTime
 
-STEP_ROWS = 65_536
+STEP_ROWS = 131_072
 WATERMARK = "#watermark"
 """Behind the name of a source: its watermark among the positions of a checkpoint."""
 

@@ -7,6 +7,7 @@ watermarks: each partition is in order, but one may be read far ahead of another
 Source: Flink's watermarks per split, and its idle splits.
 """
 
+import re
 from collections.abc import Collection
 
 import numpy as np
@@ -23,7 +24,7 @@ from tsdb.exec.plan import columns_read
 from tsdb.exec.relation import Relation
 from tsdb.exec.streaming.compile import InputSpec, compile_plan
 from tsdb.exec.streaming.watermark import END, InputTime, nanoseconds
-from tsdb.metadata.virtual_columns import VirtualColumns
+from tsdb.metadata.virtual_columns import VirtualColumns, WatermarkDef
 from tsdb.options import parse_bool, parse_duration_ms
 from tsdb.table.table import Table
 
@@ -50,6 +51,8 @@ class RowTime:
         self._computed = list(texts)
         if watermark is not None and self.column is not None:
             texts[_WATERMARK] = watermark.expression
+        stays = watermark is not None and _keeps_order(watermark)
+        self._greatest_first = stays and not self._computed and self.column in stored.names
         self._name = source.identifier
         self._fields = [f.remove_metadata().with_nullable(True) for f in relation.schema if f.name in computed]
         self.reads = {n for n in stored.names if n in wanted}
@@ -85,10 +88,11 @@ class RowTime:
         """The changes with their computed columns; the watermark of their partition is noted."""
         made = {}
         if self._flow is not None and changes.num_rows:
-            rows = _all_columns(changes.rows, self._flow.inputs[RELATION].schema)
+            read = self._greatest(changes) if self._greatest_first else changes
+            rows = _all_columns(read.rows, self._flow.inputs[RELATION].schema)
             output = self._flow.step({RELATION: inserts(rows)})
             made = dict(zip([*self._computed, _WATERMARK], output.rows.columns, strict=False))
-            self._note(made.get(_WATERMARK), changes.weights, partition)
+            self._note(made.get(_WATERMARK), read.weights, partition)
         now = pa.scalar(clock.current().now_ms(), pa.timestamp("ms", "UTC"))
         rows = changes.rows
         for field in self._fields:
@@ -134,6 +138,15 @@ class RowTime:
         found = min((self._at_cut[name] for name in holding), default=max(self._at_cut.values()))
         self.watermark = found if self.watermark is None else max(self.watermark, found)
 
+    def _greatest(self, changes: ChangeBatch) -> ChangeBatch:
+        """A row with the latest time of those that come: the watermark follows from it alone."""
+        assert self.column is not None
+        times = changes.rows.column(self.column)
+        if (changes.weights < 0).any():
+            times = times.filter(pa.array(changes.weights > 0))
+        latest = pa.array([pc.max(times)], times.type)
+        return inserts(pa.table([latest], names=[self.column]))
+
     def _note(self, values: pa.ChunkedArray | None, weights: np.ndarray, partition: str) -> None:
         if values is None:
             return
@@ -143,6 +156,12 @@ class RowTime:
         self._came_ms[partition] = clock.current().now_ms()
         if latest is not None:
             self._latest[partition] = max(latest, self._latest.get(partition, latest))
+
+
+def _keeps_order(watermark: WatermarkDef) -> bool:
+    """Whether a later time never gives an earlier watermark: the column, or that less an interval."""
+    less = r"(\s*-\s*INTERVAL\s+'\d+'\s+\w+(\s*\(\s*\d+\s*\))?)?"
+    return re.fullmatch(rf"\s*`?{re.escape(watermark.column)}`?{less}\s*", watermark.expression, re.I) is not None
 
 
 def _all_columns(rows: pa.Table, schema: pa.Schema) -> pa.Table:

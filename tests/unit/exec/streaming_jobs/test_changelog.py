@@ -42,7 +42,7 @@ def test_a_large_cut_in_several_steps_is_one_version() -> None:
     table = result.next(None)
     assert (table.num_rows, result.version) == (1000, 1)
     assert set(table["n"].to_pylist()) == {150} and set(table["op"].to_pylist()) == {"+I"}
-    assert driven.dataflow.steps == 3
+    assert driven.dataflow.steps == 2
 
 
 def test_a_time_out_gives_an_empty_table_and_the_stream_goes_on() -> None:

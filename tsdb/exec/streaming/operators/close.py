@@ -28,10 +28,9 @@ class DropLate:
         """The rows that are in time."""
         (delta,) = deltas
         late = below_any(delta.rows, self._marks, now=False)
-        count = int(np.count_nonzero(late))
-        if not count:
+        if not late.any():
             return delta
-        self.late_rows += count
+        self.late_rows += int(np.abs(delta.weights[late]).sum())
         return ChangeBatch(delta.rows.filter(pa.array(~late)), delta.weights[~late])
 
     def describe(self) -> str:

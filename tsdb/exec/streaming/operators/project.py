@@ -7,7 +7,7 @@ import pyarrow as pa
 from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
-from tsdb.changes import ChangeBatch
+from tsdb.changes import ChangeBatch, consolidate
 from tsdb.errors import OperationalError
 from tsdb.exec.markers import PROCTIME
 from tsdb.exec.streaming.binding import PlanColumn
@@ -25,12 +25,19 @@ class Project:
         self._evaluator = evaluator
         self._schema = schema
         self._text = text
+        self._sums = False
+
+    def sum_first(self) -> None:
+        """Sum equal rows before they are projected, because much is done for each row that comes out."""
+        self._sums = not self._once
 
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """The projected rows with their weights."""
         (delta,) = deltas
         if self._once:
             refuse_going(delta, "PROCTIME()")
+        if self._sums:
+            delta = consolidate(delta)
         columns = self._evaluator.columns(delta.rows)
         return ChangeBatch(pa.Table.from_arrays(columns, schema=self._schema), delta.weights)
 

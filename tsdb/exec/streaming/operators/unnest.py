@@ -11,6 +11,7 @@ from tsdb.changes import ChangeBatch
 from tsdb.errors import NotSupportedError
 from tsdb.exec.streaming.binding import PlanColumn
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
+from tsdb.exec.streaming.operators.project import Project
 from tsdb.row_hash import arrays
 
 _DEPTH = ",depth=1)"
@@ -59,6 +60,10 @@ def build_unnest(plan: LogicalPlan, variant: Any, inputs: Sequence[Stream], grap
     def unnest(frame: DataFrame) -> DataFrame:
         return frame.unnest_columns(*wanted, preserve_nulls=False)
 
+    below = graph.nodes[stream.node].operator
+    if isinstance(below, Project):
+        # the windows of a row are those of all rows of its pane: few rows are left where time is cut into panes
+        below.sum_first()
     operator = Unnest(lambda rows: graph.frames.run(rows, unnest), names, schema, plan.display())
     return graph.add(operator, [stream], columns, schema, append_only=stream.append_only, marks=stream.marks)
 

@@ -7,6 +7,7 @@ rows themselves are merged, and only filters on the key may skip row groups befo
 by different threads.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ from tsdb.metadata.predicate import And, Predicate
 from tsdb.metadata.predicate import columns as columns_of
 from tsdb.table.data_file_reader import BATCH_ROWS, check_readable, read_file
 from tsdb.table.key_lookup import Keys, fixed_key, rows_with_key
+from tsdb.table.live_columns import read_live
 from tsdb.table.prune import Pruner
 from tsdb.table.scan import DataSplit, ScanPlan
 from tsdb.table.table import Table
@@ -98,9 +100,16 @@ class Fragment:
             return
         masks = self.masks()
         pruner = Pruner(self.table, self.predicate)
+        merged = None if self.split.raw else self._identity()
         for file in self.split.files:
             mask = masks.get(file.file_name)
             if not pruner.keeps_values(file) or (mask is not None and not mask.any()):
+                continue
+            if mask is not None and not self.split.raw:
+                yield from read_live(
+                    self.table, file, self.split.bucket_path, columns,
+                    mask, (merged, self.split.deletions.get(file.file_name)), self.predicate, batch_rows,
+                )  # fmt: skip
                 continue
             yield from read_file(
                 self.table, file, self.split.bucket_path, columns,
@@ -126,6 +135,12 @@ class Fragment:
                 mask = masks.get(file.file_name)
                 masks[file.file_name] = live if mask is None else mask & live
         return masks
+
+    def _identity(self) -> bytes:
+        """What is merged here, and how: a digest, because there may be many files."""
+        spec = merge_spec(self.table.schema, self.table.options)
+        text = "\0".join([repr(spec), *(file.file_name for file in self.split.files)])
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
     def _kept(self, file: DataFileMeta) -> Mask | None:
         """The rows of a file that no deletion vector deletes; None: all."""

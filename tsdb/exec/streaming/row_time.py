@@ -30,6 +30,13 @@ from tsdb.table.table import Table
 
 _WATERMARK = "$watermark"
 _EARLY = "table.exec.emit.early-fire.enabled"
+_UNIT_NS = {
+    "MILLISECOND": 10**6,
+    "SECOND": 10**9,
+    "MINUTE": 60 * 10**9,
+    "HOUR": 3600 * 10**9,
+    "DAY": 86_400 * 10**9,
+}
 _IDLE = "table.exec.source.idle-timeout"
 
 
@@ -51,17 +58,20 @@ class RowTime:
         self._computed = list(texts)
         if watermark is not None and self.column is not None:
             texts[_WATERMARK] = watermark.expression
-        stays = watermark is not None and _keeps_order(watermark)
-        self._greatest_first = stays and not self._computed and self.column in stored.names
+        simple = not self._computed and self.column in stored.names
+        simple = simple and pa.types.is_timestamp(stored.field(self.column).type)
+        self._delay_ns = _delay_ns(watermark) if simple and watermark is not None else None
         self._name = source.identifier
         self._fields = [f.remove_metadata().with_nullable(True) for f in relation.schema if f.name in computed]
         self.reads = {n for n in stored.names if n in wanted}
         self._flow = None
-        if texts:
+        if texts and self._delay_ns is None:
             plan = planned_columns(columns, stored, texts, context).optimized_logical_plan()
             plain = pa.schema([pa.field(f.name, f.type) for f in stored])
             self._flow = compile_plan(plan, {RELATION: InputSpec(plain, None, "append")}, context)
             self.reads |= columns_read(plan)[RELATION]
+        elif self.column is not None:
+            self.reads |= {self.column}
         idle = relation.options.get(_IDLE, source.options.get(_IDLE))
         self._idle_after_ms = 0 if idle is None else parse_duration_ms(idle, _IDLE)
         self._last_ms: int | None = None
@@ -87,12 +97,13 @@ class RowTime:
     def changes(self, changes: ChangeBatch, partition: str = "") -> ChangeBatch:
         """The changes with their computed columns; the watermark of their partition is noted."""
         made = {}
-        if self._flow is not None and changes.num_rows:
-            read = self._greatest(changes) if self._greatest_first else changes
-            rows = _all_columns(read.rows, self._flow.inputs[RELATION].schema)
+        if self._delay_ns is not None and changes.num_rows and self.column is not None:
+            self._note(changes.rows.column(self.column), changes.weights, partition, self._delay_ns)
+        elif self._flow is not None and changes.num_rows:
+            rows = _all_columns(changes.rows, self._flow.inputs[RELATION].schema)
             output = self._flow.step({RELATION: inserts(rows)})
             made = dict(zip([*self._computed, _WATERMARK], output.rows.columns, strict=False))
-            self._note(made.get(_WATERMARK), read.weights, partition)
+            self._note(made.get(_WATERMARK), changes.weights, partition)
         now = pa.scalar(clock.current().now_ms(), pa.timestamp("ms", "UTC"))
         rows = changes.rows
         for field in self._fields:
@@ -138,16 +149,8 @@ class RowTime:
         found = min((self._at_cut[name] for name in holding), default=max(self._at_cut.values()))
         self.watermark = found if self.watermark is None else max(self.watermark, found)
 
-    def _greatest(self, changes: ChangeBatch) -> ChangeBatch:
-        """A row with the latest time of those that come: the watermark follows from it alone."""
-        assert self.column is not None
-        times = changes.rows.column(self.column)
-        if (changes.weights < 0).any():
-            times = times.filter(pa.array(changes.weights > 0))
-        latest = pa.array([pc.max(times)], times.type)
-        return inserts(pa.table([latest], names=[self.column]))
-
-    def _note(self, values: pa.ChunkedArray | None, weights: np.ndarray, partition: str) -> None:
+    def _note(self, values: pa.ChunkedArray | None, weights: np.ndarray, partition: str, delay_ns: int = 0) -> None:
+        """values: watermarks, or times that are delay_ns ahead of them."""
         if values is None:
             return
         if (weights < 0).any():
@@ -155,13 +158,20 @@ class RowTime:
         latest = nanoseconds(pc.max(values))
         self._came_ms[partition] = clock.current().now_ms()
         if latest is not None:
+            latest -= delay_ns
             self._latest[partition] = max(latest, self._latest.get(partition, latest))
 
 
-def _keeps_order(watermark: WatermarkDef) -> bool:
-    """Whether a later time never gives an earlier watermark: the column, or that less an interval."""
-    less = r"(\s*-\s*INTERVAL\s+'\d+'\s+\w+(\s*\(\s*\d+\s*\))?)?"
-    return re.fullmatch(rf"\s*`?{re.escape(watermark.column)}`?{less}\s*", watermark.expression, re.I) is not None
+def _delay_ns(watermark: WatermarkDef) -> int | None:
+    """How far the watermark is behind its column, if it is that column less a constant; else None."""
+    less = r"(\s*-\s*(?i:INTERVAL)\s+'(\d+)'\s+(\w+))?"
+    match = re.fullmatch(rf"\s*`?{re.escape(watermark.column)}`?{less}\s*", watermark.expression)
+    if match is None:
+        return None
+    if match[1] is None:
+        return 0
+    unit_ns = _UNIT_NS.get(match[3].upper().removesuffix("S"))
+    return None if unit_ns is None else int(match[2]) * unit_ns
 
 
 def _all_columns(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -1,10 +1,11 @@
 """Arrangements: keyed Z-sets as a spine of immutable sorted runs.
 
 A run is sorted by the 64-bit hash of the key; a row occurs at most once in a run, with its weight. The arrangement is
-the sum of its runs. A new delta becomes a new run, and neighbours are merged while the older is less than twice as
-long as the newer, so there are O(log n) runs and a row is moved O(log n) times; merging drops rows whose weights
-cancel. Lookups are `searchsorted` over the hashes, then the real keys are compared, so collisions cost time but never
-a wrong row. NULL keys equal NULL; whoever wants otherwise (joins) does not put NULL keys in.
+the sum of its runs. A new delta becomes a new run. The last four runs are merged when the first of them is no longer
+than the others together (the last two while the older is less than twice as long, if the newer takes rows back), so
+there are O(log n) runs and a row is moved O(log n) times; merging drops rows whose weights cancel. Lookups are
+`searchsorted` over the hashes, then the real keys are compared, so collisions cost time but never a wrong row. NULL
+keys equal NULL; whoever wants otherwise (joins) does not put NULL keys in.
 
 Source: Budiu et al., DBSP (spines of batches, after Differential Dataflow); O'Neil et al., The LSM-Tree (1996).
 """
@@ -22,7 +23,8 @@ from tsdb.exec.streaming.watermark import below, median
 from tsdb.row_hash import I64, U64, arrays, equal_rows, hash_is_exact, hash_rows, take
 
 _HASH, _ROW_HASH, _WEIGHT = "__hash", "__row_hash", "__weight"
-_GROWTH = 2
+_TIER = 4
+_GROWTH = {2: 2, _TIER: 1}
 
 
 @dataclass(slots=True)
@@ -127,8 +129,8 @@ class Arrangement:
 
     def everything(self) -> ChangeBatch:
         """All rows, consolidated."""
-        while len(self._runs) > 1:
-            self._merge_last()
+        if len(self._runs) > 1:
+            self._merge_last(len(self._runs))
         if not self._runs:
             return ChangeBatch(self._schema.empty_table(), np.empty(0, np.int64))
         return ChangeBatch(self._runs[0].rows, self._runs[0].weights)
@@ -174,19 +176,24 @@ class Arrangement:
         return Run(hashes, columns[_ROW_HASH], columns[_WEIGHT], rows, _widest(hashes), name)
 
     def _merge_neighbours(self) -> None:
-        while len(self._runs) > 1 and len(self._runs[-2].hashes) < _GROWTH * len(self._runs[-1].hashes):
-            self._merge_last()
+        """Put the last runs together while they are of a size: four of them, or two if the last one takes rows back."""
+        while len(self._runs) > 1:
+            count = 2 if (self._runs[-1].weights < 0).any() else _TIER
+            first, *rest = (len(run.hashes) for run in self._runs[-count:])
+            if len(rest) + 1 < count or first > _GROWTH[count] * sum(rest):
+                return
+            self._merge_last(count)
 
-    def _merge_last(self) -> None:
-        older, newer = self._runs[-2:]
+    def _merge_last(self, count: int) -> None:
+        last = self._runs[-count:]
         merged = _consolidated(
-            np.concatenate([older.hashes, newer.hashes]),
-            np.concatenate([older.row_hashes, newer.row_hashes]),
-            np.concatenate([older.weights, newer.weights]),
-            arrays(pa.concat_tables([older.rows, newer.rows])),
+            np.concatenate([run.hashes for run in last]),
+            np.concatenate([run.row_hashes for run in last]),
+            np.concatenate([run.weights for run in last]),
+            arrays(pa.concat_tables([run.rows for run in last])),
             self._schema,
         )
-        self._runs[-2:] = [merged] if len(merged.hashes) else []
+        self._runs[-count:] = [merged] if len(merged.hashes) else []
 
 
 def _candidates(run: Run, hashes: U64) -> tuple[I64, I64]:

@@ -17,6 +17,7 @@ from bench import (
     point_lookup,
     spill,
     startup,
+    state,
     stream_latency,
     tpch,
 )
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "stream_latency": stream_latency.main,
     "tpch": tpch.main,
     "spill": spill.main,
+    "state": state.main,
     "kafka_latency": kafka_latency.main,
     "kafka_throughput": kafka_throughput.main,
 }

@@ -251,6 +251,8 @@ OPTIONS: tuple[OptionSpec, ...] = (
              "A job that ran so long without a failure begins with the first pause again."),
     _session("pipeline.name", "string", None, "Name of the next job; by default `insert-into_<database>.<table>`."),
     _session("memory.limit", "size", None, "Memory a query may use before it spills to disk."),
+    _session("execution.state.memory", "size", "1 gb",
+             "What the state of a streaming query holds in memory; more lies in files that are mapped."),
     _session("sql.average", "flink|double", "flink",
              "What AVG gives: of integers an integer as in Flink, or always a DOUBLE as in most databases."),
     _session("table.local-time-zone", "string", "UTC", "Zone of TIMESTAMP_LTZ in text."),

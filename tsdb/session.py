@@ -82,6 +82,7 @@ class Session:
         self._parsed = ParsedQueries()
         self._prepared = Prepared()
         self._engine = Engine(options.memory_limit_bytes, self.functions)
+        self._renew_engine()
         self.names.described = Holder(self.names, self._view_columns, self._routines).table
 
     def execute(self, text: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Result]:
@@ -277,6 +278,7 @@ class Session:
     def _renew_engine(self) -> None:
         if self._engine.memory_limit_bytes != self.options.memory_limit_bytes:
             self._engine = Engine(self.options.memory_limit_bytes, self.functions)
+        self._engine.state_memory_bytes = self.options.state_memory_bytes
 
     def _show(self, statement: sql.ShowStatement) -> Result:
         if statement.kind == "jobs":

@@ -13,6 +13,7 @@ from datafusion import SessionConfig, SessionContext
 from tsdb.changes import ChangeBatch
 from tsdb.exec.streaming.compile import PLANNER_OPTIONS, InputSpec, compile_plan
 from tsdb.exec.streaming.dataflow import Dataflow
+from tsdb.exec.streaming.state_memory import state_memory
 
 SCHEMAS: dict[str, pa.Schema] = {
     "o": pa.schema(
@@ -42,10 +43,11 @@ def context(tables: Mapping[str, pa.Table]) -> SessionContext:
     return result
 
 
-def compiled(query: str, mode: str = "all") -> Dataflow:
+def compiled(query: str, mode: str = "all", memory_bytes: int | None = None) -> Dataflow:
     empty = context({n: s.empty_table() for n, s in SCHEMAS.items()})
     specs = {n: InputSpec(s, None, mode) for n, s in SCHEMAS.items()}
-    return compile_plan(empty.sql(query).optimized_logical_plan(), specs, empty)
+    with state_memory(memory_bytes):
+        return compile_plan(empty.sql(query).optimized_logical_plan(), specs, empty)
 
 
 def batch(query: str, tables: Mapping[str, pa.Table]) -> Counter[tuple[Any, ...]]:

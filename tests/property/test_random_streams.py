@@ -3,6 +3,7 @@
 `python -m tests.property.test_random_streams FIRST LAST` tries more queries by hand.
 """
 
+import contextlib
 import sys
 
 import pytest
@@ -17,12 +18,12 @@ BATCH_REFUSES = ("type_coercion", "SanityCheckPlan", "Physical input schema", "a
 """Stages of DataFusion that stumble over some of the queries, in batch mode too."""
 
 
-def differs(seed: int) -> str | None:
+def differs(seed: int, memory_bytes: int | None = None) -> str | None:
     """What is wrong with query number `seed`, after which step; None if nothing is, or if it is no query at all."""
     query = RandomQueries(seed).query()
     if not runs_in_batch(query, seed):
         return None
-    flow, world, total, store = compiled(query), World(seed), Sum(), MemoryStore()
+    flow, world, total, store = compiled(query, memory_bytes=memory_bytes), World(seed), Sum(), MemoryStore()
     for step in range(STEPS):
         total.add(flow.step(world.change(3 if step % 3 == 2 else 12)))
         expected = batch(query, world.tables())
@@ -30,7 +31,7 @@ def differs(seed: int) -> str | None:
             missing, extra = expected - total.rows, total.rows - expected
             return f"{query}\nstep {step}: missing {dict(missing)}, extra {dict(extra)}\n{flow.explain()}"
         if step == 2:
-            manifest, flow = flow.checkpoint(store), compiled(query)
+            manifest, flow = flow.checkpoint(store), compiled(query, memory_bytes=memory_bytes)
             flow.restore(manifest, store)
     return None
 
@@ -57,6 +58,13 @@ def test_random_queries_sum_up_to_the_batch_result(first: int) -> None:
         except NotSupportedError:
             refused += 1
     assert refused <= 1
+
+
+@pytest.mark.parametrize("first", [500, 520, 540])
+def test_random_queries_whose_state_lies_in_files(first: int) -> None:
+    for seed in range(first, first + 15):
+        with contextlib.suppress(NotSupportedError):
+            assert differs(seed, memory_bytes=1) is None, differs(seed, memory_bytes=1)
 
 
 @pytest.mark.parametrize("seed", [526, 2897, 3422, 3675])

@@ -43,6 +43,8 @@ class Engine:
     def __init__(self, memory_limit_bytes: int | None = None, functions: Functions | None = None) -> None:
         """functions: the user's own, known to every context from when they are added."""
         self.memory_limit_bytes = memory_limit_bytes
+        self.state_memory_bytes: int | None = None
+        """What the state of a streaming query may hold in memory; None: no limit."""
         self.functions = Functions() if functions is None else functions
         self._runtime = _runtime(memory_limit_bytes)
 

@@ -75,6 +75,11 @@ class QueryPlan:
     control: Control
     settings: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def state_memory_bytes(self) -> int | None:
+        """What the state of it as a stream may hold in memory."""
+        return self.engine.state_memory_bytes
+
 
 def plan_query(
     query: exp.Query,

@@ -58,3 +58,8 @@ class SessionOptions:
         """'memory.limit'."""
         text = self.get("memory.limit")
         return None if text is None else parse_size(text, "memory.limit")
+
+    @property
+    def state_memory_bytes(self) -> int:
+        """'execution.state.memory'."""
+        return parse_size(self.get("execution.state.memory") or "1 gb", "execution.state.memory")

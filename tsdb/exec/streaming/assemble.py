@@ -23,6 +23,7 @@ from tsdb.exec.streaming.key_guard import KeyGuard
 from tsdb.exec.streaming.pipeline import Feed, Pipeline
 from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.source import LogSource, RegisteredSource, TableSource
+from tsdb.exec.streaming.state_memory import sharing, state_memory
 from tsdb.table.log import log_of
 from tsdb.table.table import Table
 
@@ -48,6 +49,11 @@ class PlannedQuery(Protocol):
     @property
     def schema(self) -> pa.Schema:
         """The result, with the names and types that the user sees."""
+        ...
+
+    @property
+    def state_memory_bytes(self) -> int | None:
+        """What its state may hold in memory; None: no limit."""
         ...
 
 
@@ -97,7 +103,8 @@ def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
             feeds.append(_feed(same[0], names, columns, plan.context))
         inputs = {name: replace(_spec(feed), source=feed.name) for feed in feeds for name in feed.inputs}
         prudent = {name: replace(_prudent(feed), source=feed.name) for feed in feeds for name in feed.inputs}
-        dataflow = compile_plan(plan.logical, prudent, plan.context, prudent=True)
+        with state_memory(plan.state_memory_bytes) as memory:
+            dataflow = compile_plan(plan.logical, prudent, plan.context, prudent=True)
         declared = compile_plan(plan.logical, inputs, plan.context)
         append_only = declared.append_only
     except BaseException:
@@ -107,7 +114,8 @@ def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
     bounded = all(_is_bounded(r) or "scan.bounded.watermark" in r.options for r in plan.relations.values())
     keyed = target is not None and _is_keyed(dataflow, target)
     guarded = target is not None and not keyed and not append_only
-    driven = _guarded(dataflow, target) if target is not None and guarded else dataflow
+    with sharing(memory):
+        driven = _guarded(dataflow, target) if target is not None and guarded else dataflow
     changelog = declared.explain(changelog=True)
     return Assembly(Pipeline(driven, feeds), dataflow, bounded, append_only, target, keyed, changelog)
 

@@ -37,7 +37,7 @@ class WarehouseRunStore:
         """The run of that name, memory-mapped where files are local. Raises CorruptFile."""
         path = self._path(name)
         try:
-            return pa.ipc.open_file(self._file_io.open_input(path)).read_all()
+            return pa.ipc.open_file(self._opened(path)).read_all()
         except (OSError, pa.ArrowInvalid) as err:
             raise CorruptFile(
                 f"the state file {path} cannot be read ({err}); DROP JOB and start the query anew, or restore the file"
@@ -53,6 +53,10 @@ class WarehouseRunStore:
                 self._file_io.delete(status.path)
                 count += 1
         return count
+
+    def _opened(self, path: str) -> pa.NativeFile:
+        local = self._file_io.local_path(path)
+        return self._file_io.open_input(path) if local is None else pa.memory_map(local)
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}"

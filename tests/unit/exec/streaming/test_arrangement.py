@@ -5,7 +5,8 @@ import numpy as np
 import pyarrow as pa
 
 from tsdb.changes import ChangeBatch
-from tsdb.exec.streaming.arrangement import Arrangement, Run
+from tsdb.exec.streaming.arrangement import Arrangement
+from tsdb.exec.streaming.run import Run
 from tsdb.row_hash import hash_rows
 
 SCHEMA = pa.schema([("c0", pa.int64()), ("c1", pa.string())])

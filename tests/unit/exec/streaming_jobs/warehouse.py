@@ -62,6 +62,7 @@ class Planned:
     context: SessionContext
     relations: dict[str, Relation]
     schema: pa.Schema
+    state_memory_bytes: int | None = None
 
 
 BOUNDED = {"scan.bounded.mode": "latest"}

@@ -15,6 +15,7 @@ from tsdb.exec.streaming.graph import RunStore, StateSize
 from tsdb.exec.streaming.operators.accumulator import Accumulator, FloatTotal, Touched
 from tsdb.exec.streaming.operators.distinct_weights import DistinctWeights
 from tsdb.exec.streaming.operators.extremum import Extremum
+from tsdb.exec.streaming.state_memory import current_state_memory
 from tsdb.exec.streaming.watermark import END, Mark, below, nanoseconds
 from tsdb.row_hash import I64, U64, Mask, arrays, equal_rows, group_rows, hash_rows, take
 
@@ -46,6 +47,7 @@ class GroupAggregate:
         self._schema = schema
         self._text = text
         self._slots = Arrangement(positional([*keys.types, pa.int64()]), range(self._width))
+        self._memory = current_state_memory()
         self._rows = np.zeros(0, np.int64)
         self._changed = np.zeros(0, np.bool_)
         self._used = 0
@@ -230,11 +232,16 @@ class GroupAggregate:
         """Have room for this many slots; all arrays have the same length."""
         capacity = max(_FIRST_CAPACITY, 1 << int(slots - 1).bit_length() if slots else 0)
         if capacity > len(self._rows):
-            self._rows = _grown(self._rows, capacity)
+            self._rows = self._grown(self._rows, capacity)
             self._changed = np.concatenate([self._changed, np.zeros(capacity - len(self._changed), np.bool_)])
         for call in self._calls:
             if any(len(x) < len(self._rows) for x in call.accumulator.state):
-                call.accumulator.state = [_grown(x, len(self._rows)) for x in call.accumulator.state]
+                call.accumulator.state = [self._grown(x, len(self._rows)) for x in call.accumulator.state]
+
+    def _grown(self, array: I64, capacity: int) -> I64:
+        if self._memory is not None:
+            return self._memory.grown(array, capacity)
+        return np.concatenate([array, np.zeros(capacity - len(array), np.int64)])
 
     def _arrays(self) -> list[I64]:
         return [self._rows, *(x for c in self._calls for x in c.accumulator.state)]
@@ -248,10 +255,6 @@ class GroupAggregate:
             if call.distinct is not None:
                 found[f"distinct{i}"] = call.distinct.rows
         return found
-
-
-def _grown(array: I64, capacity: int) -> I64:
-    return np.concatenate([array, np.zeros(capacity - len(array), np.int64)])
 
 
 def _lowest(accumulator: Accumulator) -> int:

@@ -63,7 +63,8 @@ class Arrangement:
             return
         columns = arrays(delta.rows)
         row_hashes = hash_rows(columns, delta.num_rows)
-        hashes = hash_rows([columns[k] for k in self._key], delta.num_rows)
+        every = self._key == tuple(range(len(columns)))
+        hashes = row_hashes if every else hash_rows([columns[k] for k in self._key], delta.num_rows)
         run = consolidated(hashes, row_hashes, delta.weights, columns, self._schema)
         if len(run.hashes):
             self._runs.append(run)

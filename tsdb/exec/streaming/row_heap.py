@@ -40,7 +40,7 @@ class RowHeap:
 
     def __init__(self, schema: pa.Schema) -> None:
         """schema: of the rows."""
-        self._schema = schema
+        self.schema = self._schema = schema
         self._chunks: list[Chunk] = []
         self._next = 0
 

@@ -1,6 +1,7 @@
 """Aggregate nodes: which operator they become."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from tsdb.exec.streaming.operators.grouping_sets import add_grouping_sets
 from tsdb.exec.streaming.operators.plain_call import PlainCall, plain_calls
 from tsdb.exec.streaming.operators.project import extend, project
 from tsdb.exec.streaming.operators.recompute import PartitionedQuery, Recompute
+from tsdb.exec.streaming.operators.text_extremum import TextExtremum, has_text_extremum
 from tsdb.exec.streaming.watermark import Mark
 
 
@@ -73,19 +75,27 @@ def _accumulate(
         )
         if accumulator is None:
             return None
-        distinct = None
-        if call.distinct and argument is not None and call.function not in ("min", "max"):
-            distinct = DistinctWeights(keys, narrowed.field(argument).type)
-        made.append(AggregateCall(accumulator, argument, condition, distinct))
+        made.append(AggregateCall(accumulator, argument, condition, None))
     if not outputs:
         outputs, names, narrowed = [0], [stream.columns[0]], positional([stream.schema.types[0]])
     if outputs != list(range(len(stream.columns))):
         stream = project(outputs, names, narrowed, stream, graph, ", ".join(Expr(r).canonical_name() for r in raws))
+    marks = window_marks(passed(stream.marks, range(len(groups))))
+    # groups of windows are forgotten by their key
+    made = [
+        replace(own, distinct=_distinct(call, keys, narrowed.types[own.argument], by_slot=not marks))
+        if call.distinct and own.argument is not None and call.function not in ("min", "max")
+        else own
+        for call, own in zip(calls, made, strict=True)
+    ]
     operator = GroupAggregate(keys, made, schema, text)
     grows = stream.append_only and not calls
-    marks = window_marks(passed(stream.marks, range(len(groups))))
     graph.sweeps.extend(Sweep(mark, operator.forget) for mark in marks)
     return graph.add(operator, [stream], columns, schema, key=range(len(groups)), append_only=grows, marks=marks)
+
+
+def _distinct(call: PlainCall, keys: pa.Schema, kind: pa.DataType, *, by_slot: bool) -> DistinctWeights:
+    return DistinctWeights(keys, kind, by_slot=by_slot, text=Expr(call.argument).canonical_name())
 
 
 def _accumulator(
@@ -99,15 +109,16 @@ def _accumulator(
     """values: what the extrema of this operator share, by argument and condition; filled."""
     if call.function not in ("min", "max"):
         return accumulator_of(call.function, argument, kind)
-    if not has_extremum(argument) or argument != kind:
+    if not (has_extremum(argument) or has_text_extremum(argument)) or argument != kind:
         return None
+    made = Extremum if has_extremum(argument) else TextExtremum
     maximum = call.function == "max"
     if stream.append_only:
-        return Extremum(kind, None, maximum=maximum, owner=False)
+        return made(kind, None, maximum=maximum, owner=False)
     owner = call.input_text not in values
     if owner:
         values[call.input_text] = values_by_group(keys, kind)
-    return Extremum(kind, values[call.input_text], maximum=maximum, owner=owner)
+    return made(kind, values[call.input_text], maximum=maximum, owner=owner)
 
 
 def _recompute(

@@ -13,8 +13,9 @@ from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.expression import positional
 from tsdb.exec.streaming.graph import RunStore, StateSize
 from tsdb.exec.streaming.operators.accumulator import Accumulator, FloatTotal, Touched
-from tsdb.exec.streaming.operators.distinct_weights import DistinctWeights
+from tsdb.exec.streaming.operators.distinct_weights import DistinctWeights, Values, values_of
 from tsdb.exec.streaming.operators.extremum import Extremum
+from tsdb.exec.streaming.operators.text_extremum import TextExtremum
 from tsdb.exec.streaming.state_memory import current_state_memory
 from tsdb.exec.streaming.watermark import END, Mark, below, nanoseconds
 from tsdb.row_hash import I64, U64, Mask, arrays, equal_rows, group_rows, hash_rows, take
@@ -104,6 +105,7 @@ class GroupAggregate:
         """Groups, and what arrangements and arrays take."""
         arrangements = [self._slots, *self._arrangements().values()]
         flat = sum(x.nbytes for x in self._arrays())
+        flat += sum(text.texts.state_size().size_bytes for text in self._texts().values())
         rows = self._used - len(self._free) + sum(a.rows for a in arrangements[1:])
         return StateSize(rows, flat + sum(a.state_size().size_bytes for a in arrangements))
 
@@ -126,6 +128,7 @@ class GroupAggregate:
             "used": self._used,
             "started": self._started,
             "arrangements": {name: a.checkpoint(store) for name, a in self._arrangements().items()},
+            "texts": {name: text.texts.checkpoint(store) for name, text in self._texts().items()},
         }
 
     def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
@@ -144,6 +147,8 @@ class GroupAggregate:
             slots, *values = [np.asarray(a.to_numpy()) for a in arrays(store.get(name))]
             for array, some in zip(self._arrays(), values, strict=True):
                 array[slots] = some
+        for name, text in self._texts().items():
+            text.texts.restore(manifest["texts"][name], store, text.live)
         live = np.zeros(self._used, np.int64)
         for part in self._slots.parts():
             np.add.at(live, arrays(part.rows, [self._width])[0].to_numpy(), part.weights)
@@ -165,6 +170,7 @@ class GroupAggregate:
     def _accumulate(self, touched: Touched, columns: Sequence[pa.Array], weights: I64) -> None:
         self._rows[touched.slots] += touched.groups.sum(weights)
         self._changed[touched.slots] = True
+        seen: dict[str, Values] = {}
         for call in self._calls:
             counted = weights
             if call.condition is not None:
@@ -172,7 +178,11 @@ class GroupAggregate:
                 counted = np.where(holds, weights, 0)
             values = None if call.argument is None else columns[call.argument]
             if call.distinct is not None and values is not None:
-                counted = call.distinct.step(touched.keys, values, counted)
+                text = call.distinct.text
+                if text not in seen:
+                    by_slot = [pa.array(touched.slots[touched.groups.ids()])]
+                    seen[text] = values_of(by_slot if call.distinct.by_slot else touched.keys, values)
+                counted = call.distinct.step(seen[text], counted)
             call.accumulator.add(touched, values, counted)
 
     def _results(self, slots: I64) -> list[pa.Array]:
@@ -219,6 +229,11 @@ class GroupAggregate:
             return
         self._index(keys if gone is None else take(keys, np.flatnonzero(gone)), slots, -1)
         self._changed[slots] = True
+        for text in self._texts().values():
+            text.release(slots)
+        for call in self._calls if gone is None else ():
+            if call.distinct is not None and call.distinct.by_slot:
+                call.distinct.forget(slots)
         for array in self._arrays():
             array[slots] = 0
         self._free = np.concatenate([self._free, slots])
@@ -246,10 +261,14 @@ class GroupAggregate:
     def _arrays(self) -> list[I64]:
         return [self._rows, *(x for c in self._calls for x in c.accumulator.state)]
 
+    def _texts(self) -> dict[str, TextExtremum]:
+        made = ((f"texts{i}", call.accumulator) for i, call in enumerate(self._calls))
+        return {name: accumulator for name, accumulator in made if isinstance(accumulator, TextExtremum)}
+
     def _arrangements(self) -> dict[str, Arrangement]:
         found: dict[str, Arrangement] = {}
         for i, call in enumerate(self._calls):
-            values = call.accumulator.values if isinstance(call.accumulator, Extremum) else None
+            values = call.accumulator.values if isinstance(call.accumulator, Extremum | TextExtremum) else None
             if values is not None and all(a is not values for a in found.values()):
                 found[f"values{i}"] = values
             if call.distinct is not None:

@@ -43,10 +43,10 @@ QUERIES: dict[str, str] = {
     "min and max": "select g, min(id) a, max(id) b, min(ts) c, max(v) d from o group by g",
     "min and max of strings": "select h, min(g) a, max(g) b, max(d) c from o group by h",
     "extremes of all strings": "select min(g) a, max(g) b, max(upper(g)) filter (where b) c from o",
-    "extremes of made strings": "select h, b, max(concat(g, cast(id as string))) m, min(g) n, count(distinct g) c from o"
-    " group by h, b",
-    "distinct twice": "select g, count(distinct id) a, count(distinct id) filter (where b) c, count(distinct h) d from o"
-    " group by g",
+    "extremes of made strings": "select h, b, max(concat(g, cast(id as string))) m, min(g) n, count(distinct g) c"
+    " from o group by h, b",
+    "distinct twice": "select g, count(distinct id) a, count(distinct id) filter (where b) c, count(distinct h) d"
+    " from o group by g",
     "min with count": "select h, min(v) a, count(*) c, sum(id) s from o group by h",
     "max of booleans": "select h, bool_and(b), bool_or(b) from o group by h",
     "count distinct": "select g, count(distinct id) c, sum(distinct h) s from o group by g",

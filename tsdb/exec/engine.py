@@ -20,7 +20,6 @@ PARTITIONS = max(os.cpu_count() or 1, 1)
 
 _FROM = (exp.From, exp.Join, exp.CTE)
 _SETTINGS = {
-    "datafusion.execution.parquet.pushdown_filters": "true",
     "datafusion.execution.parquet.schema_force_view_types": "false",
     "datafusion.sql_parser.parse_float_as_decimal": "true",
     "datafusion.sql_parser.map_string_types_to_utf8view": "false",

@@ -44,11 +44,13 @@ def live_scan(
     """
     whole = [file.path for file in files if file.mask is None]
     if len(whole) == len(files):
-        return parquet_scan(context, "files", whole, schema)
+        return parquet_scan(context, "files", whole, schema, late=True)
     if len(files) <= _FILES_MAX:
         return _masked(context, name, files, schema, control)
     masked = [file for file in files if file.mask is not None]
-    return _masked(context, name, masked, schema, control).union(parquet_scan(context, "files", whole, schema))
+    return _masked(context, name, masked, schema, control).union(
+        parquet_scan(context, "files", whole, schema, late=True)
+    )
 
 
 def _masked(
@@ -62,7 +64,7 @@ def _masked(
     end = f.right(f.input_file_name(), lit(pa.scalar(len(ends[0]))))
     file: Expr = f.strpos(lit(pa.scalar(text)), end).cast(pa.int64())
     columns = [col(quoted(column)) for column in schema.names]
-    rows = parquet_scan(context, "files", paths, schema)
+    rows = parquet_scan(context, "files", paths, schema, late=True)  # a filter above it would come in between
     placed = rows.select(*columns, (f.file_row_index() + file * lit(pa.scalar(1 << _FILE_BITS))).alias(_PLACE))
     return placed.filter(lives(col(quoted(_PLACE)))).select(*columns)
 

@@ -20,18 +20,26 @@ from datafusion.plan import LogicalPlan
 
 from tsdb.errors import CorruptFile
 
+_LATE = "datafusion.execution.parquet.pushdown_filters"
 _LISTING_SCAN = 0x0A
 _PATHS = 0x12
 
 
-def parquet_scan(context: SessionContext, name: str, paths: Sequence[str], schema: pa.Schema) -> DataFrame:
+def parquet_scan(
+    context: SessionContext, name: str, paths: Sequence[str], schema: pa.Schema, *, late: bool
+) -> DataFrame:
     """The rows of the files, as a relation to be registered in `context`. Columns that `schema` lacks are not read.
 
-    name: not taken in the context; it shows in plans. paths: absolute, of local files, at least one.
+    name: not taken in the context; it shows in plans. paths: absolute, of local files, at least one. late: filters run
+    inside the scan, which then reads the other columns of the rows that are left only.
     """
     urls = [f"file://{quote(path)}" for path in paths]
     plain = pa.schema([field.remove_metadata() for field in schema])
+    if late:
+        context.sql(f"SET {_LATE} = true")  # a relation takes the setting with it
     context.register_parquet(name, urls[0], schema=plain, skip_metadata=True)
+    if late:
+        context.sql(f"SET {_LATE} = false")
     plan = context.table(name).logical_plan()
     context.deregister_table(name)
     if len(urls) > 1:

@@ -50,6 +50,11 @@ def constantly_filtered(plan: LogicalPlan) -> set[str]:
     return {scan.table_name() for scan, _ in _scans(plan, []) if any(map(_is_literal, scan.filters()))}
 
 
+def filtered(plan: LogicalPlan) -> set[str]:
+    """The registered names that have a scan with a filter."""
+    return {scan.table_name() for scan, above in _scans(plan, []) if scan.filters() or above}
+
+
 def filter_texts(plan: LogicalPlan) -> list[str]:
     """The filters of a plan as text, those of plans inside expressions too, with whatever stands on the same line."""
     lines = (line.strip() for line in plan.display_indent().splitlines())

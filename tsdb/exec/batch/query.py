@@ -24,14 +24,15 @@ from tsdb.exec.batch.exact_floats import exact_floats
 from tsdb.exec.batch.interruptible import Interruptible
 from tsdb.exec.batch.live_scan import UNPLACED, live_scan
 from tsdb.exec.batch.parquet_files import parquet_scan
-from tsdb.exec.batch.pushdown import constantly_filtered, filter_texts, never_read, scan_predicates
+from tsdb.exec.batch.pushdown import constantly_filtered, filter_texts, filtered, never_read, scan_predicates
 from tsdb.exec.engine import KEEPS_FIELDS, PARTITIONS, our_batch
 from tsdb.exec.failure import translated
 from tsdb.exec.local_file import file_batches, register_json
-from tsdb.exec.plan import QueryPlan, plan_nodes, quoted
+from tsdb.exec.plan import QueryPlan, columns_read, plan_nodes, quoted
 from tsdb.exec.relation import FileSource, Registered, Relation, SystemTable
 from tsdb.exec.result import BatchResult
 from tsdb.metadata.predicate import Predicate
+from tsdb.metadata.predicate import columns as columns_of
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.fallback import fallback_scan
 from tsdb.table.incremental import incremental_parts
@@ -43,6 +44,7 @@ from tsdb.table.scan import ScanPlan, plan_scan
 from tsdb.table.table import Table
 
 _PIECE_ROWS_MIN = 8192
+_LONG, _WIDE = 4, 8  # a string counts as four numbers
 _ALL = 2**63 - 1
 _JOIN_IN_MEMORY = "HashJoinInput"
 _VOLATILE = ("random", "uuid")
@@ -55,7 +57,8 @@ class RelationScan:
     None.
 
     parts: read these instead. empty: the query wants none of its rows. unfiltered: a scan in Python could not take the
-    filters. by_position: DataFusion scans the files itself and is told the positions of the rows that live.
+    filters. by_position: DataFusion scans the files itself and is told the positions of the rows that live. late: it
+    filters them before it reads their other columns.
     """
 
     relation: Relation
@@ -66,6 +69,7 @@ class RelationScan:
     empty: bool = False
     unfiltered: bool = False
     by_position: bool = False
+    late: bool = False
 
 
 def run(plan: QueryPlan) -> BatchResult:
@@ -111,13 +115,17 @@ def scans(plan: QueryPlan) -> list[RelationScan]:
     empty, constant = never_read(plan.logical), constantly_filtered(plan.logical)
     with _noticing_expiry(plan):
         reads = [_scan(relation, predicates, relation.name in empty) for relation in plan.relations.values()]
-    # a single table has nothing to gain from statistics, and is merged faster by ourselves
-    by_position = len(reads) > 1 and not _keeps_fields(plan)
+    # all of a single table is merged faster by ourselves
+    scanned = plan.relations.keys() if len(reads) > 1 else filtered(plan.logical)
+    if _keeps_fields(plan):
+        scanned = set()
+    columns = columns_read(plan.logical)
     return [
         replace(
             read,
+            late=_is_wide(read, columns.get(read.relation.name, set())),
             unfiltered=read.relation.name in constant,
-            by_position=read.by_position and by_position and _leaves_filters(read.relation, plan),
+            by_position=read.by_position and read.relation.name in scanned and _leaves_filters(read.relation, plan),
         )
         for read in reads
     ]
@@ -244,6 +252,15 @@ def _with_fallback(relation: Relation, table: Table, predicate: Predicate | None
     return RelationScan(relation, predicate, plan, None, parts=parts)
 
 
+def _is_wide(read: RelationScan, names: set[str]) -> bool:
+    """Whether it pays to filter rows before the columns that the filters do not look at are read; names: all that are
+    read. Filters inside a scan cost more than those above it, and save little of narrow rows.
+    """
+    left = names - (set() if read.predicate is None else columns_of(read.predicate))
+    fields = (field for field in read.relation.schema if field.name in left)
+    return sum(1 if pa.types.is_primitive(field.type) else _LONG for field in fields) >= _WIDE
+
+
 def _leaves_filters(relation: Relation, plan: QueryPlan) -> bool:
     """Whether a scan of Parquet files takes all filters of the relation. Those on nested columns it does not, nor what
     has a value of its own each time.
@@ -297,7 +314,7 @@ def _register(context: SessionContext, read: RelationScan, live: list[LiveFile] 
         register_json(context, name, source)
     elif read.files is not None and read.parts is None:
         control.failures.scanned.extend(read.files)
-        rows = parquet_scan(context, "files", read.files, schema)
+        rows = parquet_scan(context, "files", read.files, schema, late=read.late)
         context.register_table(name, exact_floats(rows, schema))
     elif live and read.parts is None:
         control.failures.scanned.extend(file.path for file in live)

@@ -25,7 +25,7 @@ def test_any_path_and_any_number_of_files(tmp_path: Path, folder: str, count: in
         paths.append(str(place / f"data-{i}.parquet"))
     pq.write_table(rows, place / "not-in-the-list.parquet")
     context = Engine().context()
-    context.register_table("t", parquet_scan(context, "files", paths, SCHEMA))
+    context.register_table("t", parquet_scan(context, "files", paths, SCHEMA, late=False))
     table = context.sql("SELECT * FROM t ORDER BY k").to_arrow_table()
     assert table["k"].to_pylist() == list(range(count))
     assert table.schema.names == ["k", "v"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,8 @@ from tsdb.errors import DataError, NotSupportedError
 from tsdb.exec.batch.columns import whole_to_decimal
 from tsdb.exec.plan import QueryPlan
 from tsdb.nested_nulls import with_hidden_values
-from tsdb.sql.statements import TableName
+from tsdb.options import TableOptions
+from tsdb.sql.statements import MergeAction, TableName
 from tsdb.table.bucket import BucketMode
 from tsdb.table.row_tracking import check_rewritable
 from tsdb.table.table import Table
@@ -30,8 +31,8 @@ class Planner(Protocol):
         ...
 
 
-def changeable(target: Table | ConnectorTable, what: str) -> Table:
-    """The table whose rows may be changed. Raises NotSupportedError with the reason."""
+def changeable(target: Table | ConnectorTable, what: str, actions: Collection[MergeAction]) -> Table:
+    """The table whose rows may be changed so. Raises NotSupportedError with the reason."""
     if not isinstance(target, Table):
         raise NotSupportedError(
             f"{what} of table `{target.identifier}`: it lives outside the warehouse and takes only INSERT"
@@ -40,29 +41,37 @@ def changeable(target: Table | ConnectorTable, what: str) -> Table:
         if what != "DELETE" or not target.options.deletion_vectors_enabled:
             check_rewritable(target, what)
         return target
-    options, where = target.options, f"{what} of table `{target.identifier}`"
-    match options.merge_engine:
-        case "first-row":
-            raise NotSupportedError(f"{where}: 'merge-engine' = 'first-row' keeps the first row of a key")
-        case "aggregation" if not what.startswith("DELETE"):
-            raise NotSupportedError(
-                f"{where}: 'merge-engine' = 'aggregation' adds a new row to the old one, so none can be replaced"
-            )
-        case "aggregation" if not options.flag("aggregation.remove-record-on-delete"):
-            raise NotSupportedError(
-                f"{where}: set 'aggregation.remove-record-on-delete' = 'true' when the table is created to delete rows"
-            )
-        case "partial-update" if what not in ("UPDATE", "DELETE"):
-            raise NotSupportedError(f"{where}: 'merge-engine' = 'partial-update' merges by itself; use INSERT")
-        case "partial-update" if what == "DELETE" and not (
-            options.flag("partial-update.remove-record-on-delete")
-            or options.get("partial-update.remove-record-on-sequence-group")
-        ):
-            raise NotSupportedError(
-                f"{where}: set 'partial-update.remove-record-on-delete' = 'true' (or, with sequence groups, "
-                f"'partial-update.remove-record-on-sequence-group') to delete rows"
-            )
+    where = f"{what} of table `{target.identifier}`"
+    if "update" in actions:
+        _check_updates(target.options, where)
+    if "delete" in actions:
+        _check_deletes(target.options, where)
     return target
+
+
+def _check_updates(options: TableOptions, where: str) -> None:
+    if options.merge_engine == "first-row":
+        raise NotSupportedError(f"{where}: 'merge-engine' = 'first-row' keeps the first row of a key")
+    if options.merge_engine == "aggregation":
+        raise NotSupportedError(
+            f"{where}: 'merge-engine' = 'aggregation' adds a new row to the old one, so none can be replaced"
+        )
+
+
+def _check_deletes(options: TableOptions, where: str) -> None:
+    engine = options.merge_engine
+    if engine == "first-row":
+        raise NotSupportedError(f"{where}: 'merge-engine' = 'first-row' keeps the first row of a key")
+    if engine == "aggregation" and not options.flag("aggregation.remove-record-on-delete"):
+        raise NotSupportedError(
+            f"{where}: set 'aggregation.remove-record-on-delete' = 'true' when the table is created to delete rows"
+        )
+    removes = options.flag("partial-update.remove-record-on-delete")
+    if engine == "partial-update" and not (removes or options.get("partial-update.remove-record-on-sequence-group")):
+        raise NotSupportedError(
+            f"{where}: set 'partial-update.remove-record-on-delete' = 'true' (or, with sequence groups, "
+            f"'partial-update.remove-record-on-sequence-group') to delete rows"
+        )
 
 
 def moves_rows(table: Table) -> bool:

@@ -29,6 +29,7 @@ from tsdb.exec.batch.writing import Kinds, write
 from tsdb.exec.plan import FILE_NUMBER
 from tsdb.sql.statements import MergeClause, MergeInto, MergeMatch
 from tsdb.table.commit_message import CommitMessage
+from tsdb.table.partial_row import check_assigned, deleted_rows, updated_rows
 from tsdb.table.table import Table
 
 _ACTION = "__action"
@@ -40,7 +41,7 @@ Part = tuple[pa.Table, Kinds]
 
 def merge(statement: MergeInto, target: Table | ConnectorTable, plan_of: Planner) -> int:
     """MERGE INTO; how many rows were inserted, updated or deleted."""
-    table = changeable(target, statement.word)
+    table = changeable(target, statement.word, {clause.action for clause in statement.clauses})
     merging = _Merging(_with_clear_aliases(statement, table, plan_of), table, plan_of)
     merging.check()
     if table.is_primary_key:
@@ -66,7 +67,11 @@ class _Merging:
         self._plan_of = plan_of
         self._alias = statement.alias or statement.target.name
         self._source = statement.source.alias_or_name
+        self._is_partial = table.is_primary_key and table.options.merge_engine == "partial-update"
         self._clauses = [_Clause(i + 1, clause, self._values(clause)) for i, clause in enumerate(statement.clauses)]
+        for clause in self._clauses:
+            if clause.clause.action == "update":
+                check_assigned(table, clause.values)
 
     # --- what is asked
 
@@ -220,9 +225,12 @@ class _Merging:
             else:
                 columns[field.name] = batch.column(_OLD + field.name).cast(field.type)
         rows = pa.table(columns)
-        if clause.clause.action != "update":
-            kind = RowKind.DELETE if clause.clause.action == "delete" else RowKind.INSERT
-            return rows, np.full(count, kind, np.int8)
+        if clause.clause.action == "insert":
+            return rows, np.full(count, RowKind.INSERT, np.int8)
+        if clause.clause.action == "delete":
+            return deleted_rows(self.table, rows), np.full(count, RowKind.DELETE, np.int8)
+        if self._is_partial:
+            return updated_rows(self.table, clause.values, rows), np.full(count, RowKind.UPDATE_AFTER, np.int8)
         if self.table.is_primary_key and self.table.options.changelog_producer == "input":
             old = pa.table([batch.column(_OLD + name) for name in rows.column_names], rows.column_names)
             return old_and_new(old.cast(rows.schema), rows)

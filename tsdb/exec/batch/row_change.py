@@ -36,7 +36,7 @@ _NEW = "__new_"
 
 def update(statement: Update, target: Table | ConnectorTable, plan_of: Planner) -> int:
     """UPDATE; how many rows matched."""
-    table = changeable(target, "UPDATE")
+    table = changeable(target, "UPDATE", ["update"])
     assignments = {
         # a lone `?` comes as the value that was bound to it
         real_name(name, table.schema, table.identifier): value if isinstance(value, exp.Expr) else literal(value)
@@ -59,7 +59,7 @@ def update(statement: Update, target: Table | ConnectorTable, plan_of: Planner) 
 
 def delete(statement: Delete, target: Table | ConnectorTable, plan_of: Planner) -> int:
     """DELETE; how many rows matched."""
-    table = changeable(target, "DELETE")
+    table = changeable(target, "DELETE", ["delete"])
     if not table.is_primary_key and table.options.deletion_vectors_enabled:
         return _delete_by_place(statement, table, plan_of)
     if not table.is_primary_key:

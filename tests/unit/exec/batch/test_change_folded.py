@@ -1,4 +1,4 @@
-"""UPDATE and DELETE of tables whose merge engine folds or keeps the first row."""
+"""UPDATE, DELETE and MERGE of tables whose merge engine folds or keeps the first row."""
 
 import pytest
 
@@ -6,6 +6,7 @@ import tsdb
 
 GROUPS = "'merge-engine' = 'partial-update', 'fields.g.sequence-group' = 'b'"
 REMOVING = f"{GROUPS}, 'partial-update.remove-record-on-sequence-group' = 'g'"
+NEWS = "USING (VALUES (1, 10), (4, 40)) AS s(k, a) ON t.k = s.k"
 AGGREGATION = "'merge-engine' = 'aggregation', 'fields.a.aggregate-function' = 'sum'"
 
 
@@ -47,6 +48,9 @@ def test_update_of_partial_update_keeps_groups_it_does_not_touch(make):
             tsdb.NotSupportedError,
             "column `a` of its sequence group has a function",
         ),
+        (GROUPS, f"MERGE INTO t {NEWS} WHEN MATCHED THEN UPDATE SET a = NULL", tsdb.DataError, "keeps the old value"),
+        (GROUPS, f"MERGE INTO t {NEWS} WHEN MATCHED THEN DELETE", tsdb.NotSupportedError, "remove-record-on-sequence"),
+        (AGGREGATION, f"MERGE INTO t {NEWS} WHEN MATCHED THEN UPDATE SET a = 1", tsdb.NotSupportedError, "adds a new"),
         (AGGREGATION, "UPDATE t SET a = 1", tsdb.NotSupportedError, "adds a new row to the old one"),
         (AGGREGATION, "DELETE FROM t", tsdb.NotSupportedError, "aggregation.remove-record-on-delete"),
         ("'merge-engine' = 'first-row'", "DELETE FROM t", tsdb.NotSupportedError, "keeps the first row"),
@@ -59,6 +63,36 @@ def test_what_would_have_another_effect_is_refused(make, options, statement, err
     with pytest.raises(error, match=message):
         con.execute(statement)
     assert rows(con) == before
+
+
+def test_merge_into_partial_update_is_its_update_delete_and_insert(make):
+    con = make(REMOVING)
+    merged = con.execute(
+        f"MERGE INTO t {NEWS} WHEN MATCHED THEN UPDATE SET a = t.a + s.a WHEN NOT MATCHED THEN INSERT (k, a) "
+        "VALUES (s.k, s.a) WHEN NOT MATCHED BY SOURCE AND t.k = 3 THEN DELETE"
+    )
+    assert merged.rowcount == 3
+    assert rows(con) == [(1, 11, "x", 1), (2, 2, "y", None), (4, 40, None, None)]
+    con.execute("INSERT INTO t VALUES (3, NULL, 'new', 6)")
+    assert rows(con)[2] == (3, None, "new", 6)
+    con.execute("INSERT INTO t AS o VALUES (2, 5, NULL, NULL) ON CONFLICT (k) DO UPDATE SET a = o.a * excluded.a")
+    assert rows(con)[1] == (2, 10, None, None)
+
+
+@pytest.mark.parametrize("options", [AGGREGATION, "'merge-engine' = 'first-row'"])
+def test_merge_inserts_what_is_missing_into_any_table(make, options):
+    con = make(options)
+    con.execute(f"MERGE INTO t {NEWS} WHEN NOT MATCHED THEN INSERT (k, a) VALUES (s.k, s.a)")
+    con.execute("INSERT INTO t VALUES (1, 7, 'never', 7), (5, 50, NULL, NULL) ON CONFLICT DO NOTHING")
+    assert rows(con)[0] == (1, 1, "x", 1) and rows(con)[3:] == [(4, 40, None, None), (5, 50, None, None)]
+
+
+def test_merge_deletes_from_a_table_that_adds_up(make):
+    con = make(f"{AGGREGATION}, 'aggregation.remove-record-on-delete' = 'true'")
+    con.execute(f"MERGE INTO t {NEWS} WHEN MATCHED THEN DELETE")
+    con.execute("DELETE FROM t USING (VALUES (2)) AS s(k) WHERE t.k = s.k")
+    con.execute("INSERT INTO t VALUES (1, 5, 'y', 2), (2, 6, 'z', 2)")
+    assert rows(con) == [(1, 5, "y", 2), (2, 6, "z", 2), (3, 3, "z", 5)]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tsdb.exec.streaming.graph import RunStore, StateSize
+from tsdb.exec.streaming.state_memory import StateMemory, current_state_memory
 from tsdb.row_hash import I64, Mask, arrays
 
 _NUMBER = "__number"
@@ -22,12 +23,16 @@ _CHUNK_ROWS = 1 << 16
 
 @dataclass(slots=True)
 class Chunk:
-    """numbers: ascending; live: which of the rows are not freed. stored: its name in a RunStore, if any."""
+    """numbers: ascending; live: which of the rows are not freed. stored: its name in a RunStore, if any.
+
+    held_bytes: what its rows take in memory; 0: they lie in a mapped file.
+    """
 
     numbers: I64
     rows: pa.Table
     live: Mask
     stored: str | None = None
+    held_bytes: int = 0
 
     @property
     def live_rows(self) -> int:
@@ -43,6 +48,8 @@ class RowHeap:
         self.schema = self._schema = schema
         self._chunks: list[Chunk] = []
         self._next = 0
+        self._memory = current_state_memory()
+        self._member = 0 if self._memory is None else self._memory.join(self)
 
     @property
     def rows(self) -> int:
@@ -55,8 +62,9 @@ class RowHeap:
         self._next += rows.num_rows
         if rows.num_rows:
             rows = pa.Table.from_arrays(arrays(rows), schema=self._schema)
-            self._chunks.append(Chunk(numbers, rows, np.ones(rows.num_rows, np.bool_)))
+            self._chunks.append(_in_memory(numbers, rows, np.ones(rows.num_rows, np.bool_)))
             self._merge_neighbours()
+            self._weigh()
         return numbers
 
     def take(self, numbers: I64, columns: Sequence[int] | None = None) -> pa.Table:
@@ -91,6 +99,7 @@ class RowHeap:
                 self._chunks[place] = _without_freed(chunk)
         self._chunks = [c for c in self._chunks if len(c.numbers)]
         self._merge_neighbours()
+        self._weigh()
 
     def state_size(self) -> StateSize:
         """The rows, and what their chunks take."""
@@ -113,6 +122,26 @@ class RowHeap:
             used = np.ones(len(numbers), np.bool_) if live is None else np.isin(numbers, live)
             self._chunks.append(Chunk(numbers, rows, used, name))
             self._next = int(numbers[-1]) + 1
+
+    @property
+    def largest_bytes(self) -> int:
+        """The size of the largest chunk in memory."""
+        return max((c.held_bytes for c in self._chunks), default=0)
+
+    def spill(self) -> None:
+        """Put the largest chunk in memory on disk."""
+        assert self._memory is not None, "only a budget puts rows on disk"
+        chunk = max(self._chunks, key=lambda c: c.held_bytes)
+        chunk.rows = mapped(chunk.rows, self._memory)
+        chunk.held_bytes = 0
+        self._memory.held(self._member, self._held_bytes())
+
+    def _held_bytes(self) -> int:
+        return sum(c.held_bytes for c in self._chunks)
+
+    def _weigh(self) -> None:
+        if self._memory is not None:
+            self._memory.holds(self._member, self._held_bytes())
 
     def _places(self, numbers: I64) -> list[tuple[Chunk, I64, int]]:
         """For each chunk that holds any of the numbers (ascending): it, the positions in it, and its place."""
@@ -141,14 +170,28 @@ class RowHeap:
         self._chunks = merged
 
 
+def mapped(rows: pa.Table, memory: StateMemory) -> pa.Table:
+    """The same rows in a mapped file."""
+
+    def fill(file: pa.NativeFile) -> None:
+        with pa.ipc.new_file(file, rows.schema) as writer:
+            writer.write_table(rows)
+
+    return pa.ipc.open_file(memory.write(fill)).read_all()
+
+
+def _in_memory(numbers: I64, rows: pa.Table, live: Mask) -> Chunk:
+    return Chunk(numbers, rows, live, held_bytes=int(rows.nbytes))
+
+
 def _without_freed(chunk: Chunk) -> Chunk:
     numbers = chunk.numbers[chunk.live]
-    return Chunk(numbers, chunk.rows.filter(pa.array(chunk.live)), np.ones(len(numbers), np.bool_))
+    return _in_memory(numbers, chunk.rows.filter(pa.array(chunk.live)), np.ones(len(numbers), np.bool_))
 
 
 def _together(older: Chunk, newer: Chunk) -> Chunk:
     rows = pa.concat_tables([older.rows, newer.rows])
-    both = Chunk(
+    both = _in_memory(
         np.concatenate([older.numbers, newer.numbers]),
         pa.Table.from_arrays(arrays(rows), schema=rows.schema),
         np.concatenate([older.live, newer.live]),

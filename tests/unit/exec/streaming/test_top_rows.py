@@ -8,6 +8,7 @@ from tsdb.changes import ChangeBatch
 from tsdb.exec.streaming.operators.group_order import OrderColumn, ordered
 from tsdb.exec.streaming.operators.top_rows import TopRows
 from tsdb.exec.streaming.row_heap import RowHeap
+from tsdb.exec.streaming.state_memory import state_memory
 
 ROWS = pa.schema([("c0", pa.int64()), ("c1", pa.int64()), ("c2", pa.string())])
 OUT = pa.schema([*ROWS, pa.field("c3", pa.uint64())])
@@ -71,11 +72,17 @@ def test_a_row_may_go_before_it_comes() -> None:
     assert changes(again, [(1, 8, "b")], [1]) == [(-1, 1, 7, "c", 2), (1, 1, 8, "b", 2)]
 
 
-def test_a_heap_gives_its_rows_also_after_a_restart() -> None:
+@pytest.mark.parametrize("limit_bytes", [None, 1 << 10])
+def test_a_heap_gives_its_rows_also_after_a_restart(limit_bytes: int | None) -> None:
+    with state_memory(limit_bytes):
+        _random_heap()
+
+
+def _random_heap() -> None:
     heap, store, random = RowHeap(ROWS), Store(), np.random.default_rng(1)
     kept: dict[int, tuple[Any, ...]] = {}
     for step in range(60):
-        rows = [(step, i, "x" * i) for i in range(int(random.integers(0, 9)))]
+        rows = [(step, i, "x" * 40 * i) for i in range(int(random.integers(0, 9)))]
         kept |= dict(zip(heap.add(table(rows)).tolist(), rows, strict=True))
         gone = random.permutation(list(kept))[: int(random.integers(0, 9))].astype(np.int64)
         heap.free(gone)
@@ -87,6 +94,7 @@ def test_a_heap_gives_its_rows_also_after_a_restart() -> None:
             names, heap = heap.checkpoint(store), RowHeap(ROWS)
             heap.restore(names, store, np.array(list(kept), np.int64))
         assert heap.rows == len(kept)
+        assert heap.largest_bytes <= 1 << 10 or heap._memory is None
     numbers, _ = heap.everything([0])
     assert numbers.tolist() == sorted(kept)
 

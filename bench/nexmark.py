@@ -178,6 +178,7 @@ def main(row_count: int, repeat: int, queries: Sequence[str] = tuple(QUERIES)) -
     events = min(row_count, 20_000_000)
     with tempfile.TemporaryDirectory() as place, tsdb.connect(place) as con:
         fill(con, events)
+        con.execute("SET 'execution.state.memory' = '256 mb'")
         measured = {}
         for name in queries:
             try:

@@ -41,7 +41,7 @@ from tsdb.exec.streaming.changelog import open_changelog
 from tsdb.exec.streaming.job_facts import job_facts
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.fs import Storage, open_warehouse
-from tsdb.metadata.snapshot import Snapshot
+from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
 from tsdb.procedure import PROCEDURES, REFUSED, Procedure
 from tsdb.procedure import bind as arguments
 from tsdb.sql import catalog_statements as more
@@ -157,7 +157,7 @@ class Session:
                     yield found
                 else:
                     yield from self.run(bind(statement, given))
-            except (ProgrammingError, NotSupportedError, DataError, IntegrityError) as err:
+            except (ProgrammingError, NotSupportedError, DataError, IntegrityError, SnapshotNotFound) as err:
                 if err.position is None:
                     err.position = place_in(statement, err.message)
                 raise
@@ -402,7 +402,7 @@ def called(statement: sql.Call, names: Names) -> tuple[Procedure, Mounted, tuple
     procedure = PROCEDURES.get(name) if before[1:] in ([], ["sys"]) else None
     if procedure is None:
         near = nearest(name, PROCEDURES)
-        raise ProgrammingError(f"there is no procedure `{statement.procedure}`.{near}", position=statement.position)
+        raise ProgrammingError(f"there is no procedure `{statement.procedure}`.{near}")
     given = [*statement.positional, *statement.named.values()]
     keys = [*(argument.name for argument in procedure.arguments), *[""] * len(given)][: len(statement.positional)]
     tables = {argument.name for argument in procedure.arguments if argument.type == "table"}

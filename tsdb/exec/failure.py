@@ -26,13 +26,12 @@ from tsdb.errors import (
     InternalError,
     NotSupportedError,
     OperationalError,
-    Position,
     WarehouseError,
     nearest,
 )
 from tsdb.exec.batch.parquet_files import damaged_file
+from tsdb.exec.failure_place import place_of
 from tsdb.sql.functions import FUNCTIONS
-from tsdb.sql.script import position_of
 from tsdb.sql.shadow import OUTER
 from tsdb.sql.statements import Statement
 
@@ -110,8 +109,11 @@ def _by_text(err: Exception, scope: ErrorScope) -> Error:
     raised = re.search(r"PyErr \{ type: <class '[\w.]+'>, value: (\w+)\((.*?)\), traceback: ", text, re.DOTALL)
     if raised is not None:  # of a function that is written in Python
         said = _literal(raised[2]) if raised[1] == "DataError" else f"{raised[1]}: {_literal(raised[2])}"
+        said = said.replace("DECODE_TEXT", "DECODE")
         called = re.match(r"(?:function `)?(\w+)", said)
-        return DataError(said, position=_position(f"function {called[1]}" if called else said, scope))
+        return DataError(
+            said, position=place_of(f"function {called[1]}" if called else said, scope.query, scope.statement)
+        )
     damage = damaged_file(scope.failures.scanned) if "Parquet error" in text else None
     if damage is not None:
         return damage
@@ -119,11 +121,11 @@ def _by_text(err: Exception, scope: ErrorScope) -> Error:
     for pattern, kind in _KINDS:
         if re.search(pattern, text):
             if kind in (BindError, NotSupportedError):
-                return kind(message, position=_position(message, scope))
-            place = _literal_position(message, scope) or _operator_position(text, scope)
-            return kind(_advice(message, kind), position=place if kind is DataError else None)
+                return kind(message, position=place_of(message, scope.query, scope.statement))
+            place = place_of(f"{message}\n{text}", scope.query, scope.statement) if kind is DataError else None
+            return kind(_advice(message, kind), position=place)
     if isinstance(err, ValueError):
-        return BindError(message, position=_position(message, scope))
+        return BindError(message, position=place_of(message, scope.query, scope.statement))
     return OperationalError(message)
 
 
@@ -223,6 +225,11 @@ _REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bStruct\("), "ROW("),
     (re.compile(r"^Parser error: "), ""),
     (
+        re.compile(r"Substring without for/from is not valid.*", re.DOTALL),
+        "function 'substring' needs to know where to begin: SUBSTRING(text FROM start [FOR length])",
+    ),
+    (re.compile(r"regex parse error: (.*) \^ error: (.*)", re.DOTALL), r"regular expression '\1': \2"),
+    (
         re.compile(r".*(?:OuterReferenceColumn|outer_ref\().*", re.DOTALL),
         "a query that depends on the query around it in this way is not supported; write it as a join, or number the "
         "rows with row_number() OVER (PARTITION BY …)",
@@ -271,70 +278,3 @@ def _advice(message: str, kind: type[Error]) -> str:
     if kind is OperationalError:
         return f"{message}; raise 'memory.limit' or RESET it"
     return message
-
-
-def _literal_position(message: str, scope: ErrorScope) -> Position | None:
-    """Where the value that the message quotes stands in the user's text, if it does, and once."""
-    quoted = re.search(r"[Cc]an(?:not|'t) cast (?:string|value) '?([^']*?)'? to", message)
-    if quoted is None or scope.query is None or scope.statement is None:
-        return None
-    found = [node for node in scope.query.find_all(exp.Literal) if node.name == quoted[1] and "start" in node.meta]
-    if len(found) != 1:
-        return None
-    start, end = found[0].meta["start"], found[0].meta["end"]
-    written = scope.statement.script[start : end + 1]  # another text, if the value stands in a view
-    return position_of(found[0], scope.statement) if quoted[1] in written else None
-
-
-_OPERATORS: tuple[tuple[str, tuple[type[exp.Expr], ...]], ...] = (
-    (r"[Dd]ivide ?[Bb]y ?[Zz]ero", (exp.Div, exp.IntDiv, exp.Mod)),
-    (r"[Cc]ast error|[Cc]an(?:not|'t) cast|CastError|too large to store", (exp.Cast,)),
-    (r"(?:[Oo]verflow\D*-?[\d.]+|arithmetic expression .*) \+ ", (exp.Add,)),
-    (r"(?:[Oo]verflow\D*-?[\d.]+|arithmetic expression .*) - ", (exp.Sub,)),
-    (r"(?:[Oo]verflow\D*-?[\d.]+|arithmetic expression .*) \* ", (exp.Mul,)),
-    (r"arithmetic expression .* / ", (exp.Div,)),
-    (r"logical boolean operation .* AND ", (exp.And,)),
-    (r"logical boolean operation .* OR ", (exp.Or,)),
-    (r"comparison operation", (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)),
-    (r"string concat operation", (exp.DPipe,)),
-    (r"Unary operator 'NOT'", (exp.Not,)),
-    (r"in LIKE expression", (exp.Like, exp.ILike)),
-    (r"non-boolean predicate|allowed in the WHERE", (exp.Where,)),
-    (r"HAVING", (exp.Having,)),
-    (r"timestamp from", (exp.Cast, exp.EQ, exp.GT, exp.LT)),
-    (r"type interval", (exp.Interval,)),
-    (r"Date part", (exp.Extract,)),
-    (r"LIMIT", (exp.Limit,)),
-    (r"OFFSET", (exp.Offset,)),
-    (r"[Oo]rder by column", (exp.Order,)),
-    (r"column with position", (exp.Group,)),
-    (r"window frame|The window ", (exp.Window,)),
-    (r"[Ss]ubquery", (exp.Subquery, exp.In)),
-    (r"access field|not found in struct", (exp.Bracket, exp.Dot)),
-    (r"unnest\(\)", (exp.Unnest,)),
-)
-"""Texts of DataFusion, and the nodes that they can be about."""
-
-
-def _operator_position(text: str, scope: ErrorScope) -> Position | None:
-    """Where the operation that failed stands, if the query has only one that it can be; else where the query begins."""
-    if scope.statement is None or scope.query is None or not scope.statement.script:
-        return None
-    for pattern, kinds in _OPERATORS:
-        if re.search(pattern, text):
-            places = {position_of(node, scope.statement) for node in scope.query.find_all(*kinds)} - {None}
-            if len(places) == 1:
-                return places.pop()
-    return scope.statement.position
-
-
-def _position(message: str, scope: ErrorScope) -> Position | None:
-    """Where the function or column that the message names stands in the user's text; else where the text begins."""
-    named = re.findall(r"[Ff]unction ['`]?(\w+)['`]?|No field named \"?([\w.\"]+)|column [\"`]?([\w.]+)", message)
-    wanted = {part.rpartition(".")[2].strip('"').lower() for match in named for part in match if part}
-    if scope.query is not None:
-        for node in scope.query.find_all(exp.Func, exp.Column):
-            name = node.name if isinstance(node, exp.Anonymous | exp.Column) else node.key
-            if name.lower() in wanted and (found := position_of(node, scope.statement)):
-                return found
-    return _operator_position(message, scope)

@@ -231,5 +231,9 @@ class SnapshotManager:
     def _not_found(self, snapshot_id: int) -> SnapshotNotFound:
         ids = self.ids()
         there = f"snapshots {ids[0]} to {ids[-1]} are there" if ids else "the table has no snapshot"
-        table = self._directory.removesuffix("/snapshot")
-        return SnapshotNotFound(f"snapshot {snapshot_id} of {table} not found; {there}")
+        return SnapshotNotFound(f"snapshot {snapshot_id} of {self._shown()} not found; {there}")
+
+    def _shown(self) -> str:
+        """The table as it is called in SQL, where its folder says so."""
+        *_, database, table = ["", *self._directory.removesuffix("/snapshot").split("/")]
+        return f"table `{database.removesuffix('.db')}.{table}`" if database.endswith(".db") else f"{database}/{table}"

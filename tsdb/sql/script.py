@@ -25,7 +25,7 @@ _OPTIONS_HINT = re.compile(r"/\*\+\s*OPTIONS\s*\(", re.IGNORECASE)
 _OPENING = re.compile(r"['\"`]|--|/\*")
 _CLOSED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _PARAMETER = re.compile(r"\$\w+")
-_NAMED = re.compile(r"`([^`]+)`|'([^']+)'")
+_NAMED = re.compile(r"`([^`]+)`|'([^']+)'|^(\w+) takes |^snapshot (\d+) ")
 _DELIMITERS = {
     "'": ("string", "'"),
     '"': ("quoted name", '"'),
@@ -80,12 +80,14 @@ def place_in(statement: Statement, message: str) -> Position | None:
     start = sum(len(line) + 1 for line in statement.script.split("\n")[: statement.position.line - 1])
     start += statement.position.column - 1
     tokens = tokenize(statement.text)
-    named = [(match[1] or match[2]).lower() for match in _NAMED.finditer(message)]
+    named = [next(filter(None, match.groups())).lower() for match in _NAMED.finditer(message)]
     for name in sorted(named, key=lambda name: "." in name):  # a column says more than its table
         for token in tokens:
             if token.text.lower() in (name, name.rpartition(".")[2]):
                 return position_at(statement.script, start + token.start)
-    return statement.position
+    text = statement.script[start:].lower()
+    in_hints = [text.find(f"'{name}'") for name in named if f"'{name}'" in text]
+    return position_at(statement.script, start + in_hints[0]) if in_hints else statement.position
 
 
 def split(script: str) -> list[StatementTokens]:

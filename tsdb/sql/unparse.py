@@ -15,7 +15,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel
 from sqlglot.generator import Generator as SqlGenerator
 
-from tsdb.errors import InternalError, NotSupportedError
+from tsdb.errors import InternalError, NotSupportedError, nearest
 from tsdb.sql.dialect import Descriptor, Flink, LocalTimestamp, TableArgument
 
 DT = exp.DataType.Type
@@ -38,6 +38,7 @@ _TYPE_NAMES: dict[Any, str] = {
     **dict.fromkeys((DT.TEXT, DT.VARCHAR, DT.CHAR, DT.NVARCHAR, DT.NCHAR), "VARCHAR"),
     **dict.fromkeys((DT.VARBINARY, DT.BINARY, DT.BLOB), "BYTEA"),
 }
+_TAKE_TABLES = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
 _UNITS = (
     "YEAR",
     "QUARTER",
@@ -61,8 +62,11 @@ def to_datafusion(query: exp.Expr) -> str:
     if isinstance(leftover, exp.Placeholder):
         raise InternalError("a placeholder `?` was not bound before planning")
     if leftover is not None:
+        function = leftover.find_ancestor(exp.Anonymous)
+        name = "this" if function is None else f"function `{function.name}`"
+        near = "" if function is None else nearest(function.name, _TAKE_TABLES)
         raise NotSupportedError(
-            "TABLE and DESCRIPTOR arguments are only understood by TUMBLE, HOP, CUMULATE and SESSION"
+            f"{name} does not take TABLE and DESCRIPTOR arguments; {', '.join(_TAKE_TABLES)} do.{near}"
         )
     return str(query.sql(dialect=DataFusion, identify=True, comments=False))
 

@@ -82,7 +82,16 @@ def settings_for(query: exp.Expr) -> tuple[tuple[str, str], ...]:
     if any(node.find(exp.Query) is not None for node in inside):
         # it takes a field of a struct out of a subquery, and then does not find it
         settings.append(KEEPS_FIELDS)
+    if any(_repeats(select) for union in query.find_all(exp.SetOperation) for select in union.find_all(exp.Select)):
+        # it takes the order of one of two equal columns of a UNION for that of the other, and then does not find it
+        settings.append(("datafusion.optimizer.repartition_sorts", "false"))
     return tuple(settings)
+
+
+def _repeats(select: exp.Select) -> bool:
+    """Whether it gives one value under two names."""
+    values = [item.unalias() for item in select.expressions]
+    return len(set(values)) < len(values)
 
 
 def _runtime(memory_limit_bytes: int | None) -> RuntimeEnvBuilder:

@@ -15,7 +15,7 @@ from sqlglot import exp
 from tsdb.sql.functions import translate_functions
 from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
 from tsdb.sql.rewrite.current_time import mark_proctime
-from tsdb.sql.rewrite.filtered_count import count_cases
+from tsdb.sql.rewrite.filtered_count import filtered_as_cases
 from tsdb.sql.rewrite.float_operands import merge_zeros, widen_decimals
 from tsdb.sql.rewrite.integer_arithmetic import check_integers, double_averages
 from tsdb.sql.rewrite.ordering import order_nulls
@@ -45,7 +45,7 @@ RULES: tuple[Rule, ...] = (
 SUBQUERY_RULES: tuple[Rule, ...] = (subqueries_as_values, join_correlated_subqueries)
 """Rules after names are resolved that come before all others, for both modes."""
 
-BATCH_RULES: tuple[Rule, ...] = (hide_constants, count_cases)
+BATCH_RULES: tuple[Rule, ...] = (hide_constants, filtered_as_cases)
 """Rules that only a batch query needs; they run after `RULES`."""
 
 STREAMING_RULES: tuple[Rule, ...] = (join_scalar_subqueries,)

@@ -24,7 +24,7 @@ from tsdb.errors import (
     SnapshotExpired,
     nearest,
 )
-from tsdb.exec import catalog_change, create_text, definition, explain, show
+from tsdb.exec import catalog_change, create_text, definition, explain, replacement, show
 from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
 from tsdb.exec.continuous import check_home, submit, submit_watch
@@ -228,6 +228,8 @@ class Session:
         dml.truncate(self.names.table(statement.name, statement))
 
     def _create_table(self, statement: sql.CreateTable) -> Result:
+        if statement.or_replace:
+            return replacement.replace_table(statement, self.names, self._create_table)
         planner = self._planner(statement)
         table = definition.create_table(statement, self.names, planner)
         if statement.as_select is None or table is None:
@@ -459,6 +461,7 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     more.DescribeQuery: Session._describe_query,
     sql.CreateTable: Session._create_table,
     sql.DropTable: lambda s, st: definition.drop_table(st, s.names),
+    more.DropSeveral: lambda s, st: replacement.drop_several(st, s.names),
     sql.RenameTable: lambda s, st: definition.rename_table(st, s.names),
     sql.AlterTable: Session._alter_table,
     sql.CreateView: lambda s, st: definition.create_view(st, s.names, s._planner(st)),

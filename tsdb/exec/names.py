@@ -107,6 +107,13 @@ class Names:
         self._temporary[name] = identifier
         return self._temporary_home, identifier
 
+    def rename_temporary(self, name: str, new: str) -> None:
+        """Another name for a temporary table; what had that name is forgotten."""
+        key = fitting(new, self._temporary)
+        if key is not None:
+            self._forget(key)
+        self._temporary[new] = self._temporary.pop(name)
+
     def close(self) -> None:
         """Free the catalogs, and what was temporary."""
         self.catalogs.close()

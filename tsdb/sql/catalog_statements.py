@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from tsdb.sql.statements import Statement, TableName
+from tsdb.sql.statements import DropTable, DropView, Statement, TableName
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,13 @@ class UseDatabase(Statement):
     """USE name."""
 
     name: DatabaseName
+
+
+@dataclass(frozen=True, slots=True)
+class DropSeveral(Statement):
+    """DROP TABLE a, b or DROP VIEW a, b: all of them, or none."""
+
+    drops: tuple[DropTable, ...] | tuple[DropView, ...]
 
 
 @dataclass(frozen=True, slots=True)

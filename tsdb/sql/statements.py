@@ -136,6 +136,7 @@ class CreateTable(Statement):
     like: TableName | None = None
     like_without: frozenset[str] = frozenset()
     as_select: exp.Query | None = None
+    or_replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from tsdb.data_types import DataType
 from tsdb.errors import NotSupportedError
+from tsdb.sql.catalog_statements import DropSeveral
 from tsdb.sql.cursor import Cursor
 from tsdb.sql.parser.constant import as_option, constant
 from tsdb.sql.parser.types import read_type
@@ -58,9 +59,7 @@ def read_create(cursor: Cursor) -> Statement:
     if cursor.accept("VIEW"):
         return _view(cursor, or_replace=or_replace, temporary=temporary)
     if cursor.accept("TABLE"):
-        if or_replace:
-            raise unsupported(cursor, "CREATE OR REPLACE TABLE: DROP TABLE IF EXISTS first, or INSERT OVERWRITE")
-        return _table(cursor, temporary=temporary)
+        return _table(cursor, or_replace=or_replace, temporary=temporary)
     if cursor.accept("FUNCTION") or cursor.accept("SYSTEM", "FUNCTION"):
         return _function(cursor, or_replace=or_replace, temporary=temporary)
     for word, instead in _NOT_CREATED.items():
@@ -74,10 +73,13 @@ def read_drop(cursor: Cursor) -> Statement:
     temporary = cursor.accept_any("TEMPORARY", "TEMP") is not None
     if cursor.accept("TABLE"):
         if_exists = cursor.accept("IF", "EXISTS")
-        return DropTable(cursor.table_name(), if_exists, temporary)
+        tables = tuple(DropTable(name, if_exists, temporary) for name in cursor.separated(cursor.table_name))
+        return tables[0] if len(tables) == 1 else DropSeveral(tables)
     if cursor.accept("VIEW"):
         if_exists = cursor.accept("IF", "EXISTS")
-        return DropView(cursor.table_name("a view's name"), if_exists)
+        names = cursor.separated(lambda: cursor.table_name("a view's name"))
+        views = tuple(DropView(name, if_exists) for name in names)
+        return views[0] if len(views) == 1 else DropSeveral(views)
     if cursor.accept("FUNCTION") or cursor.accept("SYSTEM", "FUNCTION"):
         if_exists = cursor.accept("IF", "EXISTS")
         return DropFunction(cursor.identifier("a function's name"), if_exists)
@@ -110,12 +112,15 @@ def _view(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateView:
     return CreateView(name, query, text, columns, comment, if_not_exists, or_replace, temporary)
 
 
-def _table(cursor: Cursor, *, temporary: bool) -> CreateTable:
+def _table(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateTable:
+    if or_replace and cursor.sees("IF", "NOT", "EXISTS"):
+        cursor.error("OR REPLACE and IF NOT EXISTS exclude one another; expected one of them")
     if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
     name = cursor.table_name()
     elements = read_elements(cursor) if cursor.sees("(") else Elements()
     clauses = _clauses(cursor)
     query = clauses.get("as_select")
+    elements.columns += clauses.get("partition_columns", ())
     untyped = next((c for c in elements.columns if c.type is None and c.computed is None), None)
     if untyped is not None and query is None:
         cursor.error(f"column `{untyped.name}` has no type; expected a type, or AS SELECT …")
@@ -134,6 +139,7 @@ def _table(cursor: Cursor, *, temporary: bool) -> CreateTable:
         like=clauses.get("like"),
         like_without=clauses.get("like_without", frozenset()),
         as_select=query,
+        or_replace=or_replace,
     )
 
 
@@ -150,7 +156,9 @@ def _clauses(cursor: Cursor) -> dict[str, Any]:
         if cursor.accept("COMMENT"):
             put("comment", cursor.string("the table's comment"))
         elif cursor.accept("PARTITIONED", "BY"):
-            put("partition_keys", cursor.identifiers("a partition key"))
+            columns = cursor.wrapped(lambda: _partition_column(cursor))
+            put("partition_keys", tuple(column.name for column in columns))
+            found["partition_columns"] = [column for column in columns if column.type is not None]
         elif cursor.accept("DISTRIBUTED"):
             put("bucket_options", _distribution(cursor))
         elif cursor.accept_any("WITH", "TBLPROPERTIES", "OPTIONS"):
@@ -169,6 +177,18 @@ def _clauses(cursor: Cursor) -> dict[str, Any]:
         else:
             break
     return found
+
+
+def _partition_column(cursor: Cursor) -> ColumnDef:
+    """A column's name; with a type, as Hive has it, it is a column of its own."""
+    name = cursor.identifier("a partition key")
+    if cursor.sees("("):
+        raise unsupported(cursor, f"PARTITIONED BY {name}(…): write the value into a column, and partition by that")
+    if cursor.sees(",") or cursor.sees(")"):
+        return ColumnDef(name, None)
+    column_type = read_type(cursor)
+    comment = cursor.string("the comment") if cursor.accept("COMMENT") else None
+    return ColumnDef(name, column_type, comment)
 
 
 def _distribution(cursor: Cursor) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
+from tsdb.catalog.catalog import ConnectorTable
 from tsdb.errors import (
     CommitConflict,
     DataError,
@@ -27,7 +28,7 @@ from tsdb.errors import (
 from tsdb.exec import catalog_change, create_text, definition, explain, replacement, show
 from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
-from tsdb.exec.continuous import check_home, submit, submit_watch
+from tsdb.exec.continuous import submit, submit_set, submit_watch
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
 from tsdb.exec.functions import Functions, built_in, load
@@ -38,6 +39,7 @@ from tsdb.exec.relation import View
 from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount, one_text, rows_of
 from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.changelog import open_changelog
+from tsdb.exec.streaming.draft import check_targets
 from tsdb.exec.streaming.job_facts import job_facts
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.fs import Storage, open_warehouse
@@ -186,11 +188,7 @@ class Session:
         return self.query(statement)
 
     def _insert(self, statement: sql.Insert) -> Result:
-        target = self.names.table(statement.target, statement)
-        if statement.by_name:
-            statement = replace(statement, columns=tuple(self.plan(statement.source, statement, "batch").schema.names))
-        if statement.source.meta.get("default_values"):
-            statement = replace(statement, columns=(target.schema.names[0],))
+        statement, target = self._insert_of(statement)
         if statement.conflict is not None:
             merging = conflict.as_merge(statement, statement.conflict, target, self._planner(statement))
             if merging is not None:
@@ -198,11 +196,19 @@ class Session:
                     replace(merging, position=statement.position, text=statement.text, script=statement.script)
                 )
         if self.options.streaming and references(statement.source):
-            check_home(target, statement, self.names)
             return JobHandle(submit(statement, target, self.plan, self.names, self.options, self.jobs))
         if not isinstance(target, Table):
             return RowCount(dml.insert(statement, target, self._planner(statement)))
         return RowCount(_retried(lambda: dml.insert(statement, target, self._planner(statement)), (SnapshotExpired,)))
+
+    def _insert_of(self, statement: sql.Insert) -> tuple[sql.Insert, Table | ConnectorTable]:
+        """The statement with its columns written out, and its target."""
+        target = self.names.table(statement.target, statement)
+        if statement.by_name:
+            statement = replace(statement, columns=tuple(self.plan(statement.source, statement, "batch").schema.names))
+        if statement.source.meta.get("default_values"):
+            statement = replace(statement, columns=(target.schema.names[0],))
+        return statement, target
 
     def _update(self, statement: sql.Update) -> Result:
         target = self.names.table(statement.target, statement)
@@ -368,10 +374,14 @@ class Session:
         if not statement.if_exists or statement.name in names:
             self.jobs.drop(statement.name)
 
-    def _statement_set(self, statement: sql.ExecuteStatementSet) -> Iterator[Result]:
-        """Each INSERT by itself: one commit, or one job, each."""
-        for insert in statement.statements:
-            yield self._insert(insert)
+    def _statement_set(self, statement: sql.ExecuteStatementSet) -> Result:
+        """One job; in batch mode a commit each, over the same snapshots."""
+        inserts = [self._insert_of(insert) for insert in statement.statements]
+        check_targets([target for _, target in inserts])
+        if self.options.streaming:
+            return JobHandle(submit_set(inserts, self.plan, self.names, self.options, self.jobs))
+        expiry = (SnapshotExpired,) if all(isinstance(target, Table) for _, target in inserts) else ()
+        return RowCount(_retried(lambda: dml.insert_all(inserts, self._planner(statement)), expiry))
 
 
 class _Planner:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from sqlglot import exp
 
@@ -14,32 +14,59 @@ from tsdb.exec.batch.columns import Arrangement, real_name
 from tsdb.exec.names import Names
 from tsdb.exec.plan import QueryPlan
 from tsdb.exec.session_options import SessionOptions
+from tsdb.exec.streaming.draft import JobDraft, PlannedInsert, insert_draft
 from tsdb.exec.streaming.job import Job
 from tsdb.exec.streaming.maintenance_job import NoSink, maintenance_pipeline
-from tsdb.exec.streaming.registry import JobDraft, JobRegistry
+from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.sql.parameters import literal
 from tsdb.sql.script import normalized
-from tsdb.sql.statements import Call, Insert
+from tsdb.sql.statements import Call, Insert, Statement
 from tsdb.sql.table_ref import references
 from tsdb.table.compaction_watch import CompactionWatch
 from tsdb.table.table import Table
+
+Planner: TypeAlias = Callable[[exp.Query, Statement], QueryPlan]
 
 
 def submit(
     statement: Insert,
     target: Table | ConnectorTable,
-    plan_of: Callable[[exp.Query, Insert], QueryPlan],
+    plan_of: Planner,
     names: Names,
     options: SessionOptions,
     jobs: JobRegistry,
 ) -> Job:
     """Start the job, or resume it from its newest checkpoint. Everything that can be refused is refused now."""
+    insert = _planned(statement, target, plan_of, names)
+    name = options.get("pipeline.name") or f"insert-into_{insert.target.identifier}"
+    text = f"USE {names.database}; {normalized(statement.text)}"
+    return jobs.submit_draft(insert_draft([insert], text, name), options.values)
+
+
+def submit_set(
+    statements: Sequence[tuple[Insert, Table | ConnectorTable]],
+    plan_of: Planner,
+    names: Names,
+    options: SessionOptions,
+    jobs: JobRegistry,
+) -> Job:
+    """Start the one job of a statement set, or resume it. See `submit`."""
+    inserts = [_planned(statement, target, plan_of, names) for statement, target in statements]
+    targets = dict.fromkeys(str(insert.target.identifier) for insert in inserts)
+    name = options.get("pipeline.name") or f"insert-into_{','.join(targets)}"
+    each = "; ".join(normalized(statement.text) for statement, _ in statements)
+    text = f"USE {names.database}; EXECUTE STATEMENT SET BEGIN {each}; END"
+    return jobs.submit_draft(insert_draft(inserts, text, name), options.values)
+
+
+def _planned(statement: Insert, target: Table | ConnectorTable, plan_of: Planner, names: Names) -> PlannedInsert:
     if statement.overwrite:
         raise NotSupportedError(
             "INSERT OVERWRITE in streaming mode: changes go on, so there is no moment to overwrite at; "
             "SET 'execution.mode' = 'batch', or use INSERT INTO",
             position=statement.position,
         )
+    _check_home(target, statement, names)
     if isinstance(target, ConnectorTable):
         target = target.for_writing()
     constants = {real_name(k, target.schema, target.identifier): v for k, v in (statement.partition or {}).items()}
@@ -47,10 +74,7 @@ def submit(
     plan = plan_of(_with_constants(statement.source, fixed), statement)
     columns = _columns(statement, target, fixed)
     Arrangement(plan.schema, target.schema, target.identifier, columns)
-    name = options.get("pipeline.name") or f"insert-into_{target.identifier}"
-    text = f"USE {names.database}; {normalized(statement.text)}"
-    into = target.with_options(dict(statement.target_options))
-    return jobs.submit(plan, into, text, name, options=options.values, columns=columns)
+    return PlannedInsert(plan, target.with_options(dict(statement.target_options)), tuple(columns))
 
 
 def submit_watch(
@@ -69,7 +93,7 @@ def submit_watch(
     return jobs.submit_draft(draft, options.values)
 
 
-def check_home(target: Table | ConnectorTable, statement: Insert, names: Names) -> None:
+def _check_home(target: Table | ConnectorTable, statement: Insert, names: Names) -> None:
     """A job and its state lie in the warehouse of the connection, and so must its tables."""
     sources = [names.source(reference, statement) for reference in references(statement.source)]
     for table in (target, *sources):

@@ -54,13 +54,13 @@ def explain_streaming(plan: QueryPlan, *, changelog_mode: bool = False) -> str:
     assembly = assemble(plan)
     assembly.pipeline.close()
     dataflow = assembly.dataflow
-    shown = assembly.changelog if changelog_mode else dataflow.explain()
+    shown = assembly.branch.changelog if changelog_mode else dataflow.explain()
     parts = [("Optimized plan", plan.logical.display_indent()), ("Dataflow", shown)]
     outside = [r for r in plan.relations.values() if isinstance(r.source, ConnectorTable)]
     parts.append(("Sources", "\n".join(f"{relation.shown}: {_elsewhere(relation)}" for relation in outside)))
     if changelog_mode:
         key = ", ".join(f"`{name}`" for name in dataflow.upsert_key or ())
-        kinds = "+I" if assembly.append_only else "+I -U +U -D"
+        kinds = "+I" if assembly.branch.append_only else "+I -U +U -D"
         parts.append(("Changelog", f"kinds: {kinds}\nupsert key: {key or 'none'}"))
     return _sections(plan, *parts)
 

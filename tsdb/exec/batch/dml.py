@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 from sqlglot import exp
@@ -13,7 +13,7 @@ from tsdb.data_types import to_arrow
 from tsdb.errors import BindError, NotSupportedError
 from tsdb.exec.batch.columns import Arrangement, constant, real_name
 from tsdb.exec.batch.query import Rows, open_rows
-from tsdb.exec.batch.writing import write
+from tsdb.exec.batch.writing import Prepared, prepare, write
 from tsdb.exec.plan import QueryPlan
 from tsdb.sql.statements import DropPartition, Insert
 from tsdb.table.commit import Overwrite
@@ -28,15 +28,43 @@ def insert(statement: Insert, target: Table | ConnectorTable, plan_of: Planner) 
     """INSERT INTO and INSERT OVERWRITE; how many rows were inserted."""
     plan = plan_of(statement.source)
     if isinstance(target, ConnectorTable):
-        target = target.for_writing()
+        return _insert_into_connector(statement, target.for_writing(), plan)
+    return _prepared(statement, target, plan).commit()
+
+
+def insert_all(statements: Sequence[tuple[Insert, Table | ConnectorTable]], plan_of: Planner) -> int:
+    """The INSERTs of a statement set: all are planned, then all rows are written, and only then comes a commit each.
+
+    Returns how many rows were inserted. What fails before the first commit leaves all tables of the warehouse as they
+    were; rows for other systems are written before it.
+    """
+    plans = [plan_of(statement.source) for statement, _ in statements]
+    planned = [(*inserted, plan) for inserted, plan in zip(statements, plans, strict=True)]
+    count = 0
+    prepared: list[Prepared] = []
+    try:
+        for statement, target, plan in planned:
+            if isinstance(target, Table):
+                prepared.append(_prepared(statement, target, plan))
+        for statement, target, plan in planned:
+            if isinstance(target, ConnectorTable):
+                count += _insert_into_connector(statement, target.for_writing(), plan)
+        while prepared:
+            count += prepared.pop(0).commit()
+    except BaseException:
+        for left in prepared:
+            left.discard()
+        raise
+    return count
+
+
+def _prepared(statement: Insert, target: Table, plan: QueryPlan) -> Prepared:
     partition = _partition(statement, target)
     arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition)
-    if isinstance(target, ConnectorTable):
-        return _insert_into_connector(statement, target, arrangement, plan)
     table = target.with_options(statement.target_options)
     overwrite = _overwrite(statement, table, partition) if statement.overwrite else None
     with_rows = open_rows(plan)
-    return write(table, ((arrangement.rows(batch), None) for batch in with_rows), overwrite=overwrite)
+    return prepare(table, ((arrangement.rows(batch), None) for batch in with_rows), overwrite=overwrite)
 
 
 def truncate(table: Table | ConnectorTable) -> None:
@@ -82,7 +110,9 @@ def _overwrite(statement: Insert, table: Table, partition: Mapping[str, object])
     return Overwrite({})
 
 
-def _insert_into_connector(statement: Insert, target: ConnectorTable, arrangement: Arrangement, plan: QueryPlan) -> int:
+def _insert_into_connector(statement: Insert, target: ConnectorTable, plan: QueryPlan) -> int:
+    partition = _partition(statement, target)
+    arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition)
     if statement.overwrite:
         raise NotSupportedError(
             f"INSERT OVERWRITE into table `{target.identifier}` with 'connector' = '{target.options['connector']}'; "

@@ -7,6 +7,7 @@ commit leaves no file behind.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -33,6 +34,41 @@ from tsdb.table.write import TableWriter, discard
 Kinds: TypeAlias = npt.NDArray[np.int8]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows that are written to files and not committed yet. count: of the rows."""
+
+    table: Table
+    writer: TableWriter
+    messages: list[CommitMessage]
+    user: str
+    count: int
+    overwrite: Overwrite | None = None
+    replaced: Iterable[CommitMessage] | None = None
+
+    def commit(self) -> int:
+        """Publish them; how many rows were written. What fails has changed nothing."""
+        table, messages = self.table, self.messages
+        try:
+            if self.overwrite is None and self.replaced is None:
+                commit_rows(table, messages, user=self.user)
+            else:
+                messages = [*messages, *(self.replaced or ())]
+                commit(table, messages, user=self.user, overwrite=self.overwrite)
+        except BaseException as err:
+            self.writer.recall()
+            if isinstance(err, CommitConflict):
+                discard(table, messages)
+            raise
+        compact_when_due(table)
+        return self.count
+
+    def discard(self) -> None:
+        """Delete the files."""
+        self.writer.recall()
+        discard(self.table, self.messages)
+
+
 def write(
     table: Table,
     batches: Iterable[tuple[pa.Table, Kinds | None]],
@@ -40,7 +76,18 @@ def write(
     overwrite: Overwrite | None = None,
     replaced: Iterable[CommitMessage] | None = None,
 ) -> int:
-    """Write the batches (rows, a row kind each or None for all +I) and commit once; how many rows were written.
+    """Write the batches and commit once; see `prepare`. Returns how many rows were written."""
+    return prepare(table, batches, overwrite=overwrite, replaced=replaced).commit()
+
+
+def prepare(
+    table: Table,
+    batches: Iterable[tuple[pa.Table, Kinds | None]],
+    *,
+    overwrite: Overwrite | None = None,
+    replaced: Iterable[CommitMessage] | None = None,
+) -> Prepared:
+    """Write the batches (rows, a row kind each or None for all +I) to files of one commit.
 
     overwrite: what the rows replace. replaced: messages with the rows and files that the batches stand for (UPDATE and
     DELETE of an append table); asked for after the last batch.
@@ -56,19 +103,7 @@ def write(
             writer.write(_told(rows, kinds, table), kinds)
             count += rows.num_rows
         messages = writer.prepare_commit(compact=None if replaced is None else False)
-    try:
-        if overwrite is None and replaced is None:
-            commit_rows(table, messages, user=user)
-        else:
-            messages += replaced or ()
-            commit(table, messages, user=user, overwrite=overwrite)
-    except BaseException as err:
-        writer.recall()
-        if isinstance(err, CommitConflict):
-            discard(table, messages)
-        raise
-    compact_when_due(table)
-    return count
+    return Prepared(table, writer, messages, user, count, overwrite, replaced)
 
 
 def _told(rows: pa.Table, kinds: Kinds | None, table: Table) -> pa.Table:

@@ -1,6 +1,7 @@
-"""From a planned query to something that runs: its sources opened, its plan compiled, the two put together."""
+"""From planned queries to something that runs: sources opened, plans compiled, the two put together."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from tsdb.exec.computed_columns import columns_of
 from tsdb.exec.local_file import read_all
 from tsdb.exec.plan import columns_read
 from tsdb.exec.relation import FileSource, Registered, Relation, SystemTable
+from tsdb.exec.streaming.branches import Branches, branch_prefix
 from tsdb.exec.streaming.compile import InputSpec, compile_plan
 from tsdb.exec.streaming.dataflow import Dataflow
 from tsdb.exec.streaming.hybrid_source import HybridSource
@@ -67,16 +69,16 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
-    """A query that can run as a stream. bounded: it ends by itself. keyed: with one row a primary key of the target.
+class Branch:
+    """A query of an assembly, compiled. keyed: with one row a primary key of the target. driven: the dataflow, with a
+    watch over the target's key where there has to be one.
 
     append_only: it takes no row back as long as nobody deletes or overwrites rows of the append tables it reads.
     changelog: the operators with the changes that each emits under that condition.
     """
 
-    pipeline: Pipeline
     dataflow: Dataflow
-    bounded: bool
+    driven: Dataflow | KeyGuard
     append_only: bool
     target: Target | None = None
     keyed: bool = False
@@ -92,32 +94,97 @@ class Assembly:
         return "\n".join([str(self.target), self.dataflow.explain(), *inputs])
 
 
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Queries that can run as one stream. bounded: it ends by itself."""
+
+    pipeline: Pipeline
+    bounded: bool
+    branches: tuple[Branch, ...]
+
+    @property
+    def branch(self) -> Branch:
+        """Its only query."""
+        (only,) = self.branches
+        return only
+
+    @property
+    def dataflow(self) -> Dataflow:
+        """Of its only query."""
+        return self.branch.dataflow
+
+
 def assemble(plan: PlannedQuery, target: Target | None = None) -> Assembly:
     """Open the sources of a plan and compile it. Raises NotSupportedError for what cannot run as a stream."""
-    feeds: list[Feed] = []
-    read = columns_read(plan.logical)
+    return assemble_all([(plan, target)])
+
+
+def assemble_all(queries: Sequence[tuple[PlannedQuery, Target | None]]) -> Assembly:
+    """Several queries as one: what they read in the same way has one source, so all of them see the same cut."""
+    plans = [plan for plan, _ in queries]
+    prefixes = [""] if len(plans) == 1 else [branch_prefix(number) for number in range(len(plans))]
+    feeds = _feeds(plans, prefixes)
     try:
-        for same in _grouped(plan.relations.values()):
-            names = tuple(relation.name for relation in same)
-            columns = set().union(*(read[name] for name in names)) if read.keys() >= set(names) else None
-            feeds.append(_feed(same[0], names, columns, plan.context))
-        inputs = {name: replace(_spec(feed), source=feed.name) for feed in feeds for name in feed.inputs}
-        prudent = {name: replace(_prudent(feed), source=feed.name) for feed in feeds for name in feed.inputs}
-        with state_memory(plan.state_memory_bytes) as memory:
-            dataflow = compile_plan(plan.logical, prudent, plan.context, prudent=True)
-        declared = compile_plan(plan.logical, inputs, plan.context)
-        append_only = declared.append_only
+        with state_memory(plans[0].state_memory_bytes):
+            branches = tuple(
+                _branch(plan, target, _own(feeds, prefix))
+                for (plan, target), prefix in zip(queries, prefixes, strict=True)
+            )
     except BaseException:
-        for feed in feeds:
-            feed.source.close()
+        _close(feeds)
         raise
-    bounded = all(_is_bounded(r) or "scan.bounded.watermark" in r.options for r in plan.relations.values())
+    relations = [relation for plan in plans for relation in plan.relations.values()]
+    bounded = all(_is_bounded(r) or "scan.bounded.watermark" in r.options for r in relations)
+    driven = [branch.driven for branch in branches]
+    return Assembly(Pipeline(driven[0] if len(driven) == 1 else Branches(driven), feeds), bounded, branches)
+
+
+def _feeds(plans: Sequence[PlannedQuery], prefixes: Sequence[str]) -> list[Feed]:
+    """The sources of all queries, each of them once. prefixes: of the names of a query's inputs."""
+    read = [columns_read(plan.logical) for plan in plans]
+    groups: dict[object, list[tuple[int, Relation]]] = {}
+    for number, plan in enumerate(plans):
+        for relation in plan.relations.values():
+            key = (_identity(relation), *sorted(relation.options.items()))
+            groups.setdefault(key, []).append((number, relation))
+    feeds: list[Feed] = []
+    places: Counter[str] = Counter()
+    try:
+        for same in groups.values():
+            number, relation = same[0]
+            names = tuple(prefixes[n] + r.name for n, r in same)
+            known = all(r.name in read[n] for n, r in same)
+            columns = set().union(*(read[n][r.name] for n, r in same)) if known else None
+            path = _path(relation)
+            place = f"-{places[path]}" if places[path] else ""
+            places[path] += 1
+            feeds.append(replace(_feed(relation, names, columns, plans[number].context), place=place))
+    except BaseException:
+        _close(feeds)
+        raise
+    return feeds
+
+
+def _close(feeds: Iterable[Feed]) -> None:
+    for feed in feeds:
+        feed.source.close()
+
+
+def _own(feeds: Iterable[Feed], prefix: str) -> dict[str, Feed]:
+    """The inputs of one query, by the names that its plan has for them."""
+    return {name.removeprefix(prefix): feed for feed in feeds for name in feed.inputs if name.startswith(prefix)}
+
+
+def _branch(plan: PlannedQuery, target: Target | None, inputs: Mapping[str, Feed]) -> Branch:
+    declared_inputs = {name: replace(_spec(feed), source=feed.name) for name, feed in inputs.items()}
+    prudent = {name: replace(_prudent(feed), source=feed.name) for name, feed in inputs.items()}
+    dataflow = compile_plan(plan.logical, prudent, plan.context, prudent=True)
+    with sharing(None):
+        declared = compile_plan(plan.logical, declared_inputs, plan.context)
     keyed = target is not None and _is_keyed(dataflow, target)
-    guarded = target is not None and not keyed and not append_only
-    with sharing(memory):
-        driven = _guarded(dataflow, target) if target is not None and guarded else dataflow
-    changelog = declared.explain(changelog=True)
-    return Assembly(Pipeline(driven, feeds), dataflow, bounded, append_only, target, keyed, changelog)
+    guarded = target is not None and not keyed and not declared.append_only
+    driven = _guarded(dataflow, target) if target is not None and guarded else dataflow
+    return Branch(dataflow, driven, declared.append_only, target, keyed, declared.explain(changelog=True))
 
 
 def _is_keyed(dataflow: Dataflow, target: Target) -> bool:
@@ -137,19 +204,19 @@ def _guarded(dataflow: Dataflow, target: Target) -> Dataflow | KeyGuard:
     return KeyGuard(dataflow, key, target.primary_key, target.name)
 
 
-def _grouped(relations: Iterable[Relation]) -> list[list[Relation]]:
-    """References that read the same in the same way share a source, so that they see the same cut."""
-    groups: dict[object, list[Relation]] = {}
-    for relation in relations:
-        groups.setdefault((_identity(relation), *sorted(relation.options.items())), []).append(relation)
-    return list(groups.values())
-
-
 def _identity(relation: Relation) -> object:
     source = relation.source
     if isinstance(source, Table):
         return source.path
     return str(source.identifier) if isinstance(source, ConnectorTable) else id(source)
+
+
+def _path(relation: Relation) -> str:
+    """The table of the warehouse that a relation reads, where a consumer keeps its place; '' if it reads none."""
+    source = relation.source
+    if isinstance(source, SystemTable) and source.table is not None:
+        source = source.table
+    return source.path if isinstance(source, Table) else ""
 
 
 _LOGS = {"audit_log": audit_batch, "binlog": binlog_batch}

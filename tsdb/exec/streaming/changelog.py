@@ -16,7 +16,7 @@ from tsdb import clock
 from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, RowKind, plus, to_row_kinds
 from tsdb.errors import Cancelled, InterfaceError, InternalError, NotSupportedError, OperationalError
 from tsdb.exec.streaming.assemble import PlannedQuery, assemble
-from tsdb.exec.streaming.pipeline import Pipeline
+from tsdb.exec.streaming.pipeline import Dataflow, Pipeline
 from tsdb.exec.streaming.waiter import Waiter
 
 _CLOSE_S = 0.4
@@ -31,27 +31,38 @@ def open_changelog(plan: PlannedQuery, *, upsert: bool = False) -> "ChangelogRes
     cannot.
     """
     assembly = assemble(plan)
-    if upsert and assembly.dataflow.upsert_key is None and not assembly.append_only:
+    if upsert and assembly.dataflow.upsert_key is None and not assembly.branch.append_only:
         assembly.pipeline.close()
         raise NotSupportedError(
             "the result has no key by which a row could replace another: SET 'execution.changelog-mode' = 'retract', "
             "or select the columns that GROUP BY or a primary key makes unique"
         )
-    return ChangelogResult(assembly.pipeline, bounded=assembly.bounded, schema=plan.schema, upsert=upsert)
+    return ChangelogResult(
+        assembly.pipeline, assembly.dataflow, bounded=assembly.bounded, schema=plan.schema, upsert=upsert
+    )
 
 
 class ChangelogResult:
     """An open streaming query. One thread reads it; `close` may come from any."""
 
     def __init__(
-        self, pipeline: Pipeline, *, bounded: bool, schema: pa.Schema | None = None, upsert: bool = False
+        self,
+        pipeline: Pipeline,
+        dataflow: Dataflow,
+        *,
+        bounded: bool,
+        schema: pa.Schema | None = None,
+        upsert: bool = False,
     ) -> None:
-        """schema: the names and types that the user sees, if they differ from those of the dataflow. upsert: leave out
+        """dataflow: what the pipeline drives.
+
+        schema: the names and types that the user sees, if they differ from those of the dataflow. upsert: leave out
         the rows before an update.
         """
         self._upsert = upsert
         self._pipeline = pipeline
-        self._output = pipeline.dataflow.schema
+        self._key = dataflow.upsert_key
+        self._output = dataflow.schema
         self._shown = self._output if schema is None else schema
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -180,7 +191,7 @@ class ChangelogResult:
         if not parts:
             return
         changes = plus(parts, self._output)
-        rows, kinds = to_row_kinds(changes, self._pipeline.dataflow.upsert_key)
+        rows, kinds = to_row_kinds(changes, self._key)
         if self._upsert:
             kept = kinds != RowKind.UPDATE_BEFORE
             rows, kinds = rows.filter(pa.array(kept)), kinds[kept]

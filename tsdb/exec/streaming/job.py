@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tsdb import clock
-from tsdb.connector.connector import Sink
 from tsdb.errors import Error, InternalError, JobFailed, JobTakenOver, OperationalError
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
 from tsdb.exec.streaming.lease import HEARTBEAT_S, Lease
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.restart import RestartPolicy
 from tsdb.exec.streaming.run_store import WarehouseRunStore
+from tsdb.exec.streaming.sink import JobSink
 from tsdb.exec.streaming.waiter import WAIT_MIN_S, Waiter
 
 ROWS_BETWEEN_CHECKPOINTS = 4_000_000
@@ -42,7 +42,7 @@ class Restart:
     """How a job that failed begins anew: when, and with which new parts."""
 
     policy: RestartPolicy
-    parts: Callable[[], tuple[Pipeline, Sink]]
+    parts: Callable[[], tuple[Pipeline, JobSink]]
 
 
 def consumer_of(job_id: str) -> str:
@@ -57,7 +57,7 @@ class Job:
         self,
         newest: Checkpoint,
         pipeline: Pipeline,
-        sink: Sink,
+        sink: JobSink,
         state: JobState,
         *,
         interval_s: float = 1.0,

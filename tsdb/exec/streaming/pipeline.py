@@ -24,23 +24,13 @@ WATERMARK = "#watermark"
 """Behind the name of a source: its watermark among the positions of a checkpoint."""
 
 
-class Dataflow(Protocol):
-    """The part of a dataflow that drives it."""
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The schema of the output."""
-        ...
-
-    @property
-    def upsert_key(self) -> tuple[str, ...] | None:
-        """Columns of the output that are unique at every version, if known."""
-        ...
+class Driven(Protocol):
+    """What a pipeline drives: a dataflow, or several over the same sources."""
 
     def step(
         self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None, *, complete: bool = True
-    ) -> ChangeBatch:
-        """The change of the output for a change of the inputs."""
+    ) -> Any:
+        """The change of the output, with `num_rows`, for a change of the inputs."""
         ...
 
     def overdue(self) -> bool:
@@ -60,17 +50,39 @@ class Dataflow(Protocol):
         ...
 
 
+class Dataflow(Driven, Protocol):
+    """One query."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of the output."""
+        ...
+
+    @property
+    def upsert_key(self) -> tuple[str, ...] | None:
+        """Columns of the output that are unique at every version, if known."""
+        ...
+
+    def step(
+        self, deltas: Mapping[str, ChangeBatch], times: Mapping[str, InputTime] | None = None, *, complete: bool = True
+    ) -> ChangeBatch:
+        """The change of the output for a change of the inputs."""
+        ...
+
+
 @dataclass(slots=True)
 class Feed:
     """A source and the inputs of the dataflow that it feeds. in_cut: it is in the middle of a cut.
 
-    row_time: what it has besides, if its table has computed columns or a watermark.
+    row_time: what it has besides, if its table has computed columns or a watermark. place: tells it from others that
+    read the same table.
     """
 
     source: Source
     inputs: tuple[str, ...]
     in_cut: bool = False
     row_time: RowTime | None = None
+    place: str = ""
 
     @property
     def name(self) -> str:
@@ -85,16 +97,16 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What one step gave. complete: the version ends with it."""
+    """What one step gave: the output of what is driven. complete: the version ends with it."""
 
-    output: ChangeBatch
+    output: Any
     complete: bool
 
 
 class Pipeline:
     """Drives a dataflow from its sources; used by one thread at a time."""
 
-    def __init__(self, dataflow: Dataflow, feeds: Sequence[Feed]) -> None:
+    def __init__(self, dataflow: Driven, feeds: Sequence[Feed]) -> None:
         self._dataflow = dataflow
         self._feeds = list(feeds)
         self._begun = False
@@ -103,7 +115,7 @@ class Pipeline:
         self.rows_in = 0
 
     @property
-    def dataflow(self) -> Dataflow:
+    def dataflow(self) -> Driven:
         """What is driven."""
         return self._dataflow
 
@@ -184,7 +196,7 @@ class Pipeline:
         """At a cut: what the tables among the sources have still to tell must not expire. See `StreamScan`."""
         for feed in self._feeds:
             if isinstance(feed.source, TableSource | LogSource):
-                feed.source.keep_place(owner)
+                feed.source.keep_place(None if owner is None else owner + feed.place)
 
     def close(self) -> None:
         """Close the sources; the first failure is raised after all were tried."""

@@ -7,33 +7,30 @@ job by submitting the same INSERT under the same name; a different query under t
 import atexit
 import hashlib
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, unquote
 
 from tsdb import clock
 from tsdb.catalog.catalog import ConnectorTable
-from tsdb.connector.connector import Sink
 from tsdb.errors import AlreadyExists, JobFailed, OperationalError, ProgrammingError, nearest
-from tsdb.exec.streaming.assemble import PlannedQuery, Target, assemble
+from tsdb.exec.streaming.assemble import PlannedQuery
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
+from tsdb.exec.streaming.draft import JobDraft, PlannedInsert, insert_draft
 from tsdb.exec.streaming.job import Job, JobState, Restart, consumer_of
 from tsdb.exec.streaming.lease import LeaseRecord, acquire, held_message, read_lease
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.restart import restart_policy
 from tsdb.exec.streaming.run_store import WarehouseRunStore
-from tsdb.exec.streaming.sink import open_sink
+from tsdb.exec.streaming.sink import JobSink
 from tsdb.fs.file_io import FileIO
 from tsdb.options import parse_duration_ms
-from tsdb.table.consumer import delete_consumer
+from tsdb.table.consumer import consumers, delete_consumer
 from tsdb.table.table import MAIN_BRANCH, Identifier, Table, open_table
 
 JOBS_FOLDER = "_jobs"
 _OTHER_PROCESS_STOP_S = 60.0
-
-SinkFactory: TypeAlias = Callable[[str], Sink]
-"""Makes the sink of a job for a commit user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +48,6 @@ class JobInfo:
     rows_out: int
     started_at_ms: int | None
     error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class JobDraft:
-    """A job before it has a state. sql: normalised text of the INSERT. plan: what the state depends on, as text.
-
-    tables: the tables of the warehouse that it reads and writes, and when each was created. again: makes the pipeline
-    once more, for a restart; None: the job cannot be restarted.
-    """
-
-    name: str
-    sql: str
-    plan: str
-    pipeline: Pipeline
-    sink: SinkFactory
-    tables: Mapping[str, int] = field(default_factory=dict)
-    again: Callable[[], Pipeline] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +83,7 @@ class JobRegistry:
         sql: the normalised INSERT, the same for the same query. columns: None: all of the target, in order.
         """
         into = tuple(columns) if columns is not None else tuple(target.schema.names)
-        keyed_target = Target(str(target.identifier), tuple(target.schema.primary_keys), into)
-        assembly = assemble(plan, keyed_target)
-        append_only = assembly.append_only
-        schema = assembly.dataflow.schema
-
-        def sink(user: str) -> Sink:
-            return open_sink(target, schema, into, user=user, append_only=append_only, keyed=assembly.keyed)
-
-        def again() -> Pipeline:
-            return assemble(plan, keyed_target).pipeline
-
-        tables = _created([target, *(relation.source for relation in plan.relations.values())])
-        draft = JobDraft(name, sql, assembly.fingerprint, assembly.pipeline, sink, tables, again)
-        return self.submit_draft(draft, options)
+        return self.submit_draft(insert_draft([PlannedInsert(plan, target, into)], sql, name), options)
 
     def submit_draft(self, draft: JobDraft, options: Mapping[str, str], *, start: bool = True) -> Job:
         """Start a job, or resume it from its newest checkpoint. start: False leaves `Job.start` to the caller.
@@ -265,7 +232,10 @@ class JobRegistry:
             path = f"{self._root.removesuffix(f'/{JOBS_FOLDER}')}/{database}.db/{base}"
             table = open_table(self._file_io, Identifier(database, table_name), path, branch or MAIN_BRANCH)
             if table is not None:
-                delete_consumer(table, consumer_of(info.job_id))
+                ours = consumer_of(info.job_id)
+                for consumer in consumers(table):
+                    if consumer == ours or consumer.startswith(f"{ours}-"):
+                        delete_consumer(table, consumer)
 
     def _stop_elsewhere(self, name: str, timeout: float) -> None:
         """Leave a request beside the lease; its holder looks for it with every sign of life."""
@@ -293,7 +263,7 @@ def _restart(draft: JobDraft, job_id: str, options: Mapping[str, str]) -> Restar
     if again is None:
         return None
 
-    def parts() -> tuple[Pipeline, Sink]:
+    def parts() -> tuple[Pipeline, JobSink]:
         pipeline = again()
         try:
             return pipeline, draft.sink(job_id)
@@ -324,12 +294,6 @@ def _check_same(newest: Checkpoint, draft: JobDraft, plan: str) -> None:
             "parameter has another value, a table or view has other columns or keys now, or tsdb plans it "
             f"differently. Its state at version {newest.version} does not fit; {advice}"
         )
-
-
-def _created(tables: Iterable[object]) -> dict[str, int]:
-    """When each table of the warehouse among them was created, by name."""
-    stored = [table for table in tables if isinstance(table, Table)]
-    return {str(table.identifier): table.schemas.schema(table.schemas.ids()[0]).time_millis for table in stored}
 
 
 def _stop_request(folder: str, epoch: int) -> str:

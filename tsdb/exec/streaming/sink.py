@@ -7,7 +7,7 @@ win is for the query to say, not for the order of arrival.
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,30 @@ from tsdb.table.table import Table
 from tsdb.table.write import TableWriter
 
 _ROWS_HELD = 1 << 20
+
+
+class JobSink(Protocol):
+    """A `Sink` as a job sees it: it takes whatever the job's pipeline gives."""
+
+    def write(self, changes: Any) -> None:
+        """Take the output of a step."""
+        ...
+
+    def prepare(self, version: int) -> Json | None:
+        """As `Sink.prepare`."""
+        ...
+
+    def commit(self, version: int, committable: Json) -> None:
+        """As `Sink.commit`."""
+        ...
+
+    def abort(self) -> None:
+        """As `Sink.abort`."""
+        ...
+
+    def close(self) -> None:
+        """As `Sink.close`."""
+        ...
 
 
 class TableSink:

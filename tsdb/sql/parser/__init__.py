@@ -216,6 +216,8 @@ def _read_statement_set(cursor: Cursor) -> ExecuteStatementSet:
         statement = read_statement(cursor)
         if not isinstance(statement, Insert):
             raise cursor.failure_at("only INSERT may stand in a statement set", _offset(cursor, statement))
+        if statement.conflict is not None:
+            raise cursor.failure_at("ON CONFLICT cannot stand in a statement set", _offset(cursor, statement))
         statements.append(statement)
         cursor.expect(";")
     if not statements:

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, consolidate, plus
 from tsdb.connector.connector import SourceDelta
+from tsdb.exec.streaming.draft import JobDraft
 from tsdb.exec.streaming.pipeline import Feed, Pipeline
-from tsdb.exec.streaming.registry import JobDraft
 from tsdb.fs import LocalFileIO
 from tsdb.fs.file_io import FileIO
 

@@ -6,7 +6,7 @@ import time
 import pyarrow as pa
 import pytest
 
-from tests.unit.exec.streaming_jobs.parts import CutSource, pipeline
+from tests.unit.exec.streaming_jobs.parts import CutSource, WordCount, pipeline
 from tsdb.errors import InterfaceError, OperationalError
 from tsdb.exec.streaming.changelog import ChangelogResult
 
@@ -16,7 +16,7 @@ def rows(table: pa.Table) -> list[tuple]:
 
 
 def test_each_version_comes_whole_and_alone_and_then_the_end() -> None:
-    result = ChangelogResult(pipeline(CutSource([["a", "b", "a"], ["a"], ["b", "c"]])), bounded=True)
+    result = ChangelogResult(pipeline(CutSource([["a", "b", "a"], ["a"], ["b", "c"]])), WordCount(), bounded=True)
     assert result.schema.names == ["op", "word", "n"]
     seen = []
     while (table := result.next(None)) is not None:
@@ -30,7 +30,7 @@ def test_each_version_comes_whole_and_alone_and_then_the_end() -> None:
 
 
 def test_rows_max_splits_a_version_and_keeps_its_number() -> None:
-    result = ChangelogResult(pipeline(CutSource([["a", "b", "c"], ["d"]])), bounded=True)
+    result = ChangelogResult(pipeline(CutSource([["a", "b", "c"], ["d"]])), WordCount(), bounded=True)
     sizes = [(result.next(None, 2).num_rows, result.version) for _ in range(3)]
     assert sizes == [(2, 1), (1, 1), (1, 2)]
 
@@ -38,7 +38,7 @@ def test_rows_max_splits_a_version_and_keeps_its_number() -> None:
 def test_a_large_cut_in_several_steps_is_one_version() -> None:
     many = [f"w{i % 1000}" for i in range(150_000)]
     driven = pipeline(CutSource([many, ["w0"]]))
-    result = ChangelogResult(driven, bounded=True)
+    result = ChangelogResult(driven, WordCount(), bounded=True)
     table = result.next(None)
     assert (table.num_rows, result.version) == (1000, 1)
     assert set(table["n"].to_pylist()) == {150} and set(table["op"].to_pylist()) == {"+I"}
@@ -47,7 +47,7 @@ def test_a_large_cut_in_several_steps_is_one_version() -> None:
 
 def test_a_time_out_gives_an_empty_table_and_the_stream_goes_on() -> None:
     source = CutSource([], bounded=False)
-    result = ChangelogResult(pipeline(source), bounded=False)
+    result = ChangelogResult(pipeline(source), WordCount(), bounded=False)
     began = time.monotonic()
     assert result.next(0.05).num_rows == 0
     assert 0.04 < time.monotonic() - began < 0.5
@@ -60,7 +60,7 @@ def test_a_time_out_gives_an_empty_table_and_the_stream_goes_on() -> None:
 
 def test_until_caught_up_gives_what_is_there_now() -> None:
     source = CutSource([["a"], ["b"]], bounded=False)
-    result = ChangelogResult(pipeline(source), bounded=False)
+    result = ChangelogResult(pipeline(source), WordCount(), bounded=False)
     assert [rows(t) for t in result.until_caught_up(5)] == [[("+I", "a", 1)], [("+I", "b", 1)]]
     assert list(result.until_caught_up(5)) == []
     result.close()
@@ -68,7 +68,7 @@ def test_until_caught_up_gives_what_is_there_now() -> None:
 
 def test_close_wakes_a_waiting_reader_at_once() -> None:
     source = CutSource([], bounded=False)
-    result = ChangelogResult(pipeline(source), bounded=False)
+    result = ChangelogResult(pipeline(source), WordCount(), bounded=False)
     failures: list[Exception] = []
 
     def read() -> None:
@@ -92,7 +92,7 @@ def test_close_wakes_a_waiting_reader_at_once() -> None:
 
 def test_a_failure_is_raised_again_at_each_call() -> None:
     source = CutSource([["a"]], bounded=False)
-    result = ChangelogResult(pipeline(source), bounded=False)
+    result = ChangelogResult(pipeline(source), WordCount(), bounded=False)
     result.next(None)
     source.fails = OperationalError("the disk is gone")
     for _ in range(2):
@@ -103,7 +103,7 @@ def test_a_failure_is_raised_again_at_each_call() -> None:
 
 def test_a_change_is_seen_within_milliseconds() -> None:
     source = CutSource([["a"]], bounded=False)
-    result = ChangelogResult(pipeline(source), bounded=False)
+    result = ChangelogResult(pipeline(source), WordCount(), bounded=False)
     result.next(None)
     delays: list[float] = []
     sent: list[float] = []

@@ -15,7 +15,8 @@ from tests.unit.exec.streaming_jobs.parts import CutSource, batch_count, draft, 
 from tsdb.changes import ChangeBatch
 from tsdb.connector.connector import SourceDelta
 from tsdb.errors import AlreadyExists, DataError, JobFailed, JobTakenOver, OperationalError, ProgrammingError
-from tsdb.exec.streaming.registry import JobDraft, JobRegistry
+from tsdb.exec.streaming.draft import JobDraft
+from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.exec.streaming.restart import restart_policy
 from tsdb.fs import LocalFileIO
 
@@ -128,7 +129,7 @@ def test_names_may_hold_any_character(tmp_path: Path) -> None:
 OTHER_PROCESS = """
 import sys
 from tests.unit.exec.streaming_jobs.parts import CutSource, draft
-from tsdb.exec.streaming.registry import JobDraft, JobRegistry
+from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.exec.streaming.restart import restart_policy
 from tsdb.fs import LocalFileIO
 folder = sys.argv[1]

@@ -1,0 +1,117 @@
+"""Jobs before they have a state: what one INSERT, or the INSERTs of a statement set, come to."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from tsdb.catalog.catalog import ConnectorTable
+from tsdb.connector.connector import Sink
+from tsdb.errors import NotSupportedError
+from tsdb.exec.streaming.assemble import Branch, PlannedQuery, Target, assemble_all
+from tsdb.exec.streaming.branches import BranchSink
+from tsdb.exec.streaming.pipeline import Pipeline
+from tsdb.exec.streaming.sink import JobSink, open_sink
+from tsdb.table.bucket import BucketMode
+from tsdb.table.table import Table
+
+SinkFactory: TypeAlias = Callable[[str], JobSink]
+"""Makes the sink of a job for a commit user."""
+
+_MERGED_BY_COLUMN = ("partial-update", "aggregation")
+
+
+@dataclass(frozen=True, slots=True)
+class JobDraft:
+    """A job before it has a state. sql: normalised text of the INSERT. plan: what the state depends on, as text.
+
+    tables: the tables of the warehouse that it reads and writes, and when each was created. again: makes the pipeline
+    once more, for a restart; None: the job cannot be restarted.
+    """
+
+    name: str
+    sql: str
+    plan: str
+    pipeline: Pipeline
+    sink: SinkFactory
+    tables: Mapping[str, int] = field(default_factory=dict)
+    again: Callable[[], Pipeline] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedInsert:
+    """INSERT INTO `target` (`columns`) with the planned query. columns: in the order of the query's."""
+
+    plan: PlannedQuery
+    target: Table | ConnectorTable
+    columns: tuple[str, ...]
+
+
+def insert_draft(inserts: Sequence[PlannedInsert], sql: str, name: str) -> JobDraft:
+    """The job of one INSERT, or of several that run as one. sql: normalised, the same for the same statements.
+
+    Raises NotSupportedError for what cannot be a stream.
+    """
+    queries = [(insert.plan, _target(insert)) for insert in inserts]
+    assembly = assemble_all(queries)
+    opened = list(zip(inserts, assembly.branches, strict=True))
+
+    def sink(user: str) -> JobSink:
+        if len(opened) == 1:
+            return _open(*opened[0], user)
+        sinks: list[Sink] = []
+        try:
+            for number, (insert, branch) in enumerate(opened):
+                sinks.append(_open(insert, branch, f"{user}-{number}"))
+        except BaseException:
+            BranchSink(sinks).close()
+            raise
+        return BranchSink(sinks)
+
+    def again() -> Pipeline:
+        return assemble_all(queries).pipeline
+
+    plan = "\n\n".join(branch.fingerprint for branch in assembly.branches)
+    relations = [relation for insert in inserts for relation in insert.plan.relations.values()]
+    tables = _created([*(insert.target for insert in inserts), *(relation.source for relation in relations)])
+    return JobDraft(name, sql, plan, assembly.pipeline, sink, tables, again)
+
+
+def _target(insert: PlannedInsert) -> Target:
+    target = insert.target
+    return Target(str(target.identifier), tuple(target.schema.primary_keys), insert.columns)
+
+
+def _open(insert: PlannedInsert, branch: Branch, user: str) -> Sink:
+    schema = branch.dataflow.schema
+    return open_sink(
+        insert.target, schema, insert.columns, user=user, append_only=branch.append_only, keyed=branch.keyed
+    )
+
+
+def check_targets(targets: Sequence[Table | ConnectorTable]) -> None:
+    """Several statements of a set may fill one table only where none takes back what another gave.
+
+    Raises NotSupportedError.
+    """
+    times = Counter(str(table.identifier) for table in targets)
+    for table in targets:
+        if times[str(table.identifier)] > 1 and not _takes_several(table):
+            raise NotSupportedError(
+                f"{times[str(table.identifier)]} statements of the statement set write into table "
+                f"`{table.identifier}`: which of them holds for a row would be left to chance. Write one INSERT INTO … "
+                "SELECT … UNION ALL SELECT …; append tables of the warehouse allow several, and so do tables with "
+                "'merge-engine' = 'partial-update' or 'aggregation' and a fixed number of buckets"
+            )
+
+
+def _takes_several(table: Table | ConnectorTable) -> bool:
+    if not isinstance(table, Table) or not table.is_primary_key:
+        return isinstance(table, Table)
+    return table.options.merge_engine in _MERGED_BY_COLUMN and table.bucket_mode is BucketMode.FIXED
+
+
+def _created(tables: Iterable[object]) -> dict[str, int]:
+    """When each table of the warehouse among them was created, by name."""
+    stored = [table for table in tables if isinstance(table, Table)]
+    return {str(table.identifier): table.schemas.schema(table.schemas.ids()[0]).time_millis for table in stored}

@@ -261,7 +261,7 @@ class Names:
                 f"table `{table.identifier}` has no system table `${suffix}`.{nearest(suffix, SYSTEM_TABLES)}"
             )
         name, of = f"{table.identifier}${suffix}", table if found.takes_options else None
-        return SystemTable(name, found.schema_of(table), partial(found.rows, table), of, found.name)
+        return SystemTable(name, found.schema_of(table), partial(found, table), of, found.name)
 
     def _description(self, name: TableName) -> SystemTable:
         """`sys.<name>` or `information_schema.<name>` of a catalog."""

@@ -234,7 +234,7 @@ class _Binder:
         check_table_options(hint)
         options = {**self._scan_options(hint), **hint}
         of = table.with_options(options)
-        changed = replace(source, table=of, read=partial(SYSTEM_TABLES[source.kind].rows, of))
+        changed = replace(source, table=of, read=partial(SYSTEM_TABLES[source.kind], of))
         return Relation(name, shown, source.schema, changed, options)
 
     def _snapshot(self, table: Table, options: Mapping[str, str]) -> Snapshot | None:

@@ -26,7 +26,8 @@ from tsdb.options import OPTIONS, SCAN, SESSION
 from tsdb.secrets import shown_options
 from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.statements import Describe, ShowStatement, Statement, TableName
-from tsdb.table.scan import live_files, partition_values
+from tsdb.table.newest import newest_files
+from tsdb.table.scan import partition_values
 from tsdb.table.table import Table
 
 
@@ -208,7 +209,7 @@ def _partitions(names: Names, args: Mapping[str, Any], statement: Statement) -> 
     if not isinstance(table, Table) or not table.schema.partition_keys:
         raise NotSupportedError(f"table `{table.identifier}` is not partitioned")
     wanted = args.get("partition") or {}
-    distinct = {entry.partition for entry in live_files(table, table.latest_snapshot())}
+    distinct = {entry.partition for entry in newest_files(table)}
     rows = [dict(zip(table.schema.partition_keys, partition_values(table, p), strict=True)) for p in distinct]
     kept = [row for row in rows if all(str(row.get(key)) == str(value) for key, value in wanted.items())]
     return pa.table({"partition": pa.array(sorted(_partition_name(row) for row in kept), pa.string())})

@@ -10,6 +10,7 @@ from tsdb.catalog.catalog import Catalog
 from tsdb.errors import ProgrammingError
 from tsdb.procedure.procedure import TABLE, Argument, Procedure, result, table_argument
 from tsdb.table.commit import commit_statistics
+from tsdb.table.newest import on_newest
 from tsdb.table.statistics import write_statistics
 
 
@@ -20,7 +21,7 @@ def _analyze(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
         raise ProgrammingError(f"table `{table.identifier}` has no snapshot yet, so there is nothing to analyze")
     text = arguments.get("columns", "")
     columns = table.schema.names if text.strip() == "*" else [c.strip() for c in text.split(",") if c.strip()]
-    name = write_statistics(table, snapshot, columns)
+    name = on_newest(table, lambda newest: write_statistics(table, newest or snapshot, columns))
     made = commit_statistics(table, name, user=clock.current().new_id())
     return result(statistics=name, snapshot_id=None if made is None else made.id)
 

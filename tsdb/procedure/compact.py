@@ -15,7 +15,8 @@ from tsdb.options import check_table_options, parse_duration_ms
 from tsdb.procedure.procedure import Argument, Procedure, result, table_argument
 from tsdb.table.compact import compact
 from tsdb.table.compaction_watch import Watched
-from tsdb.table.scan import in_partition, live_files, partition_values
+from tsdb.table.newest import newest_files
+from tsdb.table.scan import in_partition, partition_values
 from tsdb.table.sort_compact import sort_compact
 from tsdb.table.table import Identifier, Table
 
@@ -152,7 +153,7 @@ def _chosen(table: Table, arguments: Mapping[str, Any]) -> Callable[[bytes], boo
     if arguments.get("partition_idle_time") is not None:
         oldest = clock.current().now_ms() - parse_duration_ms(arguments["partition_idle_time"], "partition_idle_time")
         written: dict[bytes, int] = {}
-        for entry in live_files(table, table.latest_snapshot()):
+        for entry in newest_files(table):
             millis = entry.file.creation_time_millis or 0
             written[entry.partition] = max(written.get(entry.partition, 0), millis)
         tests.append(lambda partition: written.get(partition, 0) < oldest)

@@ -12,7 +12,8 @@ from tsdb.errors import CorruptFile, NotSupportedError
 from tsdb.procedure.compact import chosen_partitions
 from tsdb.procedure.procedure import TABLE, Argument, Procedure, listed_result, result, table_argument
 from tsdb.table.commit import drop_partitions
-from tsdb.table.scan import live_files, partition_values
+from tsdb.table.newest import newest_files
+from tsdb.table.scan import partition_values
 
 _PARTITIONS = Argument(
     "partitions", "partitions", "The partitions, as `a=1,b=2;a=3`.", required=True, alias="partition"
@@ -36,7 +37,7 @@ def _mark_done(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     chosen = chosen_partitions(table, arguments["partitions"])
     now_ms = clock.current().now_ms()
     done = []
-    for partition in {entry.partition for entry in live_files(table, table.latest_snapshot(), chosen)}:
+    for partition in {entry.partition for entry in newest_files(table, chosen)}:
         values = dict(zip(table.schema.partition_keys, partition_values(table, partition), strict=True))
         directory = table.paths.partition(values)
         path = f"{directory}/{SUCCESS_FILE}"

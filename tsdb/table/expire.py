@@ -8,6 +8,7 @@ Source: Paimon, `ExpireSnapshotsImpl`, `ExpireChangelogImpl` and `SnapshotDeleti
 
 from collections.abc import Sequence
 
+from tsdb.errors import OperationalError
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.changelog import (
     Retention,
@@ -20,6 +21,7 @@ from tsdb.table.changelog import (
 )
 from tsdb.table.consumer import consumers
 from tsdb.table.hold import first_held_id
+from tsdb.table.newest import TRIES_MAX, is_missing
 from tsdb.table.reference import (
     change_files,
     data_files,
@@ -39,6 +41,17 @@ from tsdb.table.table import Table
 
 def expire_snapshots(table: Table, keep: Retention) -> int:
     """Expire what may go; how many snapshots went. Their changes stay where the options keep changelogs longer."""
+    for _ in range(TRIES_MAX - 1):
+        earliest = table.snapshots.earliest_id()
+        try:
+            return _expire(table, keep)
+        except OperationalError as err:
+            if not is_missing(err) or table.snapshots.earliest_id() == earliest:
+                raise  # else another process expires them, too
+    return _expire(table, keep)
+
+
+def _expire(table: Table, keep: Retention) -> int:
     table.snapshots.forget()  # a tag of the same name, a rollback: other processes may have changed what is there
     earliest, latest = table.snapshots.earliest_id(), table.snapshots.latest_id()
     if earliest is None or latest is None:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from tsdb.errors import DatabaseError, OperationalError, SnapshotExpired
+from tsdb.metadata.manifest import ManifestEntry
 from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
+from tsdb.table.scan import live_files
 from tsdb.table.table import Table
 
 TRIES_MAX = 10
@@ -31,15 +33,20 @@ def on_newest(table: Table, work: Callable[[Snapshot | None], _Result]) -> _Resu
     return work(table.latest_snapshot())
 
 
+def newest_files(table: Table, partitions: Callable[[bytes], bool] | None = None) -> list[ManifestEntry]:
+    """The live files of the newest snapshot. partitions: which serialized partitions (None: all)."""
+    return on_newest(table, lambda snapshot: live_files(table, snapshot, partitions))
+
+
 def is_overtaken(table: Table, snapshot: Snapshot | None, err: BaseException) -> bool:
     """Whether the error is that of a missing file, and the snapshot that it belongs to is not the newest any more."""
-    return snapshot is not None and _is_missing(err) and table.snapshots.latest_id() != snapshot.id
+    return snapshot is not None and is_missing(err) and table.snapshots.latest_id() != snapshot.id
 
 
 def expired(seen: Iterable[tuple[Table, Snapshot]], err: DatabaseError) -> SnapshotExpired | None:
     """The error to raise in the place of one that was met while snapshots were read; None if none has expired."""
     # DataFusion and Arrow have it in their text only
-    if not _is_missing(err) and re.search(r"No such file|[nN]ot found|is missing", str(err)) is None:
+    if not is_missing(err) and re.search(r"No such file|[nN]ot found|is missing", str(err)) is None:
         return None
     for table, snapshot in seen:
         if not table.snapshots.exists(snapshot.id):
@@ -57,5 +64,6 @@ def expired(seen: Iterable[tuple[Table, Snapshot]], err: DatabaseError) -> Snaps
     return None
 
 
-def _is_missing(err: BaseException) -> bool:
+def is_missing(err: BaseException) -> bool:
+    """Whether the error is that of a missing file."""
     return isinstance(err, SnapshotNotFound) or isinstance(err.__cause__, FileNotFoundError)

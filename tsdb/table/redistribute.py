@@ -23,7 +23,7 @@ from tsdb.table.bucket_writer import bucket_directory
 from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.data_file_reader import read_file
-from tsdb.table.newest import on_newest
+from tsdb.table.newest import newest_files, on_newest
 from tsdb.table.postpone_bucket import NumberedAssigner
 from tsdb.table.scan import POSTPONE_BUCKET, live_files
 from tsdb.table.table import Table
@@ -82,7 +82,7 @@ def bucket_number(options: TableOptions, waiting: Sequence[ManifestEntry] = ()) 
 
 def batch_assigner(table: Table) -> NumberedAssigner:
     """For 'postpone.batch-write-fixed-bucket': rows go to real buckets at once."""
-    entries = live_files(table, table.latest_snapshot())
+    entries = newest_files(table)
     numbers = {entry.partition: entry.total_buckets for entry in entries if entry.bucket != POSTPONE_BUCKET}
     return NumberedAssigner(table, numbers, bucket_number(table.options))
 

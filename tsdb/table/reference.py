@@ -135,13 +135,15 @@ def earliest_whole(table: Table) -> Snapshot | None:
     return None
 
 
-def needed_elsewhere(table: Table, dropped: Collection[int] = ()) -> tuple[set[str], set[str]]:
+def needed_elsewhere(
+    table: Table, dropped: Collection[int] = (), dropped_tags: Collection[str] = ()
+) -> tuple[set[str], set[str]]:
     """What the snapshots of this branch share with others: its tags, its changelogs, readers, and other branches.
 
-    Data files, metadata files. One that cannot be read is an error: then nothing may be deleted. dropped: changelogs
-    of this branch that do not count.
+    Data files, metadata files. One that cannot be read is an error: then nothing may be deleted. dropped,
+    dropped_tags: changelogs and tags of this branch that do not count.
     """
-    data, metadata = _needed_beside(table, dropped)
+    data, metadata = _needed_beside(table, dropped, dropped_tags)
     for name in [MAIN_BRANCH, *branch_names(table)]:
         other = None if name == table.branch else on_branch(table, name)
         if other is not None:
@@ -167,10 +169,13 @@ def on_branch(table: Table, name: str) -> Table | None:
     return open_table(table.file_io, identifier, table.path, name)
 
 
-def _needed_beside(table: Table, dropped: Collection[int] = ()) -> tuple[set[str], set[str]]:
+def _needed_beside(
+    table: Table, dropped: Collection[int] = (), dropped_tags: Collection[str] = ()
+) -> tuple[set[str], set[str]]:
     data: set[str] = set()
     metadata: set[str] = set()
-    for snapshot in [*(tag.snapshot for tag in tags(table)), *held_snapshots(table)]:
+    kept = [tag.snapshot for tag in tags(table) if tag.name not in dropped_tags]
+    for snapshot in [*kept, *held_snapshots(table)]:
         data |= live_data_files(table, snapshot)
         metadata |= metadata_files(table, snapshot)
     for snapshot in (changelog for changelog in changelogs(table) if changelog.id not in dropped):

@@ -18,6 +18,7 @@ from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.compact import compact
 from tsdb.table.index_change import index_entries
+from tsdb.table.newest import on_newest
 from tsdb.table.postpone_bucket import NumberedAssigner
 from tsdb.table.read import fragments
 from tsdb.table.scan import POSTPONE_BUCKET, ScanPlan, live_files, plan_scan
@@ -35,13 +36,28 @@ def rescale(
     number = _number(table, bucket_num)
     if table.hides_level_zero:  # rows that were never compacted could not be read
         compact(table, partitions=partitions, full=True, user=user)
-    snapshot = table.latest_snapshot()
+    made = on_newest(table, lambda snapshot: _rewritten(table, snapshot, number, partitions, user))
+    if made is None:
+        return None
+    messages, new = made
+    try:
+        rescaled = commit(table, [*messages, *new], user=user)
+    except BaseException:
+        discard(table, new)
+        raise
+    touched = {message.partition for message in messages}
+    return compact(table, partitions=touched.__contains__, full=True, user=user) or rescaled
+
+
+def _rewritten(
+    table: Table, snapshot: Snapshot | None, number: int, partitions: Callable[[bytes], bool] | None, user: str
+) -> tuple[list[CommitMessage], list[CommitMessage]] | None:
+    """What takes the old files of the partitions away, and what brings their rows back in `number` buckets."""
     old = [e for e in live_files(table, snapshot, partitions) if e.bucket != POSTPONE_BUCKET]
     touched = {entry.partition for entry in old if entry.total_buckets != number}
     old = [entry for entry in old if entry.partition in touched]
     if not old:
         return None
-    messages = _messages(table, snapshot, old)
     assigner: Assigner = FixedAssigner(table)
     if table.bucket_mode is BucketMode.POSTPONED:
         assigner = NumberedAssigner(table, dict.fromkeys(touched, number))
@@ -51,13 +67,7 @@ def rescale(
         for part in fragments(table, ScanPlan(snapshot, splits)):
             for batch in part.to_batches(None, None):
                 writer.write(pa.Table.from_batches([batch]))
-        new = writer.prepare_commit(compact=False)
-    try:
-        rescaled = commit(table, [*messages, *new], user=user)
-    except BaseException:
-        discard(table, new)
-        raise
-    return compact(table, partitions=touched.__contains__, full=True, user=user) or rescaled
+        return _messages(table, snapshot, old), writer.prepare_commit(compact=False)
 
 
 def _number(table: Table, bucket_num: int | None) -> int:

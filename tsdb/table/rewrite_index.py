@@ -4,7 +4,7 @@ The entry of a file is replaced by one that names another index; its rows, its n
 Source: Paimon, `FileIndexProcessor` and `RewriteFileIndexSink`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -13,12 +13,12 @@ from tsdb.errors import CommitConflict
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.file_index import FileIndexWriter, WantedIndex, wanted_indexes
 from tsdb.metadata.manifest import ManifestEntry
-from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import parse_size
 from tsdb.table.bucket_writer import bucket_directory
 from tsdb.table.commit import commit
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.data_file_reader import read_file
+from tsdb.table.newest import on_newest
 from tsdb.table.prune import file_index
 from tsdb.table.scan import live_files
 from tsdb.table.table import Table
@@ -28,29 +28,45 @@ _SUFFIX = ".index"
 
 def rewrite_file_indexes(
     table: Table, *, partitions: Callable[[bytes], bool] | None = None, user: str
-) -> Snapshot | None:
-    """Write the indexes of all files that have others than the options say, and commit; None if there are none.
+) -> list[CommitMessage]:
+    """Write the indexes of all files that have others than the options say, and commit; a message a file.
 
     partitions: which serialized partitions (None: all).
     """
     wanted = wanted_indexes(table.options.values, table.schema.fields)
-    messages = [
-        message
-        for entry in live_files(table, table.latest_snapshot(), partitions)
-        if (message := _message(table, entry, wanted)) is not None
-    ]
+    messages = on_newest(table, lambda snapshot: _messages(table, live_files(table, snapshot, partitions), wanted))
     if not messages:
-        return None
+        return []
     try:
-        return commit(table, messages, user=user)
+        commit(table, messages, user=user)
     except CommitConflict:
-        for message in messages:
-            directory = bucket_directory(table, message.partition, message.bucket)
-            kept = {name for file in message.compact_before for name in file.extra_files}
-            for file in message.compact_after:
-                for name in (name for name in file.extra_files if name not in kept):
-                    table.file_io.delete(f"{file.directory(directory)}/{name}")
+        _delete_indexes(table, messages)
         raise
+    return messages
+
+
+def _messages(table: Table, entries: Iterable[ManifestEntry], wanted: Sequence[WantedIndex]) -> list[CommitMessage]:
+    """The replacements of all files that need one."""
+    messages: list[CommitMessage] = []
+    try:
+        for entry in entries:
+            message = _message(table, entry, wanted)
+            if message is not None:
+                messages.append(message)
+    except BaseException:
+        _delete_indexes(table, messages)
+        raise
+    return messages
+
+
+def _delete_indexes(table: Table, messages: Sequence[CommitMessage]) -> None:
+    """The new ones, which nobody will ask for."""
+    for message in messages:
+        directory = bucket_directory(table, message.partition, message.bucket)
+        kept = {name for file in message.compact_before for name in file.extra_files}
+        for file in message.compact_after:
+            for name in (name for name in file.extra_files if name not in kept):
+                table.file_io.delete(f"{file.directory(directory)}/{name}")
 
 
 def _message(table: Table, entry: ManifestEntry, wanted: Sequence[WantedIndex]) -> CommitMessage | None:

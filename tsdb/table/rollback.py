@@ -3,8 +3,13 @@
 Source: Paimon, `RollbackHelper` and `TagDeletion`.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tsdb.errors import OperationalError, SnapshotExpired
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.changelog import changelog_ids, changelog_path, write_hints
+from tsdb.table.newest import TRIES_MAX, is_missing
 from tsdb.table.reference import (
     data_files,
     delete_files,
@@ -23,40 +28,100 @@ def rollback_to(table: Table, target: Snapshot, *, replaces: bool = False) -> in
 
     Snapshots go from the newest on, so that a crash leaves a table that is only less far rolled back. target may have
     expired, if it is that of a tag: then it is the only snapshot left. replaces: target is of another branch, and
-    takes the place of what has its id here.
+    takes the place of what has its id here. Raises SnapshotExpired if it expires meanwhile.
     """
-    newer = [table.snapshots.snapshot(i) for i in reversed(table.snapshots.ids()) if i > target.id]
-    gone = list(newer)
-    if replaces and table.snapshots.exists(target.id):
-        gone += [here for here in (table.snapshots.snapshot(target.id),) if here != target]
+    for _ in range(TRIES_MAX - 1):
+        newer_ids = _newer_ids(table, target)
+        try:
+            plan = _plan(table, target, newer_ids, replaces)
+        except OperationalError as err:
+            if is_missing(err) and not _is_there(table, target, replaces):
+                raise _expired(table, target) from err
+            if not is_missing(err) or _newer_ids(table, target) == newer_ids:
+                raise
+            continue
+        # others may have committed and expired while all was read; from here on nothing but changes
+        if _newer_ids(table, target) == newer_ids and _is_there(table, target, replaces):
+            break
+    else:
+        plan = _plan(table, target, _newer_ids(table, target), replaces)
+    _roll_back(table, target, plan)
+    return len(plan.newer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What goes: snapshots (newest first), tags, changelogs, data files, metadata files. comes_back: target has to be
+    made a snapshot again, or another is in its place.
+    """
+
+    newer: Sequence[Snapshot]
+    tags: Sequence[str]
+    changelogs: Sequence[int]
+    data: set[str]
+    metadata: set[str]
+    comes_back: bool
+
+
+def _newer_ids(table: Table, target: Snapshot) -> list[int]:
+    return [i for i in reversed(table.snapshots.ids()) if i > target.id]
+
+
+def _is_there(table: Table, target: Snapshot, replaces: bool) -> bool:
+    """Whether the snapshot has not expired, or a tag or another branch keeps its files."""
+    return replaces or table.snapshots.exists(target.id) or any(tag.snapshot == target for tag in tags(table))
+
+
+def _expired(table: Table, target: Snapshot) -> SnapshotExpired:
+    return SnapshotExpired(
+        f"snapshot {target.id} of table `{table.identifier}` has expired, so the table cannot go back to it; it is as "
+        "it was"
+    )
+
+
+def _plan(table: Table, target: Snapshot, newer_ids: Sequence[int], replaces: bool) -> _Plan:
+    if not _is_there(table, target, replaces):
+        raise _expired(table, target)
+    newer = [table.snapshots.snapshot(i) for i in newer_ids]
+    gone, comes_back = list(newer), True
+    if table.snapshots.exists(target.id):
+        here = table.snapshots.snapshot(target.id)
+        comes_back = replaces and here != target
+        gone += [here] if comes_back else []
     metadata = set().union(*(metadata_files(table, snapshot) for snapshot in gone))
     data: set[str] = set()
     for snapshot in gone:
         for name in (snapshot.delta_manifest_list, snapshot.changelog_manifest_list):
             data |= data_files(table, entries_of_list(table, name))
-    for tag in tags(table):
-        if tag.snapshot.id > target.id:
-            data |= live_data_files(table, tag.snapshot)
-            metadata |= metadata_files(table, tag.snapshot)
-            remove_tag_file(table, tag.name)
-    for snapshot_id in reversed(changelog_ids(table)):
-        if snapshot_id >= target.id:
-            table.file_io.delete(changelog_path(table, snapshot_id))
-            write_hints(table)
-    kept_data, kept_metadata = needed_elsewhere(table)
-    if not table.snapshots.exists(target.id):
+    newer_tags = [tag for tag in tags(table) if tag.snapshot.id > target.id]
+    for tag in newer_tags:
+        data |= live_data_files(table, tag.snapshot)
+        metadata |= metadata_files(table, tag.snapshot)
+    changelogs = [snapshot_id for snapshot_id in reversed(changelog_ids(table)) if snapshot_id >= target.id]
+    kept_data, kept_metadata = needed_elsewhere(table, set(changelogs), {tag.name for tag in newer_tags})
+    data -= kept_data | live_data_files(table, target)
+    metadata -= kept_metadata | metadata_files(table, target)
+    return _Plan(newer, [tag.name for tag in newer_tags], changelogs, data, metadata, comes_back)
+
+
+def _roll_back(table: Table, target: Snapshot, plan: _Plan) -> None:
+    for name in plan.tags:
+        remove_tag_file(table, name)
+    for snapshot_id in plan.changelogs:
+        table.file_io.delete(changelog_path(table, snapshot_id))
+        write_hints(table)
+    if plan.comes_back and not table.snapshots.exists(target.id):
         # before the others go, so that the table is never without a snapshot
         table.snapshots.try_commit(target)
         table.snapshots.write_hint("EARLIEST", target.id)
-    for snapshot in newer:
+    for snapshot in plan.newer:
         table.file_io.delete(table.snapshots.path(snapshot.id))
-    if len(gone) > len(newer):
+    if plan.comes_back:
         table.file_io.replace(table.snapshots.path(target.id), target.to_json().encode())
     table.snapshots.write_hint("LATEST", target.id)
     table.snapshots.forget()
-    delete_files(table, data - kept_data - live_data_files(table, target))
-    delete_files(table, metadata - kept_metadata - metadata_files(table, target))
-    return len(newer)
+    delete_files(table, plan.data)
+    delete_files(table, plan.metadata)
 
 
 def delete_tag(table: Table, name: str) -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsdb.changes import ROW_KIND_SYMBOLS, RowKind
-from tsdb.errors import DataError, NotSupportedError, OperationalError, ProgrammingError
+from tsdb.errors import CommitConflict, DataError, NotSupportedError, OperationalError, ProgrammingError
 from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.index_file import IndexFileMeta
@@ -34,7 +34,7 @@ from tsdb.table.data_file_reader import column_reader
 from tsdb.table.early_rows import early_rows
 from tsdb.table.hash_index import IndexUpdate
 from tsdb.table.index_change import index_entries
-from tsdb.table.newest import on_newest
+from tsdb.table.newest import is_overtaken, on_newest
 from tsdb.table.postpone_bucket import PostponeWriter, postpone_writer
 from tsdb.table.row_check import conform
 from tsdb.table.scan import POSTPONE_BUCKET, live_files
@@ -113,7 +113,7 @@ class TableWriter:
         else:
             compact_none, full = not compact, compact
         if not compact_none and (not self._overwrite or self._plan.empties_level_zero):
-            in_threads(lambda bucket: bucket.compact(full=full), buckets)
+            self._compact(buckets, full=full)
         updates = self._assigner.updates()
         messages = self._with_index([bucket.take_message() for bucket in buckets], updates)
         self._live.prepared(messages, buckets)
@@ -190,13 +190,24 @@ class TableWriter:
         if keep_small:  # else what sorting took would stay with the process beside the rows that follow
             pa.default_memory_pool().release_unused()
 
+    def _compact(self, buckets: Sequence[BucketWriter | PostponeWriter], *, full: bool) -> None:
+        try:
+            in_threads(lambda bucket: bucket.compact(full=full), buckets)
+        except OperationalError as err:
+            if not self._live.is_overtaken(err):
+                raise
+            raise CommitConflict(
+                f"table `{self._table.identifier}`: rows were replaced and expired while they were compacted; run the "
+                "statement again, and keep snapshots longer ('snapshot.time-retained')"
+            ) from err
+
     def _relieve(self) -> None:
         """Back-pressure: compact at once the buckets that have 'num-sorted-run.stop-trigger' runs."""
         if self._table.options.write_only or self._overwrite or self._plan.merge is None:
             return
         stop = self._table.options.num_sorted_run_stop_trigger
         crowded = [bucket for bucket in self._buckets.values() if len(bucket.runs()) >= stop]
-        in_threads(lambda bucket: bucket.compact(full=False), crowded)
+        self._compact(crowded, full=False)
 
     def _bucket(self, partition: bytes, bucket: int) -> BucketWriter | PostponeWriter:
         known = self._buckets.get((partition, bucket))
@@ -302,6 +313,10 @@ class _LiveFiles:
             return False
         self._entries = None
         return True
+
+    def is_overtaken(self, err: BaseException) -> bool:
+        """Whether the error is that of a file that has expired since the files were read."""
+        return self._seen is not None and is_overtaken(self._table, self._seen, err)
 
     def forget(self) -> None:
         """Read the files again, without what was prepared."""

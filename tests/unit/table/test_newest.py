@@ -1,5 +1,6 @@
 """Others commit and expire before any file operation of a commit, a compaction or a query: it works all the same."""
 
+import re
 import threading
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 import tsdb
 from tests.unit.table.tables import make_table
 from tests.unit.table.test_stops import forget_what_was_read
-from tsdb.errors import SnapshotExpired
+from tsdb.errors import CommitConflict, OperationalError, SnapshotExpired
 from tsdb.fs.local import LocalFileIO
 from tsdb.table import expire
 from tsdb.table.changelog import Retention
@@ -160,6 +161,54 @@ def test_a_statement_reads_the_newest_where_its_snapshot_expires_while_it_is_pla
         if counting.left >= 0:
             break
     assert counting.left >= 0 and {"old", "new"} <= set(outcomes), outcomes
+
+
+LATER = {
+    "SELECT count(*) FROM t$snapshots": (1, 2),
+    "SELECT count(*) FROM t$files": (1, 2),
+    "SELECT count(*) FROM t$partitions": (1,),
+    "SELECT count(*) FROM t$audit_log": (2, 3),
+    "SELECT record_count FROM sys.tables WHERE table_name = 't'": (2, 3),
+    "ANALYZE TABLE t COMPUTE STATISTICS FOR ALL COLUMNS": None,
+    "CALL sys.rewrite_file_index('default.t')": None,
+    "CALL sys.expire_snapshots('default.t', 1)": None,
+    "CALL sys.rescale('default.t')": None,
+    "CALL sys.rollback_to('default.t', 2)": None,
+}
+
+
+@pytest.mark.parametrize("statement", LATER)
+def test_who_looks_at_several_files_looks_again_where_they_expire_meanwhile(tmp_path, monkeypatch, statement):
+    monkeypatch.setattr(expire, "first_held_id", lambda table: None)  # as if another process expired
+    outcomes = []
+    for n in range(0, 300, 5):
+        path = tmp_path / str(n)
+        with warehouse(path) as con, monkeypatch.context() as patch:
+            con.execute(
+                "ALTER TABLE t SET ('file-index.bitmap.columns' = 'v', 'file-index.in-manifest-threshold' = '1 b')"
+            )
+            if "rescale" in statement:
+                con.execute("ALTER TABLE t SET ('bucket' = '2')")
+            forget_what_was_read()
+            counting = Counting(n, lambda path=path: replace_and_expire(path))
+            for name in READS:
+                patch.setattr(LocalFileIO, name, counting.before(getattr(LocalFileIO, name)))
+            try:
+                cursor = con.execute(statement)
+                outcomes.append("done")
+                if LATER[statement] is not None:
+                    ((found,),) = cursor.fetchall()
+                    assert found in LATER[statement]
+            except (CommitConflict, OperationalError) as err:
+                outcomes.append("told")
+                assert re.search("expired|conflict|not found|run the statement again", str(err)), err
+            patch.undo()
+            forget_what_was_read()
+            rows = con.execute("SELECT k, v FROM t").fetchall()
+            assert sorted(rows) in (OLD[:1] + OLD[2:], OLD, NEW, [*OLD[:2], (3, "c"), (4, "d")])
+        if counting.left >= 0:
+            break
+    assert counting.left >= 0 and "done" in outcomes, outcomes
 
 
 class Counting:

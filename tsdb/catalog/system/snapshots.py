@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 from tsdb.catalog.system.rows import REQUIRED_TIME, bigint, required_bigint, required_string, string, table_of
+from tsdb.metadata.snapshot import SnapshotNotFound
 from tsdb.table.table import Table
 
 SCHEMA = pa.schema(
@@ -27,9 +28,12 @@ SCHEMA = pa.schema(
 
 def snapshots(table: Table) -> pa.Table:
     """One row a snapshot, oldest first."""
-    rows = []
-    for snapshot_id in table.snapshots.ids():
-        s = table.snapshots.snapshot(snapshot_id)
+    rows, ids = [], table.snapshots.ids()
+    for snapshot_id in ids:
+        try:
+            s = table.snapshots.snapshot(snapshot_id)
+        except SnapshotNotFound:  # it has expired since it was listed
+            continue
         rows.append(
             (
                 s.id, s.schema_id, s.commit_user, s.commit_identifier, s.commit_kind, s.time_millis,
@@ -37,4 +41,5 @@ def snapshots(table: Table) -> pa.Table:
                 s.delta_record_count, s.changelog_record_count, s.watermark, s.next_row_id,
             )
         )  # fmt: skip
-    return table_of(rows, SCHEMA)
+    # all of them gone: there are newer ones
+    return snapshots(table) if ids and not rows else table_of(rows, SCHEMA)

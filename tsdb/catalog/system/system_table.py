@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tsdb.catalog.catalog import Catalog
+from tsdb.errors import OperationalError
+from tsdb.table.newest import expired, on_newest
 from tsdb.table.table import Table
 
 
@@ -19,8 +21,8 @@ class SystemTable:
     takes_options: bool = False
 
     def __call__(self, table: Table) -> pa.Table:
-        """Its rows as of now."""
-        return self.rows(table)
+        """Its rows as of now; read again where snapshots expire meanwhile. Raises SnapshotExpired for a given one."""
+        return read_whole(table, self.rows)
 
     def schema_of(self, table: Table) -> pa.Schema:
         """Its columns."""
@@ -44,6 +46,18 @@ class GlobalTable:
     def description(self) -> str:
         """One sentence."""
         return _first_line(self.rows)
+
+
+def read_whole(table: Table, rows: Callable[[Table], pa.Table]) -> pa.Table:
+    """What the function gives for the table, once no snapshot that it looks at expires meanwhile."""
+    seen = table.latest_snapshot()
+    try:
+        return on_newest(table, lambda _: rows(table))
+    except OperationalError as err:
+        told = None if seen is None else expired([(table, seen)], err)
+        if told is None:
+            raise
+        raise told from err
 
 
 def _first_line(function: Callable[..., pa.Table]) -> str:

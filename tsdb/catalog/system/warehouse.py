@@ -7,8 +7,9 @@ import pyarrow as pa
 from tsdb.catalog.catalog import Catalog
 from tsdb.catalog.system.partitions import partitions as partitions_of
 from tsdb.catalog.system.rows import bigint, required_string, string, table_of
+from tsdb.catalog.system.system_table import read_whole
 from tsdb.secrets import shown_options
-from tsdb.table.scan import live_files
+from tsdb.table.newest import newest_files
 from tsdb.table.table import Identifier, Table
 
 _FILES = [bigint("record_count"), bigint("file_size_in_bytes"), bigint("file_count"), bigint("last_file_creation_time")]
@@ -47,7 +48,7 @@ def tables(catalog: Catalog) -> pa.Table:
     rows = []
     for identifier, table in _stored(catalog):
         schema = table.schema
-        files = [entry.file for entry in live_files(table, table.latest_snapshot())]
+        files = [entry.file for entry in newest_files(table)]
         newest = max((f.creation_time_millis for f in files if f.creation_time_millis is not None), default=None)
         created = table.schemas.schema(table.schemas.ids()[0]).time_millis
         rows.append(
@@ -66,7 +67,7 @@ def partitions(catalog: Catalog) -> pa.Table:
     for identifier, table in _stored(catalog):
         if not table.schema.partition_keys:
             continue
-        for row in partitions_of(table).to_pylist():
+        for row in read_whole(table, partitions_of).to_pylist():
             newest = row["last_update_time"]
             millis = None if newest is None else int(newest.timestamp() * 1000)
             counts = row["record_count"], row["file_size_in_bytes"], row["file_count"]

@@ -25,7 +25,7 @@ from tsdb.errors import (
     SnapshotExpired,
     nearest,
 )
-from tsdb.exec import catalog_change, create_text, definition, explain, replacement, show
+from tsdb.exec import catalog_change, create_text, definition, explain, job_statements, replacement, show
 from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
 from tsdb.exec.continuous import submit, submit_set, submit_watch
@@ -40,7 +40,6 @@ from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount, one_text,
 from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.changelog import open_changelog
 from tsdb.exec.streaming.draft import check_targets
-from tsdb.exec.streaming.job_facts import job_facts
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.fs import Storage, open_warehouse
 from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
@@ -290,7 +289,9 @@ class Session:
 
     def _show(self, statement: sql.ShowStatement) -> Result:
         if statement.kind == "jobs":
-            return rows_of(show.jobs_table(self.jobs.show()))
+            return job_statements.show_jobs(self.jobs)
+        if statement.kind == "savepoints":
+            return job_statements.show_savepoints(self.jobs)
         if statement.kind == "procedures":
             return rows_of(
                 show.listing("procedure_name", [f"sys.{name}" for name in sorted(PROCEDURES)], statement.args)
@@ -368,11 +369,6 @@ class Session:
                 position=statement.position,
             )
         return list(self.execute(procedure.script(arguments(procedure, positional, named))))[-1]
-
-    def _drop_job(self, statement: sql.DropJob) -> None:
-        names = {name for info in self.jobs.show() for name in (info.name, info.job_id)}
-        if not statement.if_exists or statement.name in names:
-            self.jobs.drop(statement.name)
 
     def _statement_set(self, statement: sql.ExecuteStatementSet) -> Result:
         """One job; in batch mode a commit each, over the same snapshots."""
@@ -485,9 +481,10 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.Describe: Session._describe,
     sql.Explain: Session._explain,
     sql.Call: Session._call,
-    sql.StopJob: lambda s, st: s.jobs.stop(st.name),
-    sql.DescribeJob: lambda s, st: rows_of(show.facts_table(job_facts(s.jobs.details(st.name)))),
-    sql.DropJob: Session._drop_job,
+    sql.StopJob: lambda s, st: job_statements.stop(st, s.jobs),
+    sql.DropSavepoint: lambda s, st: s.jobs.savepoints.drop(st.path),
+    sql.DescribeJob: lambda s, st: job_statements.describe(st, s.jobs),
+    sql.DropJob: lambda s, st: job_statements.drop(st, s.jobs),
     sql.ExecuteStatementSet: Session._statement_set,
     more.Prepare: lambda s, st: s._prepared.add(st.name, st.body),
     more.ExecutePrepared: lambda s, st: s.execute(s._prepared.body(st.name), st.values),

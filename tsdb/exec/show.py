@@ -233,3 +233,17 @@ def jobs_table(infos: Sequence[Any]) -> pa.Table:
             "error": pa.array([info.error for info in infos], pa.string()),
         }
     )
+
+
+def savepoints_table(savepoints: Sequence[Any]) -> pa.Table:
+    """SHOW SAVEPOINTS."""
+    kept = [savepoint.checkpoint for savepoint in savepoints]
+    return pa.table(
+        {
+            "job_name": pa.array([checkpoint.name for checkpoint in kept], pa.string()),
+            "version": pa.array([checkpoint.version for checkpoint in kept], pa.int64()),
+            "created_at": pa.array([checkpoint.created_at_ms for checkpoint in kept], pa.timestamp("ms")),
+            "rows_in": pa.array([checkpoint.rows_in for checkpoint in kept], pa.int64()),
+            "savepoint_path": pa.array([savepoint.path for savepoint in savepoints], pa.string()),
+        }
+    )

@@ -420,9 +420,9 @@ class ResetOption(Statement):
 
 @dataclass(frozen=True, slots=True)
 class ShowStatement(Statement):
-    """SHOW kind. kind: databases, tables, views, columns, partitions, jobs, functions, options, procedures, catalogs,
-    current database, current catalog, table options. args, where given: `database` (str), `catalog` (str), `table`
-    (TableName), `like` (pattern), `not` (bool), `partition` (mapping), `user` (bool).
+    """SHOW kind. kind: databases, tables, views, columns, partitions, jobs, savepoints, functions, options, procedures,
+    catalogs, current database, current catalog, table options. args, where given: `database` (str), `catalog` (str),
+    `table` (TableName), `like` (pattern), `not` (bool), `partition` (mapping), `user` (bool).
     """
 
     kind: str
@@ -483,6 +483,13 @@ class DropJob(Statement):
 
     name: str
     if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropSavepoint(Statement):
+    """DROP SAVEPOINT 'path'."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

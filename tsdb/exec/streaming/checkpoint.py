@@ -26,6 +26,7 @@ class Checkpoint:
 
     job_id: also the commit user of its table sink. tables: when each table that it reads or writes was created.
     sources: input → position. plan: fingerprint of the plan the state belongs to.
+    savepoint: where the job was started from.
     """
 
     version: int
@@ -40,6 +41,7 @@ class Checkpoint:
     rows_in: int = 0
     rows_out: int = 0
     tables: dict[str, int] = field(default_factory=dict)
+    savepoint: str | None = None
 
 
 class CheckpointStore:

@@ -8,7 +8,7 @@ import atexit
 import hashlib
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -23,6 +23,8 @@ from tsdb.exec.streaming.lease import LeaseRecord, acquire, held_message, read_l
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.restart import restart_policy
 from tsdb.exec.streaming.run_store import WarehouseRunStore
+from tsdb.exec.streaming.same_job import check_same
+from tsdb.exec.streaming.savepoint import Savepoint, SavepointStore
 from tsdb.exec.streaming.sink import JobSink
 from tsdb.fs.file_io import FileIO
 from tsdb.options import parse_duration_ms
@@ -30,6 +32,7 @@ from tsdb.table.consumer import consumers, delete_consumer
 from tsdb.table.table import MAIN_BRANCH, Identifier, Table, open_table
 
 JOBS_FOLDER = "_jobs"
+_STATE = "state"
 _OTHER_PROCESS_STOP_S = 60.0
 
 
@@ -64,6 +67,7 @@ class JobRegistry:
 
     def __init__(self, file_io: FileIO, root: str) -> None:
         self._file_io = file_io
+        self._savepoints = SavepointStore(file_io, root)
         self._root = f"{root}/{JOBS_FOLDER}"
         self._jobs: dict[str, Job] = {}
         _open_registries.add(self)
@@ -136,6 +140,36 @@ class JobRegistry:
         elif info.status == "RUNNING":
             self._stop_elsewhere(info.name, timeout)
 
+    def stop_with_savepoint(self, name_or_id: str) -> str:
+        """Like `stop`, then keep its state for whoever starts from it; the path. A job that does not run may be asked.
+
+        Raises AlreadyExists if the job was started again meanwhile.
+        """
+        self.stop(name_or_id)
+        info = self.find(name_or_id)
+        folder = self._folder(info.name)
+        before = read_lease(self._file_io, folder)
+        lease = acquire(self._file_io, folder, info.name, info.job_id)
+        try:
+            checkpoints = CheckpointStore(self._file_io, folder)
+            newest = checkpoints.newest()
+            if newest is None or newest.dataflow is None:
+                raise OperationalError(f"job `{info.name}` has no checkpoint yet, so there is nothing to keep")
+            if newest.committable is not None and not checkpoints.is_done(newest.version):
+                raise OperationalError(
+                    f"job `{info.name}` was cut off before version {newest.version} was committed to its sink; start "
+                    "it again, and stop it then"
+                )
+            return self._savepoints.write(newest, f"{folder}/{_STATE}")
+        finally:
+            state = before.state if before is not None and before.state != "RUNNING" else "STOPPED"
+            lease.release(state, info.version, info.rows_in, info.rows_out, error=info.error)
+
+    @property
+    def savepoints(self) -> SavepointStore:
+        """Those of the warehouse."""
+        return self._savepoints
+
     def drop(self, name_or_id: str) -> None:
         """Forget a job and its state; its table stays as it is. Running here: stopped; elsewhere: AlreadyExists."""
         info = self.find(name_or_id)
@@ -165,12 +199,17 @@ class JobRegistry:
         folder = self._folder(draft.name)
         checkpoints = CheckpointStore(self._file_io, folder)
         plan = hashlib.sha256(draft.plan.encode()).hexdigest()
-        newest = checkpoints.newest()
+        anew = options.get("execution.restore") == "none"
+        savepoint = self._savepoint(draft, plan, options)
+        newest = None if anew else checkpoints.newest()
         if newest is not None:
-            _check_same(newest, draft, plan)
+            check_same(newest, draft, plan)
+            _check_not_behind(newest, savepoint)
         job_id = newest.job_id if newest is not None else clock.current().new_id()
         sink = draft.sink(job_id)  # before anything is written: it refuses what its table cannot take
         try:
+            if anew:
+                self._drop_ended(draft.name)
             lease = acquire(self._file_io, folder, draft.name, job_id)
         except BaseException:
             sink.close()
@@ -178,16 +217,15 @@ class JobRegistry:
         try:
             newest = checkpoints.newest()  # again: what another process published until it lost its lease counts
             if newest is None:
-                now_ms, tables = clock.current().now_ms(), dict(draft.tables)
-                newest = Checkpoint(0, job_id, draft.name, draft.sql, plan, now_ms, tables=tables)
+                newest = self._first(draft, job_id, plan, savepoint)
                 if not checkpoints.publish(newest):
                     raise AlreadyExists(f"job `{draft.name}` was started by another process meanwhile; try again")
             if newest.job_id != job_id:
                 raise AlreadyExists(f"job `{draft.name}` was dropped and started anew by another process; try again")
-            _check_same(newest, draft, plan)
-            runs = WarehouseRunStore(self._file_io, f"{folder}/state", lease.epoch)
+            check_same(newest, draft, plan)
+            runs = WarehouseRunStore(self._file_io, f"{folder}/{_STATE}", lease.epoch)
             job = Job(
-                newest,
+                replace(newest, sql=draft.sql),
                 draft.pipeline,
                 sink,
                 JobState(lease, checkpoints, runs),
@@ -203,6 +241,41 @@ class JobRegistry:
             lease.release("FAILED", *counts, error=f"{type(err).__name__}: {err}")
             raise
         return job
+
+    def _savepoint(self, draft: JobDraft, plan: str, options: Mapping[str, str]) -> Savepoint | None:
+        """The one that the session wants to start from. Raises if it does not fit the query."""
+        path = options.get("execution.savepoint.path")
+        if path is None:
+            return None
+        savepoint = self._savepoints.read(path)
+        check_same(savepoint.checkpoint, draft, plan, savepoint=savepoint.path)
+        return savepoint
+
+    def _first(self, draft: JobDraft, job_id: str, plan: str, savepoint: Savepoint | None) -> Checkpoint:
+        """The checkpoint with which a job begins."""
+        now_ms, tables = clock.current().now_ms(), dict(draft.tables)
+        first = Checkpoint(0, job_id, draft.name, draft.sql, plan, now_ms, tables=tables)
+        if savepoint is None:
+            return first
+        self._savepoints.copy_state(savepoint, f"{self._folder(draft.name)}/{_STATE}")
+        kept = savepoint.checkpoint
+        return replace(
+            first,
+            version=kept.version,
+            sources=kept.sources,
+            dataflow=kept.dataflow,
+            rows_in=kept.rows_in,
+            rows_out=kept.rows_out,
+            savepoint=savepoint.path,
+        )
+
+    def _drop_ended(self, name: str) -> None:
+        """Forget the state of a job that does not run, if there is one."""
+        lease = read_lease(self._file_io, self._folder(name))
+        if lease is not None and lease.is_held:
+            raise AlreadyExists(held_message(name, lease))
+        if lease is not None:
+            self.drop(name)
 
     def _info(self, name: str) -> JobInfo | None:
         job = self._jobs.get(name)
@@ -274,25 +347,16 @@ def _restart(draft: JobDraft, job_id: str, options: Mapping[str, str]) -> Restar
     return Restart(restart_policy(options), parts)
 
 
-def _check_same(newest: Checkpoint, draft: JobDraft, plan: str) -> None:
-    """The name belongs to this query, and its state to this plan."""
-    advice = f"STOP JOB and DROP JOB '{draft.name}' to start anew, or SET 'pipeline.name' to run it under another name"
-    if newest.sql != draft.sql:
+def _check_not_behind(newest: Checkpoint, savepoint: Savepoint | None) -> None:
+    """A job does not go back: what came after the savepoint is in its sink already."""
+    if savepoint is None or newest.savepoint == savepoint.path:
+        return
+    kept = savepoint.checkpoint
+    if (kept.job_id, kept.version) != (newest.job_id, newest.version):
         raise AlreadyExists(
-            f"job `{draft.name}` exists with another query, and its state belongs to that one:\n  {newest.sql}\n"
-            f"now submitted:\n  {draft.sql}\n{advice}"
-        )
-    for table, created_ms in draft.tables.items():
-        if newest.tables.get(table, created_ms) != created_ms:
-            raise AlreadyExists(
-                f"job `{draft.name}` cannot go on: table `{table}` was dropped and created anew, and the job's state "
-                f"at version {newest.version} belongs to the old one; {advice}"
-            )
-    if newest.plan != plan:
-        raise AlreadyExists(
-            f"job `{draft.name}` cannot go on: the text of its query is the same but its plan is not, because a "
-            "parameter has another value, a table or view has other columns or keys now, or tsdb plans it "
-            f"differently. Its state at version {newest.version} does not fit; {advice}"
+            f"job `{newest.name}` has a state of its own, at version {newest.version}, and the savepoint "
+            f"{savepoint.path} is another. RESET 'execution.savepoint.path' to go on with the job; or DROP JOB "
+            f"'{newest.name}', whose later rows stay in its tables, and start from the savepoint"
         )
 
 

@@ -46,7 +46,7 @@ from tsdb.sql.parser.session import (
 )
 from tsdb.sql.parser.show import read_describe, read_show
 from tsdb.sql.script import StatementTokens, position_at, split
-from tsdb.sql.statements import ExecuteStatementSet, Explain, Insert, Select, Statement
+from tsdb.sql.statements import DropSavepoint, ExecuteStatementSet, Explain, Insert, Select, Statement
 
 _NO_TRANSACTIONS = "transactions of several statements: each statement commits by itself"
 _NO_MODULES = "modules and JARs: all functions are there, and CREATE TEMPORARY FUNCTION adds ones in Python"
@@ -183,6 +183,8 @@ def _read_drop(cursor: Cursor) -> Statement:
         return read_drop_catalog(cursor)
     if cursor.accept_any("DATABASE", "SCHEMA"):
         return read_drop_database(cursor)
+    if cursor.accept("SAVEPOINT"):
+        return DropSavepoint(cursor.string("the path of a savepoint"))
     return read_drop_job(cursor) if cursor.accept("JOB") else read_drop(cursor)
 
 

@@ -19,6 +19,7 @@ _KINDS = {
     "TABLES": "tables",
     "VIEWS": "views",
     "JOBS": "jobs",
+    "SAVEPOINTS": "savepoints",
     "FUNCTIONS": "functions",
     "OPTIONS": "options",
     "PROCEDURES": "procedures",

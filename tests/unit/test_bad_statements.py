@@ -126,7 +126,7 @@ SELECT * FROM t$nope
 SELECT * FROM '/nope.parquet'
 SELECT * FROM read_csv('/nope.csv')
 SELECT * FROM t /*+ OPTIONS('nope'='1') */
-SELECT * FROM t TABLESAMPLE (10)
+SELECT * FROM t TABLESAMPLE SYSTEM (10) REPEATABLE (1)
 VALUES (1), (1, 2)
 VALUES (1), ('a')
 INSERT INTO t VALUES (1)

@@ -76,7 +76,7 @@ def _config(statistics: bool, swaps_joins: bool, settings: tuple[tuple[str, str]
 def settings_for(query: exp.Expr) -> tuple[tuple[str, str], ...]:
     """What DataFusion must be told for one query."""
     settings = []
-    if query.find(exp.Lambda) is not None:  # only this grammar has `x -> x + 1`
+    if query.find(exp.Lambda, exp.Comprehension) is not None:  # only this grammar has `x -> x + 1`
         settings.append(("datafusion.sql_parser.dialect", "duckdb"))
     inside = (node for node in query.find_all(exp.Subquery, exp.Exists, exp.In) if not isinstance(node.parent, _FROM))
     if any(node.find(exp.Query) is not None for node in inside):

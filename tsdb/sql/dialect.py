@@ -143,11 +143,20 @@ class QueryParser(Parser):
     def _parse_match_recognize(self) -> NoReturn:
         raise UnsupportedClause("MATCH_RECOGNIZE: use window functions (LAG, LEAD) or self-joins", self._curr)
 
-    def _parse_table_sample(self, as_modifier: bool = False) -> None:
-        if self._curr.token_type in (TokenType.TABLE_SAMPLE, TokenType.USING) and (
-            self._curr.token_type is TokenType.TABLE_SAMPLE or self._next.text.upper() == "SAMPLE"
-        ):
-            raise UnsupportedClause("TABLESAMPLE: filter by random() < 0.1 to take a part of the rows", self._curr)
+    def _parse_table_sample(self, as_modifier: bool = False) -> exp.TableSample | None:
+        """TABLESAMPLE … [AS name]; the name stays in `meta`."""
+        start = self._curr
+        sample = super()._parse_table_sample(as_modifier)
+        if sample is None:
+            return None
+        if sample.args.get("seed"):
+            hint = "a hash of the key chooses the same rows each time: WHERE md5(CAST(id AS STRING)) < '1a'"
+            raise UnsupportedClause(f"REPEATABLE: {hint}", start)
+        if sample.args.get("bucket_numerator") is not None:
+            raise UnsupportedClause("TABLESAMPLE (BUCKET …): BERNOULLI (percent) or (n ROWS)", start)
+        if not as_modifier and self._curr.token_type is TokenType.ALIAS:
+            sample.meta["alias"] = self._parse_table_alias(alias_tokens=self.TABLE_ALIAS_TOKENS)
+        return sample
 
     def _parse_connect(self, skip_start_token: bool = False) -> exp.Connect | None:
         if skip_start_token or self._curr.token_type in (TokenType.START_WITH, TokenType.CONNECT_BY):
@@ -195,9 +204,6 @@ class QueryParser(Parser):
         limit = super()._parse_limit(this, top, skip_limit_token)
         if isinstance(limit, exp.Limit) and limit.expression is None:
             self.raise_error("expected a number after LIMIT")
-        options = limit.args.get("limit_options") if isinstance(limit, exp.Fetch | exp.Limit) else None
-        if options is not None and (options.args.get("percent") or options.args.get("with_ties")):
-            raise UnsupportedClause("PERCENT or WITH TIES: filter by (percent_)rank() OVER (ORDER BY …)", self._prev)
         if isinstance(limit, exp.Limit) and isinstance(limit.expression, exp.Query | exp.Subquery):
             raise UnsupportedClause("a query after LIMIT: filter by row_number() OVER (ORDER BY …) <= (…)", self._prev)
         if isinstance(limit, exp.Limit) and is_word(limit.expression, "ALL"):
@@ -269,6 +275,11 @@ class QueryParser(Parser):
         if self._curr.text.upper() == "DESCRIPTOR" and following is TokenType.L_PAREN:
             self._advance()
             return self.expression(Descriptor(expressions=self._parse_wrapped_csv(self._parse_id_var)))
+        if self._curr.text.upper() == "LAMBDA" and following is TokenType.VAR:
+            self._advance()
+            parameters = self._parse_csv(self._parse_id_var)
+            self._match(TokenType.COLON) or self.raise_error("expected `:` behind the parameters of lambda")
+            return self.expression(exp.Lambda(this=self._parse_disjunction(), expressions=parameters))
         if following is TokenType.FARROW:
             name = exp.to_identifier(self._curr.text).update_positions(self._curr)
             self._advance(2)

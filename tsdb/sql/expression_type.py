@@ -29,6 +29,12 @@ _SMALL = frozenset(
      "CHAR_LENGTH", "CHARACTER_LENGTH", "LENGTH", "LEN", "OCTET_LENGTH", "BIT_LENGTH", "INSTR", "STRPOS", "LOCATE",
      "ASCII", "ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "CARDINALITY", "COUNT", "TIMESTAMPDIFF", "DATEDIFF"]
 )  # fmt: skip
+_ARRAYS = frozenset(
+    ["ARRAY_AGG", "ARRAY_APPEND", "ARRAY_CONCAT", "ARRAY_DISTINCT", "ARRAY_EXCEPT", "ARRAY_FILTER", "ARRAY_INTERSECT",
+     "ARRAY_PREPEND", "ARRAY_REMOVE", "ARRAY_REPEAT", "ARRAY_REVERSE", "ARRAY_SLICE", "ARRAY_SORT", "ARRAY_TRANSFORM",
+     "ARRAY_UNION", "COLLECT", "FLATTEN", "GENERATE_SERIES", "LIST", "LIST_FILTER", "LIST_SORT", "LIST_TRANSFORM",
+     "LIST_VALUE", "MAP_ENTRIES", "MAP_KEYS", "MAP_VALUES", "RANGE", "REGEXP_EXTRACT_ALL", "SPLIT", "STRING_TO_ARRAY"]
+)  # fmt: skip
 _ALIKE = frozenset(["COALESCE", "IFNULL", "NVL", "NULLIF", "GREATEST", "LEAST", "LAG", "LEAD"])
 _SAME = frozenset(["ABS", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE", "ANY_VALUE"])
 _WRAPPERS = (exp.Alias, exp.Paren, exp.Neg, exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
@@ -190,6 +196,18 @@ def temporal(node: exp.Expr) -> pa.DataType | None:
             return pa.timestamp(unit, "UTC" if zoned else None)
         return None
     return temporal(node.this) if isinstance(node, exp.Paren | exp.Alias) else None
+
+
+def is_array(node: exp.Expr) -> bool:
+    """An array, surely: a constant, a column, or what a function of arrays gives."""
+    if isinstance(node, exp.Column):
+        kind = node.meta.get("type")
+        return kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind))
+    if isinstance(node, exp.Anonymous):
+        return str(node.this).upper() in _ARRAYS
+    if isinstance(node, exp.Cast):
+        return node.to.this is exp.DataType.Type.ARRAY
+    return isinstance(node, exp.Array) or (isinstance(node, exp.Paren | exp.Alias) and is_array(node.this))
 
 
 def decimal(node: exp.Expr) -> tuple[int, int] | None:

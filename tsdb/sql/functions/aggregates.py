@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from tsdb.sql.functions.spec import AGGREGATE, WINDOW, Arguments, Function, Group, Translation, call, renamed, text
+from tsdb.errors import NotSupportedError
+from tsdb.sql.functions.spec import (
+    AGGREGATE,
+    WINDOW,
+    Arguments,
+    Function,
+    Group,
+    Translation,
+    call,
+    is_null,
+    number,
+    renamed,
+    text,
+    when,
+)
 
 _f = Group("Aggregates", AGGREGATE)
 _w = Group("Window functions", WINDOW)
@@ -22,6 +36,34 @@ def _listagg(arguments: Arguments) -> exp.Expr:
         ordered = exp.Order(this=comma, expressions=[key.copy() for key in only.expressions])
         return call("string_agg", only.this, ordered)
     return call("string_agg", only, comma)
+
+
+def _first_by(*, descending: bool, nulls: bool) -> Translation:
+    """x of the row whose y comes first. Rows without y do not count; nulls: those without x do."""
+
+    def translated(arguments: Arguments) -> exp.Expr:
+        value, key = arguments
+        if isinstance(value, exp.Distinct):
+            raise NotSupportedError("DISTINCT has no meaning here: one row decides")
+        if isinstance(key, exp.Order):
+            raise NotSupportedError(
+                "ORDER BY among equals is not supported: FIRST_VALUE(x ORDER BY a, b) takes several keys"
+            )
+        known = exp.Not(this=is_null(key))
+        given = known if nulls else exp.and_(known, exp.Not(this=is_null(value)), copy=False)
+        flag = when(given, number(0), number(1))
+        order = [
+            exp.Ordered(this=flag, nulls_first=False),
+            exp.Ordered(this=key.copy(), desc=descending, nulls_first=False),
+        ]
+        shown = exp.Case(ifs=[exp.If(this=given.copy(), true=value.copy())])
+        return call("first_value", exp.Order(this=shown, expressions=order))
+
+    return translated
+
+
+def _count_if(arguments: Arguments) -> exp.Expr:
+    return call("count", exp.Case(ifs=[exp.If(this=arguments[0].copy(), true=number(1))]))
 
 
 def within_group(node: exp.WithinGroup) -> exp.Expr | None:
@@ -84,15 +126,30 @@ AGGREGATES: tuple[Function, ...] = (
     _of("VAR_POP", "VAR_POP(x)", "The variance.", "ROUND(VAR_POP(x), 4)", "1.5556", aliases=("VAR_POPULATION",)),
     _of("FIRST_VALUE", "FIRST_VALUE(x ORDER BY …)", "The first, in an order.", "FIRST_VALUE(x ORDER BY x DESC)", "4"),
     _of("LAST_VALUE", "LAST_VALUE(x ORDER BY …)", "The last, in an order.", "LAST_VALUE(x ORDER BY x DESC)", "1"),
+    _of("FIRST", "FIRST(x ORDER BY …)", "FIRST_VALUE under DuckDB's name.", "FIRST(x ORDER BY x DESC)", "4",
+        by=renamed("first_value")),
+    _of("LAST", "LAST(x ORDER BY …)", "LAST_VALUE under DuckDB's name.", "LAST(x ORDER BY x DESC)", "1",
+        by=renamed("last_value")),
+    _of("MAX_BY", "MAX_BY(x, y)", "x of the row with the greatest y, NULL too.", "MAX_BY(s, x)", "b", 2,
+        by=_first_by(descending=True, nulls=True)),
+    _of("MIN_BY", "MIN_BY(x, y)", "x of the row with the least y, NULL too.", "MIN_BY(s, x)", "a", 2,
+        by=_first_by(descending=False, nulls=True)),
+    _of("ARG_MAX", "ARG_MAX(x, y)", "x of the row with the greatest y among those whose x is not NULL.",
+        "ARG_MAX(s, x)", "b", 2, by=_first_by(descending=True, nulls=False), aliases=("ARGMAX",)),
+    _of("ARG_MIN", "ARG_MIN(x, y)", "x of the row with the least y among those whose x is not NULL.",
+        "ARG_MIN(s, x)", "a", 2, by=_first_by(descending=False, nulls=False), aliases=("ARGMIN",)),
+    _of("COUNT_IF", "COUNT_IF(condition)", "How many rows it holds for.", "COUNT_IF(x > 1)", "2", 1, by=_count_if,
+        aliases=("COUNTIF",)),
     _of("NTH_VALUE", "NTH_VALUE(x, n ORDER BY …)", "The n-th, in an order.", "NTH_VALUE(x, 2 ORDER BY x)", "2"),
-    _of("ANY_VALUE", "ANY_VALUE(x)", "One that is not NULL.", "ANY_VALUE(x) > 0", "true"),
+    _of("ANY_VALUE", "ANY_VALUE(x)", "One that is not NULL.", "ANY_VALUE(x) > 0", "true",
+        aliases=("ARBITRARY",), by=renamed("any_value")),
     _of("LISTAGG", "LISTAGG([DISTINCT] text [, separator]) [WITHIN GROUP (ORDER BY …)]",
         "The values as one string, separated by a comma.", "LISTAGG(s, ';') WITHIN GROUP (ORDER BY x)", "a;b;b", 1, 2,
-        by=_listagg),
+        by=_listagg, aliases=("GROUP_CONCAT",)),
     _of("STRING_AGG", "STRING_AGG(text, separator [ORDER BY …])", "The values as one string.",
         "STRING_AGG(s, ';' ORDER BY x)", "a;b;b"),
     _of("ARRAY_AGG", "ARRAY_AGG([DISTINCT] x [ORDER BY …])", "The values as an array.", "ARRAY_AGG(x ORDER BY x)",
-        "[1, 2, 4]"),
+        "[1, 2, 4]", aliases=("LIST",), by=renamed("array_agg")),
     _of("COLLECT", "COLLECT([DISTINCT] x)", "The values as an array, without an order.", "CARDINALITY(COLLECT(s))", "3",
         1, by=renamed("array_agg")),
     _of("APPROX_COUNT_DISTINCT", "APPROX_COUNT_DISTINCT(x)", "About how many different values.",

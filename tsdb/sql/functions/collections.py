@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlglot import exp
 
-from tsdb.sql.functions.spec import Arguments, Function, Group, call, cast, number, renamed, text, when
+from tsdb.errors import NotSupportedError
+from tsdb.sql.functions.spec import (
+    Arguments,
+    Function,
+    Group,
+    Translation,
+    call,
+    cast,
+    constant,
+    number,
+    renamed,
+    text,
+    when,
+)
 
 _f = Group("Arrays, maps, rows")
 
@@ -44,6 +59,50 @@ def _slice(arguments: Arguments) -> exp.Expr:
 
 def _join(arguments: Arguments) -> exp.Expr:
     return call("array_to_string", *arguments)
+
+
+def _first_or_last(place: int) -> Translation:
+    return lambda arguments: call("array_element", arguments[0], number(place))
+
+
+def _present(array: exp.Expr) -> exp.Expr:
+    """The elements that are not NULL."""
+    return call("array_compact", array)
+
+
+def _count(array: exp.Expr) -> exp.Expr:
+    return cast(call("cardinality", array), "BIGINT")
+
+
+_OF_LIST: Mapping[str, Translation] = {
+    "sum": renamed("list_sum"),
+    "avg": renamed("list_avg"),
+    "min": renamed("array_min"),
+    "max": renamed("array_max"),
+    "product": renamed("list_product"),
+    "count": lambda a: _count(_present(a[0])),
+    "first": _first_or_last(1),
+    "last": _first_or_last(-1),
+}
+
+
+def _aggregate(arguments: Arguments) -> exp.Expr:
+    """LIST_AGGREGATE(array, 'name')."""
+    name = constant(arguments[1], "the aggregate's name").lower()
+    if name not in _OF_LIST:
+        raise NotSupportedError(f"LIST_AGGREGATE knows {', '.join(_OF_LIST)}, not '{name}'; UNNEST takes any aggregate")
+    return _OF_LIST[name](arguments[:1])
+
+
+def _list_sort(arguments: Arguments) -> exp.Expr:
+    """DuckDB's: NULLs last unless said otherwise."""
+    order = arguments[1] if len(arguments) > 1 else text("ASC")
+    return call("array_sort", arguments[0], order, arguments[2] if len(arguments) > 2 else text("NULLS LAST"))
+
+
+def _list_position(arguments: Arguments) -> exp.Expr:
+    """DuckDB's: NULL when it is not there."""
+    return cast(call("array_position", *arguments), "INT")
 
 
 COLLECTIONS: tuple[Function, ...] = (
@@ -88,6 +147,31 @@ COLLECTIONS: tuple[Function, ...] = (
     _f("RANGE", "RANGE(from, to [, step])", "The numbers from a start to before an end.", "RANGE(1, 4)", "[1, 2, 3]"),
     _f("GENERATE_SERIES", "GENERATE_SERIES(from, to [, step])", "The numbers from a start to an end.",
        "GENERATE_SERIES(1, 3)", "[1, 2, 3]"),
+    _f("LIST_VALUE", "LIST_VALUE(a, b, …)", "An array.", "LIST_VALUE(1, 2)", "[1, 2]",
+       by=lambda a: exp.Array(expressions=[item.copy() for item in a]), aliases=("LIST_PACK", "ARRAY_VALUE")),
+    _f("LIST_AGGREGATE", "LIST_AGGREGATE(array, 'sum' | 'avg' | 'min' | 'max' | 'count' | …)",
+       "An aggregate of the elements.", "LIST_AGGREGATE(ARRAY[1, 2], 'max')", "2", 2, by=_aggregate,
+       aliases=("LIST_AGGR", "ARRAY_AGGREGATE")),
+    _f("LIST_COUNT", "LIST_COUNT(array)", "How many elements are not NULL.", "LIST_COUNT(ARRAY[1, NULL])", "1", 1,
+       by=_OF_LIST["count"]),
+    _f("LIST_FIRST", "LIST_FIRST(array)", "The first element.", "LIST_FIRST(ARRAY[1, 2])", "1", 1,
+       by=_OF_LIST["first"]),
+    _f("LIST_LAST", "LIST_LAST(array)", "The last element.", "LIST_LAST(ARRAY[1, 2])", "2", 1, by=_OF_LIST["last"]),
+    _f("LIST_MIN", "LIST_MIN(array)", "The least element.", "LIST_MIN(ARRAY[1, 2])", "1", 1, by=_OF_LIST["min"]),
+    _f("LIST_POSITION", "LIST_POSITION(array, x)", "The place of x, from 1; NULL if it is not there.",
+       "LIST_POSITION(ARRAY['a', 'b'], 'b')", "2", 2, by=_list_position, aliases=("LIST_INDEXOF", "ARRAY_INDEXOF")),
+    _f("LIST_SORT", "LIST_SORT(array [, 'ASC' | 'DESC' [, 'NULLS FIRST' | 'NULLS LAST']])", "In order, NULLs last.",
+       "LIST_SORT(ARRAY[2, NULL, 1])", "[1, 2, NULL]", 1, 2, 3, by=_list_sort),
+    _f("LIST_REVERSE_SORT", "LIST_REVERSE_SORT(array)", "The greatest first, NULLs last.",
+       "LIST_REVERSE_SORT(ARRAY[1, 2])", "[2, 1]", 1, by=lambda a: _list_sort([a[0], text("DESC")]),
+       aliases=("ARRAY_REVERSE_SORT",)),
+    _f("LIST_UNIQUE", "LIST_UNIQUE(array)", "How many different elements, without NULL.", "LIST_UNIQUE(ARRAY[1, 1])",
+       "1", 1, by=lambda a: _count(call("array_distinct", _present(a[0]))), aliases=("ARRAY_UNIQUE",)),
+    _f("STRUCT_EXTRACT", "STRUCT_EXTRACT(row, 'name')", "A value of a row.",
+       "STRUCT_EXTRACT(NAMED_STRUCT('x', 1), 'x')",
+       "1", 2, by=renamed("get_field")),
+    _f("MAP_CONTAINS", "MAP_CONTAINS(map, key)", "Whether the map has the key.", "MAP_CONTAINS(MAP['a', 1], 'a')",
+       "true", 2, by=lambda a: call("array_has", call("map_keys", a[0]), a[1]), aliases=("MAP_CONTAINS_KEY",)),
     _f("MAP_KEYS", "MAP_KEYS(map)", "The keys.", "MAP_KEYS(MAP['a', 1])", "[a]"),
     _f("MAP_VALUES", "MAP_VALUES(map)", "The values.", "MAP_VALUES(MAP['a', 1])", "[1]"),
     _f("MAP_ENTRIES", "MAP_ENTRIES(map)", "An array of rows of key and value.", "MAP_ENTRIES(MAP['a', 1])", "[(a, 1)]"),

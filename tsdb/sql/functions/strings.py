@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from tsdb.errors import ProgrammingError
+from tsdb.sql.expression_type import is_array
 from tsdb.sql.functions.spec import (
     Arguments,
     Function,
@@ -178,9 +179,19 @@ _DIGITS = r"^\p{Nd}+$"
 _LETTERS = r"^\p{L}+$"
 _DECIMAL = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[dDfF]?\s*$"
 
+
+def _length(arguments: Arguments) -> exp.Expr:
+    """Of what is surely an array how many elements, of all else how many characters."""
+    if is_array(arguments[0]):
+        return cast(call("cardinality", arguments[0]), "INT")
+    return call("char_length", string(arguments[0]))
+
+
 STRINGS: tuple[Function, ...] = (
     _f("CHAR_LENGTH", "CHAR_LENGTH(text)", "How many characters.", "CHAR_LENGTH('über')", "4",
-       aliases=("CHARACTER_LENGTH", "LENGTH", "LEN"), by=of_strings("char_length")),
+       aliases=("CHARACTER_LENGTH",), by=of_strings("char_length")),
+    _f("LENGTH", "LENGTH(text | array)", "How many characters, or elements.", "LENGTH('über')", "4", 1, by=_length,
+       aliases=("LEN",)),
     _f("OCTET_LENGTH", "OCTET_LENGTH(text)", "How many bytes in UTF-8.", "OCTET_LENGTH('über')", "5"),
     _f("BIT_LENGTH", "BIT_LENGTH(text)", "How many bits in UTF-8.", "BIT_LENGTH('abc')", "24"),
     _f("UPPER", "UPPER(text)", "In capitals.", "UPPER('abc')", "ABC", aliases=("UCASE",), by=of_strings("upper")),

@@ -20,6 +20,7 @@ from tsdb.sql.rewrite.float_operands import merge_zeros, widen_decimals
 from tsdb.sql.rewrite.integer_arithmetic import check_integers, double_averages
 from tsdb.sql.rewrite.ordering import order_nulls
 from tsdb.sql.rewrite.outer_join_order import hide_constants
+from tsdb.sql.rewrite.part_of_rows import take_parts
 from tsdb.sql.rewrite.pivot import expand_pivots
 from tsdb.sql.rewrite.plain_form import plain_forms
 from tsdb.sql.rewrite.scalar_subquery import join_scalar_subqueries
@@ -54,7 +55,7 @@ STREAMING_RULES: tuple[Rule, ...] = (join_scalar_subqueries,)
 
 def desugar(query: exp.Query, *, streaming: bool = False, average: str = "flink") -> exp.Query:
     """A copy of `query` with what is sugar written out, before names are resolved. average: option `sql.average`."""
-    plain = expand_window_functions(query.copy(), streaming=streaming)
+    plain = expand_window_functions(take_parts(query.copy(), streaming=streaming), streaming=streaming)
     plain = double_averages(plain) if average == "double" else plain
     return _apply(plain, (*SUGAR, mark_proctime) if streaming else SUGAR)
 

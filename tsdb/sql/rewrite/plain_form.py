@@ -27,6 +27,14 @@ def plain_forms(query: exp.Expr) -> exp.Expr:
             _no_keys(node)
         elif isinstance(node, exp.Anonymous):
             _call(node)
+        elif isinstance(node, exp.Comprehension):
+            _comprehension(node)
+        elif isinstance(node, exp.Dot) and isinstance(node.this, exp.Struct | exp.Paren):
+            field = exp.Literal.string(node.expression.name)
+            node.replace(exp.Anonymous(this="get_field", expressions=[node.this.copy(), field]))
+        elif isinstance(node, exp.Slice):
+            node.set("this", node.this or exp.Literal.number(1))
+            node.set("expression", node.expression or exp.Literal.number(-1))
         elif isinstance(node, exp.Lateral) and node.args.get("view"):
             _lateral_view(node)
         elif isinstance(node, exp.Unnest) and node.args.get("offset") and isinstance(node.parent, exp.From | exp.Join):
@@ -54,6 +62,21 @@ def _call(call: exp.Anonymous) -> None:
             row = exp.Anonymous(this="struct", expressions=[column.copy() for column in columns])
             whole = exp.Case(ifs=[exp.If(this=exp.and_(*given, copy=False), true=row)])
             distinct.set("expressions", [whole])
+
+
+def _comprehension(node: exp.Comprehension) -> None:
+    """[f(x) FOR x IN xs IF test]: array_transform(array_filter(xs, x -> test), x -> f(x))."""
+    array, name, test = node.args["iterator"], node.expression, node.args.get("condition")
+    if node.args.get("position") is not None:
+        raise NotSupportedError("a list comprehension over places; UNNEST … WITH ORDINALITY numbers elements")
+    if test is not None:
+        kept = exp.Lambda(this=test.copy(), expressions=[name.copy()])
+        array = exp.Anonymous(this="array_filter", expressions=[array.copy(), kept])
+    each = exp.Lambda(this=node.this.copy(), expressions=[name.copy()])
+    made = exp.Anonymous(this="array_transform", expressions=[array.copy(), each])
+    holder = node.parent
+    whole = holder if isinstance(holder, exp.Array) and len(holder.expressions) == 1 else node
+    whole.replace(made)
 
 
 def _lateral_view(lateral: exp.Lateral) -> None:

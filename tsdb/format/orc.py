@@ -17,6 +17,7 @@ from pyarrow import orc
 from tsdb.data_types import DataField, DataType, TypeRoot, arrow_schema, to_arrow
 from tsdb.errors import CorruptFile, NotSupportedError
 from tsdb.format.orc_zone import stripe_zones
+from tsdb.format.steady_sink import SteadySink
 from tsdb.format.time_range import check_milliseconds_before_1970, check_nanoseconds
 from tsdb.fs.file_io import FileIO
 from tsdb.nested_nulls import with_hidden_values
@@ -40,14 +41,20 @@ def write_orc(
     block_size = options.get("file.block-size")
     stripe_size = _STRIPE_BYTES if block_size is None else parse_size(block_size, "file.block-size")
     target = pa.schema([_stored_field(field) for field in schema])
-    with file_io.open_output(path) as sink:
-        with orc.ORCWriter(sink, compression=codec, stripe_size=stripe_size) as writer:
+    with file_io.open_output(path) as file:
+        sink = SteadySink(file)
+        with (
+            pa.PythonFile(sink, mode="w") as target_file,
+            orc.ORCWriter(target_file, compression=codec, stripe_size=stripe_size) as writer,
+        ):
             for batch in batches:
                 table = pa.Table.from_batches([batch])
                 check_nanoseconds(table, _UNREAD)
                 check_milliseconds_before_1970(table, _UNREAD)
+                sink.check()
                 writer.write(table.cast(target))
-        return int(sink.tell())
+        sink.check()
+        return int(file.tell())
 
 
 def _stored_field(field: pa.Field) -> pa.Field:

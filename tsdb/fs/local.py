@@ -28,10 +28,15 @@ class LocalFileIO:
             return file.read()
 
     def write_bytes(self, path: str, data: bytes) -> None:
-        """A new file."""
+        """A new file; removed again if writing fails."""
         _make_parent(path)
-        with open(path, "wb") as file:
-            file.write(data)
+        try:
+            with open(path, "wb") as file:
+                file.write(data)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
 
     def try_create(self, path: str, data: bytes) -> bool:
         """Publish: a reader sees the whole file or none, and the file outlives a power cut."""

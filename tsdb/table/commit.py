@@ -8,13 +8,14 @@ One commit may publish two snapshots with the same identifier: APPEND (or OVERWR
 with what was compacted. Source: Paimon, `FileStoreCommitImpl`.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
 from tsdb import clock
-from tsdb.errors import CommitConflict, ProgrammingError
+from tsdb.errors import CommitConflict, OperationalError, ProgrammingError
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.index_file import IndexEntry, IndexFileMeta, write_index_manifest
 from tsdb.metadata.manifest import (
@@ -156,6 +157,33 @@ def _commit(
             raise
         _discard_compaction(table, messages)
         return written
+    except OSError as err:
+        # a job does it again from its checkpoint, and rows that nobody sees before they are compacted are not done
+        if written is None or author.identifier != BATCH_IDENTIFIER:
+            raise
+        if table.hides_level_zero:
+            raise OperationalError(
+                f"the rows are committed to table `{table.identifier}` (snapshot {written.id}), but not compacted, so "
+                f"they are seen after CALL sys.compact('{table.identifier}'): {err}"
+            ) from err
+        warnings.warn(
+            f"snapshot {written.id} of table `{table.identifier}` is committed; the compaction with it failed, and is "
+            f"done later: {err}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        if not _has_followed(table, author, written):
+            _discard_compaction(table, messages)
+        return written
+
+
+def _has_followed(table: Table, author: Author, written: Snapshot) -> bool:
+    """Whether the compaction that failed may be part of the table all the same."""
+    try:
+        table.snapshots.forget()
+        return _own_since(table, author, "COMPACT", written.id, table.snapshots.latest()) is not None
+    except (OSError, OperationalError):
+        return True
 
 
 def filter_committed(table: Table, user: str, identifiers: Iterable[int]) -> list[int]:
@@ -256,7 +284,7 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
                 delete_paths(table, attempt.kept + attempt.dropped)
                 raise
         else:
-            if try_publish(table, next_one.snapshot):
+            if _is_published(table, next_one.snapshot, attempt):
                 delete_paths(table, _index_paths(table, superseded(change.index, next_one.index)))
                 return next_one.snapshot
         delete_paths(table, attempt.dropped)
@@ -269,6 +297,15 @@ def _publish(table: Table, author: Author, change: _Change) -> Snapshot | None:
         f"table `{table.identifier}`: other writers were faster {retries_max + 1} times; try again, or raise "
         f"'commit.max-retries'"
     )
+
+
+def _is_published(table: Table, snapshot: Snapshot, attempt: _Attempt) -> bool:
+    try:
+        return try_publish(table, snapshot)
+    except OSError:
+        if snapshot.id not in table.snapshots.ids():
+            delete_paths(table, attempt.kept + attempt.dropped)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from tsdb.table.row_tracking import read_tracked, tracks_rows
 from tsdb.table.scan import POSTPONE_BUCKET, live_files
 from tsdb.table.table import Table
 from tsdb.table.threads import in_threads
-from tsdb.table.write import discard
+from tsdb.table.write import discard, discarded_unless_committed
 
 
 def compact(
@@ -56,11 +56,8 @@ def compact(
     messages = on_newest(table, lambda snapshot: _compacted(table, snapshot, partitions, buckets, full=full))
     if not messages:
         return waiting
-    try:
+    with discarded_unless_committed(table, messages, user=user):
         return commit(table, messages, user=user)
-    except CommitConflict:
-        discard(table, messages)
-        raise
 
 
 def _compacted(

@@ -27,7 +27,7 @@ from tsdb.table.newest import newest_files, on_newest
 from tsdb.table.postpone_bucket import NumberedAssigner
 from tsdb.table.scan import POSTPONE_BUCKET, live_files
 from tsdb.table.table import Table
-from tsdb.table.write import TableWriter, discard
+from tsdb.table.write import TableWriter, discarded_unless_committed
 
 
 def redistribute(table: Table, *, partitions: Callable[[bytes], bool] | None, full: bool, user: str) -> Snapshot | None:
@@ -35,11 +35,8 @@ def redistribute(table: Table, *, partitions: Callable[[bytes], bool] | None, fu
     messages = on_newest(table, lambda snapshot: _messages(table, snapshot, partitions, full=full, user=user))
     if not messages:
         return None
-    try:
+    with discarded_unless_committed(table, messages, user=user):
         return commit(table, messages, user=user)
-    except BaseException:
-        discard(table, messages)
-        raise
 
 
 def _messages(

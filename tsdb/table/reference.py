@@ -119,7 +119,8 @@ def history_files(table: Table, snapshots: Sequence[Snapshot]) -> tuple[set[str]
     for i, snapshot in enumerate(snapshots):
         data |= live_data_files(table, snapshot) if i == 0 else set()
         for name in (snapshot.delta_manifest_list, snapshot.changelog_manifest_list):
-            data |= data_files(table, (e for e in entries_of_list(table, name) if i or e.kind != DELETE))
+            streamed = i > 0 or snapshot.commit_kind == "OVERWRITE"  # what an overwrite has replaced expires with it
+            data |= data_files(table, (e for e in entries_of_list(table, name) if streamed or e.kind != DELETE))
         metadata |= metadata_files(table, snapshot)
     return data, metadata
 

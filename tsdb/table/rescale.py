@@ -23,7 +23,7 @@ from tsdb.table.postpone_bucket import NumberedAssigner
 from tsdb.table.read import fragments
 from tsdb.table.scan import POSTPONE_BUCKET, ScanPlan, live_files, plan_scan
 from tsdb.table.table import Table
-from tsdb.table.write import TableWriter, discard
+from tsdb.table.write import TableWriter, discarded_unless_committed
 
 
 def rescale(
@@ -40,11 +40,8 @@ def rescale(
     if made is None:
         return None
     messages, new = made
-    try:
+    with discarded_unless_committed(table, new, user=user):
         rescaled = commit(table, [*messages, *new], user=user)
-    except BaseException:
-        discard(table, new)
-        raise
     touched = {message.partition for message in messages}
     return compact(table, partitions=touched.__contains__, full=True, user=user) or rescaled
 

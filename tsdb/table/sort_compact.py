@@ -32,7 +32,7 @@ from tsdb.table.newest import on_newest
 from tsdb.table.row_tracking import check_rewritable
 from tsdb.table.scan import live_files
 from tsdb.table.table import Table
-from tsdb.table.write import discard
+from tsdb.table.write import discard, discarded_unless_committed
 
 STRATEGIES = ("order", "zorder", "hilbert")
 _CURVE_BITS = 62
@@ -56,7 +56,10 @@ def sort_compact(
     _check(table, strategy, columns)
     check_rewritable(table, "ordering")
     messages = on_newest(table, lambda snapshot: _messages(table, snapshot, strategy, columns, partitions))
-    return commit(table, messages, user=user) if messages else None
+    if not messages:
+        return None
+    with discarded_unless_committed(table, messages, user=user):
+        return commit(table, messages, user=user)
 
 
 def _messages(

@@ -8,8 +8,8 @@ committed, or the writer aborted, before the next.
 Source: Paimon, `TableWriteImpl`, `MergeTreeWriter` and `AppendOnlyWriter`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
@@ -346,6 +346,33 @@ def discard(table: Table, messages: Sequence[CommitMessage]) -> None:
                     table.file_io.delete(path)
         for index_file in (*message.new_index_files, *message.compact_new_index_files):
             table.file_io.delete(table.paths.index(index_file.file_name))
+
+
+@contextmanager
+def discarded_unless_committed(table: Table, messages: Sequence[CommitMessage], *, user: str) -> Iterator[None]:
+    """If the commit inside fails, the files of the messages go where it is sure that no snapshot names them.
+
+    user: the commit user. Whatever comes after the publication, such as an interrupt, leaves them.
+    """
+    before = table.snapshots.latest_id() or 0
+    try:
+        yield
+    except BaseException as err:
+        if isinstance(err, CommitConflict) or _is_surely_not_committed(table, user, before):
+            with suppress(OSError):
+                discard(table, messages)
+        raise
+
+
+def _is_surely_not_committed(table: Table, user: str, before: int) -> bool:
+    """Whether none of the snapshots after `before` is this user's; False if one of them cannot be read."""
+    try:
+        table.snapshots.forget()
+        newest = max(table.snapshots.ids(), default=0)
+        users = {table.snapshots.snapshot(i).commit_user for i in range(before + 1, newest + 1)}
+    except (OSError, OperationalError):
+        return False
+    return user not in users
 
 
 def _applied(files: Sequence[DataFileMeta], message: CommitMessage) -> list[DataFileMeta]:

@@ -49,6 +49,12 @@ def test_readers_see_the_old_or_the_new_hint(tmp_path: Path) -> None:
     assert all(len(data) == 100 and len(set(data)) == 1 for data in seen)
 
 
+def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        IO.write_bytes(str(tmp_path / "new" / "file"), "no bytes")  # type: ignore[arg-type]
+    assert os.listdir(tmp_path / "new") == []
+
+
 @pytest.mark.parametrize("write", [IO.try_create, IO.replace], ids=["try_create", "replace"])
 def test_a_failed_write_leaves_nothing(
     write: Callable[[str, bytes], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ from tsdb.errors import DataError, NotSupportedError, OptionError, nearest
 from tsdb.exec.batch.query import open_rows
 from tsdb.exec.local_file import FORMATS, format_of, one_char, true_or_false
 from tsdb.exec.plan import QueryPlan
+from tsdb.format.steady_sink import SteadySink
 
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "csv": ("header", "delimiter", "delim"),
@@ -122,11 +123,26 @@ def _parquet(path: Path, schema: pa.Schema, options: Mapping[str, str]) -> _Writ
     return writer
 
 
+class _Orc:
+    """An ORC file; see `SteadySink`."""
+
+    def __init__(self, path: Path, codec: str) -> None:
+        self._file = pa.OSFile(str(path), "wb")
+        self._sink = SteadySink(self._file)
+        self._writer = paorc.ORCWriter(pa.PythonFile(self._sink, mode="w"), compression=codec)
+
+    def write(self, table: pa.Table) -> None:
+        self._sink.check()
+        self._writer.write(table)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._file.close()
+        self._sink.check()
+
+
 def _orc(path: Path, schema: pa.Schema, options: Mapping[str, str]) -> _Writer:
-    writer: _Writer = paorc.ORCWriter(
-        str(path), compression=_compression(options, "zstd", ("zstd", "snappy", "zlib", "lz4"))
-    )
-    return writer
+    return _Orc(path, _compression(options, "zstd", ("zstd", "snappy", "zlib", "lz4")))
 
 
 def _arrow(path: Path, schema: pa.Schema, options: Mapping[str, str]) -> _Writer:

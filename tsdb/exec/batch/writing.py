@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 
 from tsdb import clock
 from tsdb.changes import ROW_KIND_SYMBOLS, RowKind
-from tsdb.errors import CommitConflict
 from tsdb.table.assigner import Replaces
 from tsdb.table.bucket import BucketMode
 from tsdb.table.commit import Overwrite, commit
@@ -29,7 +28,7 @@ from tsdb.table.redistribute import batch_assigner
 from tsdb.table.replay import commit_rows
 from tsdb.table.scan import in_partition
 from tsdb.table.table import Table
-from tsdb.table.write import TableWriter, discard
+from tsdb.table.write import TableWriter, discard, discarded_unless_committed
 
 Kinds: TypeAlias = npt.NDArray[np.int8]
 
@@ -48,17 +47,16 @@ class Prepared:
 
     def commit(self) -> int:
         """Publish them; how many rows were written. What fails has changed nothing."""
-        table, messages = self.table, self.messages
+        table, messages = self.table, list(self.messages)
         try:
-            if self.overwrite is None and self.replaced is None:
-                commit_rows(table, messages, user=self.user)
-            else:
-                messages = [*messages, *(self.replaced or ())]
-                commit(table, messages, user=self.user, overwrite=self.overwrite)
-        except BaseException as err:
+            with discarded_unless_committed(table, messages, user=self.user):
+                if self.overwrite is None and self.replaced is None:
+                    commit_rows(table, messages, user=self.user)
+                else:
+                    messages += self.replaced or ()
+                    commit(table, messages, user=self.user, overwrite=self.overwrite)
+        except BaseException:
             self.writer.recall()
-            if isinstance(err, CommitConflict):
-                discard(table, messages)
             raise
         compact_when_due(table)
         return self.count

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tsdb.data_types import DataField, DataType, TypeRoot, arrow_schema
 from tsdb.errors import CorruptFile
+from tsdb.format import avro_snappy as _snappy  # noqa: F401  # tells fastavro of the codec
 from tsdb.fs.file_io import FileIO
 from tsdb.options import NO_OPTIONS, TableOptions
 

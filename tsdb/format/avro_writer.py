@@ -13,11 +13,22 @@ import pyarrow as pa
 from fastavro.write import Writer as AvroWriter
 
 from tsdb.errors import NotSupportedError
+from tsdb.format import avro_snappy as _snappy  # noqa: F401  # tells fastavro of the codec
 from tsdb.fs.file_io import FileIO
 from tsdb.options import TableOptions
 
 _NAMESPACE = "org.apache.paimon.avro.generated"
-CODECS = {"zstd": "zstandard", "deflate": "deflate", "gzip": "deflate", "bzip2": "bzip2", "xz": "xz", "none": "null"}
+CODECS = {
+    "zstd": "zstandard",
+    "zstandard": "zstandard",
+    "snappy": "snappy",
+    "deflate": "deflate",
+    "gzip": "deflate",
+    "bzip2": "bzip2",
+    "xz": "xz",
+    "none": "null",
+    "null": "null",
+}
 _SCALARS: tuple[tuple[Any, Any], ...] = (
     (pa.types.is_boolean, "boolean"),
     (pa.types.is_int64, "long"),

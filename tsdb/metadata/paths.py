@@ -147,7 +147,7 @@ def _text(value: Any, kind: DataType | None, default: str, legacy: bool) -> str:
         case decimal.Decimal():
             return f"{value:f}"
         case dt.datetime():
-            return _timestamp(value, kind, legacy)
+            return timestamp_text(value, kind, legacy)
         case dt.date():
             return str((value - dt.date(1970, 1, 1)).days) if legacy else value.isoformat()
         case dt.time():
@@ -155,7 +155,7 @@ def _text(value: Any, kind: DataType | None, default: str, legacy: bool) -> str:
     return str(value)
 
 
-def _timestamp(value: dt.datetime, kind: DataType | None, legacy: bool) -> str:
+def timestamp_text(value: dt.datetime, kind: DataType | None, legacy: bool) -> str:
     """Legacy: LocalDateTime.toString, without seconds that are zero. Else with as many digits as the type has."""
     if kind is not None and kind.precision > 6:
         raise NotSupportedError(f"a partition column of type {kind.sql()} is not supported; use TIMESTAMP(6) or less")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tsdb.data_types import DataField, arrow_schema, field_from_json
+from tsdb.data_types import DataField, DataType, arrow_schema, field_from_json
 from tsdb.errors import CorruptFile, Error
 from tsdb.fs.file_io import FileIO
 from tsdb.options import TableOptions
@@ -98,6 +98,11 @@ class TableSchema:
     def has(self, name: str) -> bool:
         """Whether there is a column of that name."""
         return name in self._by_name
+
+    @cached_property
+    def partition_types(self) -> tuple[DataType, ...]:
+        """The types of the partition columns."""
+        return tuple(self.field(key).type for key in self.partition_keys)
 
     @cached_property
     def trimmed_primary_keys(self) -> tuple[str, ...]:

@@ -124,6 +124,13 @@ def column_ranges(file: DataFileMeta, schema: TableSchema) -> Mapping[str, Range
     return ranges
 
 
+def unpadded(low: Any, kind: DataType) -> Any:
+    """A smallest value that bounds texts of type CHAR(n) also where an ORC writer has filled them up with spaces."""
+    if kind.root is not TypeRoot.CHAR or not isinstance(low, str):
+        return low
+    return re.split(r"[\x00-\x1f]", low, maxsplit=1)[0].rstrip(" ")
+
+
 def is_wide_timestamp(kind: DataType) -> bool:
     """Whether it is a timestamp of more digits than a Python value has."""
     return kind.root in (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ) and kind.precision > 6

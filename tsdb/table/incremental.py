@@ -134,6 +134,8 @@ def incremental_parts(table: Table, wanted: Between, predicate: Predicate | None
         elif wanted.mode == "changelog" and snapshot.commit_kind != "OVERWRITE":
             entries += entries_of_list(table, snapshot.changelog_manifest_list)
     kept = [e for e in entries if e.kind == ADD and e.bucket >= 0 and pruner.keeps_entry(e)]
+    if table.hides_level_zero:
+        kept = [e for e in kept if e.file.level > 0]
     return [IncrementalPart(table, split) for split in in_order(table, kept)]
 
 

@@ -20,7 +20,7 @@ from tsdb.metadata.data_file import DataFileMeta, SimpleStats
 from tsdb.metadata.file_index import FileIndex
 from tsdb.metadata.manifest import ManifestEntry, ManifestFileMeta
 from tsdb.metadata.predicate import Predicate, columns, equalities, may_match
-from tsdb.metadata.stats import is_wide_timestamp
+from tsdb.metadata.stats import is_wide_timestamp, unpadded
 from tsdb.table.table import Table
 
 Range = tuple[Any, Any, int | None, int]
@@ -114,6 +114,7 @@ class Pruner:
             low, high = (
                 decode_field(row, place.count, place.index, place.type) for row in (stats.min_values, stats.max_values)
             )
+            low = unpadded(low, place.type)
         return low, high, stats.null_counts[place.index], file.row_count
 
     def _may_match(self, ranges: Mapping[str, Range]) -> bool:
@@ -131,15 +132,16 @@ class Pruner:
 
     def _row_ranges(self, stats: SimpleStats, keys: tuple[str, ...], *, exact: bool) -> dict[str, Range]:
         """The ranges of all columns of a row of statistics. exact: null counts are counts of rows."""
+        kinds = self._types(keys)
         try:
-            low, high = (decode_row(row, self._types(keys)) for row in (stats.min_values, stats.max_values))
+            low, high = (decode_row(row, kinds) for row in (stats.min_values, stats.max_values))
         except ValueError:
             return {}
         ranges: dict[str, Range] = {}
         for i, key in enumerate(keys):
             nulls = stats.null_counts[i] if stats.null_counts and len(stats.null_counts) == len(keys) else None
             if low[i] is not None and high[i] is not None and not (exact and nulls is None):
-                ranges[key] = (low[i], high[i], nulls, (nulls or 0) + 1)
+                ranges[key] = (unpadded(low[i], kinds[i]), high[i], nulls, (nulls or 0) + 1)
         return ranges
 
     def _types(self, names: tuple[str, ...]) -> list[DataType]:

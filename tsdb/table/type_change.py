@@ -103,7 +103,10 @@ def _retyped_row(old: DataType, new: DataType, highest: int, explicit: bool) -> 
 
 
 def numbered(fields: Sequence[DataField], highest: int = -1) -> tuple[tuple[DataField, ...], int]:
-    """The fields with new ids after `highest`, depth-first, nested rows included; and the highest id given."""
+    """The fields with new ids after `highest`; and the highest id given.
+
+    A column comes before the fields in it, but a field of a row after those in it, as Paimon numbers them.
+    """
     out = []
     for field in fields:
         own = highest + 1
@@ -112,8 +115,17 @@ def numbered(fields: Sequence[DataField], highest: int = -1) -> tuple[tuple[Data
     return tuple(out), highest
 
 
+def _numbered_members(fields: Sequence[DataField], highest: int) -> tuple[tuple[DataField, ...], int]:
+    out = []
+    for field in fields:
+        kind, highest = _numbered_type(field.type, highest)
+        highest += 1
+        out.append(replace(field, id=highest, type=kind))
+    return tuple(out), highest
+
+
 def _numbered_type(kind: DataType, highest: int) -> tuple[DataType, int]:
-    fields, highest = numbered(kind.fields, highest) if kind.fields else (kind.fields, highest)
+    fields, highest = _numbered_members(kind.fields, highest) if kind.fields else (kind.fields, highest)
     parts: dict[str, DataType | None] = {}
     for name in ("element", "key", "value"):
         part = getattr(kind, name)

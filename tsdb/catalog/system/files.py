@@ -1,7 +1,9 @@
 """`t$files`: every data file of the newest snapshot, with its statistics. `t$file_key_ranges`: less of the same."""
 
 import datetime as dt
+from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from tsdb.catalog.system.rows import (
@@ -9,14 +11,18 @@ from tsdb.catalog.system.rows import (
     bigint,
     listed,
     mapped,
+    partition_text,
     required_bigint,
     required_string,
     string,
     table_of,
 )
+from tsdb.data_types import DataType, TypeRoot, to_arrow
 from tsdb.metadata.binary_row import decode_row
+from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.manifest import ManifestEntry
 from tsdb.metadata.stats import column_ranges
+from tsdb.table.evolution import convert
 from tsdb.table.refs import resolve_snapshot
 from tsdb.table.scan import live_files, partition_values
 from tsdb.table.table import Table
@@ -66,13 +72,11 @@ def file_key_ranges(table: Table) -> pa.Table:
 
 def _row(table: Table, entry: ManifestEntry) -> tuple[object, ...]:
     file = entry.file
-    schema = table.schemas.schema(file.schema_id)
     values = partition_values(table, entry.partition)
     directory = table.paths.bucket(dict(zip(table.schema.partition_keys, values, strict=True)), entry.bucket)
-    ranges = column_ranges(file, schema)
-    low, high, nulls = ([_inner(ranges[n][i]) if n in ranges else None for n in schema.names] for i in range(3))
+    low, high, nulls = zip(*_ranges(table, file), strict=True)
     return (
-        listed(values, "{}"),
+        partition_text(values, table.schema.partition_types),
         entry.bucket,
         file.path(directory),
         file.file_name.rsplit(".", 1)[-1],
@@ -82,9 +86,9 @@ def _row(table: Table, entry: ManifestEntry) -> tuple[object, ...]:
         file.file_size,
         _key(table, file.min_key),
         _key(table, file.max_key),
-        mapped(schema.names, nulls),
-        mapped(schema.names, low),
-        mapped(schema.names, high),
+        mapped(table.schema.names, nulls),
+        mapped(table.schema.names, low),
+        mapped(table.schema.names, high),
         file.min_sequence_number,
         file.max_sequence_number,
         file.creation_time_millis,
@@ -95,15 +99,37 @@ def _row(table: Table, entry: ManifestEntry) -> tuple[object, ...]:
     )
 
 
+def _ranges(table: Table, file: DataFileMeta) -> Iterator[tuple[object, object, object]]:
+    """What the statistics say of each column of today: its values then as values of its type now."""
+    written = table.schemas.schema(file.schema_id)
+    by_id, ranges = {field.id: field for field in written.fields}, column_ranges(file, written)
+    for now in table.schema.fields:
+        old = by_id.get(now.id)
+        if old is None:
+            yield None, None, file.row_count
+        else:
+            low, high, nulls = ranges.get(old.name, (None, None, None))
+            yield _today(low, old.type, now.type), _today(high, old.type, now.type), nulls
+
+
+def _today(value: object, old: DataType, new: DataType) -> object:
+    if value is None or old.with_nullable(True) == new.with_nullable(True):
+        return _inner(value, old)
+    return _inner(convert(pa.array([value], to_arrow(old)), old, new)[0].as_py(), new)
+
+
 def _key(table: Table, key: bytes) -> str | None:
     names = table.schema.trimmed_primary_keys
-    values = decode_row(key, [table.schema.field(n).type for n in names]) if names else ()
-    return listed(map(_inner, values), "[]") if names else None
+    kinds = [table.schema.field(n).type for n in names]
+    values = decode_row(key, kinds) if names else ()
+    return listed(map(_inner, values, kinds), "[]") if names else None
 
 
-def _inner(value: object) -> object:
+def _inner(value: object, kind: DataType) -> object:
     """A value as Paimon holds it: dates are days since 1970, times are milliseconds of the day."""
     match value:
+        case float() if kind.root is TypeRoot.FLOAT:
+            return np.float32(value)
         case dt.datetime():
             return value
         case dt.date():

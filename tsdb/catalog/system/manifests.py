@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from tsdb.catalog.system.rows import bigint, listed, required_bigint, required_string, string, table_of
+from tsdb.catalog.system.rows import bigint, partition_text, required_bigint, required_string, string, table_of
 from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.manifest import ManifestFileMeta, read_manifest_list
 from tsdb.metadata.snapshot import Snapshot
@@ -32,7 +32,7 @@ def manifests(table: Table) -> pa.Table:
     rows = []
     for meta in [] if snapshot is None else [*manifests_of(table, snapshot), *_changelog(table, snapshot)]:
         stats = (meta.partition_stats.min_values, meta.partition_stats.max_values)
-        low, high = (listed(decode_row(row, types) if types else (), "{}") for row in stats)
+        low, high = (partition_text(decode_row(row, types) if types else (), types) for row in stats)
         rows.append(
             (
                 meta.file_name, meta.file_size, meta.num_added_files, meta.num_deleted_files, meta.schema_id,

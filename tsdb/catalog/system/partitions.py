@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from tsdb.catalog.system.rows import REQUIRED_TIME, listed, required_bigint, string, table_of, text
+from tsdb.catalog.system.rows import REQUIRED_TIME, partition_text, required_bigint, string, table_of, typed_text
 from tsdb.metadata.manifest import ManifestEntry
 from tsdb.table.scan import live_files, partition_values
 from tsdb.table.table import Table
@@ -42,8 +42,10 @@ def partitions(table: Table) -> pa.Table:
     times = partition_update_times(table, snapshot)
     rows = []
     for partition, entries in groups.items():
-        pairs = zip(table.schema.partition_keys, partition_values(table, partition), strict=True)
-        shown = {key: table.paths.default_partition if _is_blank(value) else text(value) for key, value in pairs}
+        names, kinds = table.schema.partition_keys, table.schema.partition_types
+        triples = zip(names, partition_values(table, partition), kinds, strict=True)
+        default = table.paths.default_partition
+        shown = {key: default if _is_blank(value) else typed_text(value, kind) for key, value, kind in triples}
         name = "/".join(f"{key}={value}" for key, value in shown.items())
         rows.append((name, *_counted(entries), times[partition] or None, None, None, None, None))
     return table_of(sorted(rows, key=lambda row: str(row[0])), PARTITIONS)
@@ -62,7 +64,7 @@ def buckets(table: Table) -> pa.Table:
     times = update_times(table, snapshot)
     rows = [
         (
-            listed(partition_values(table, partition), "{}"),
+            partition_text(partition_values(table, partition), table.schema.partition_types),
             bucket,
             *_counted(entries),
             times[partition, bucket] or None,

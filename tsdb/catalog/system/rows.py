@@ -1,10 +1,16 @@
 """What system tables are made of: rows of Python values under a schema, and values as text, as Paimon prints them."""
 
 import datetime as dt
+import decimal
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+
+from tsdb.data_types import DataType, parse_type, to_arrow
+from tsdb.metadata.paths import java_number, timestamp_text
+from tsdb.table.text_cast import to_text
 
 REQUIRED_TIME = pa.timestamp("ms")
 
@@ -37,16 +43,32 @@ def table_of(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pa.Table:
 
 def text(value: Any) -> str:
     """A value in a list such as `{a, 1}`."""
+    if isinstance(value, np.float32):
+        return java_number(float(value), str(value))
     match value:
         case None:
             return "null"
         case bool():
             return "true" if value else "false"
         case dt.datetime():
-            return value.replace(tzinfo=None).isoformat()
+            return timestamp_text(value, None, legacy=True)
+        case float():
+            return java_number(value, repr(value))
+        case decimal.Decimal():
+            return f"{value:f}"
         case dt.date() | dt.time():
             return value.isoformat()
     return str(value)
+
+
+def typed_text(value: Any, kind: DataType) -> str:
+    """A value of a partition column: as CAST makes a text of it."""
+    return text(to_text(pa.array([value], to_arrow(kind)), kind, parse_type("STRING"))[0].as_py())
+
+
+def partition_text(values: Iterable[Any], kinds: Sequence[DataType]) -> str:
+    """`{a, 1}`: a partition."""
+    return listed((typed_text(value, kind) for value, kind in zip(values, kinds, strict=True)), "{}")
 
 
 def listed(values: Iterable[Any], brackets: str) -> str:

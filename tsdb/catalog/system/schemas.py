@@ -28,7 +28,10 @@ def schemas(table: Table) -> pa.Table:
     for schema_id in table.schemas.ids():
         s = table.schemas.schema(schema_id)
         fields = json.dumps([f.to_json() for f in s.fields], separators=(",", ":"), ensure_ascii=False)
-        keys = [json.dumps(list(names), separators=(",", ":")) for names in (s.partition_keys, s.primary_keys)]
+        keys = [
+            json.dumps(list(names), separators=(",", ":"), ensure_ascii=False)
+            for names in (s.partition_keys, s.primary_keys)
+        ]
         options = json.dumps(shown_options(s.options), separators=(",", ":"), ensure_ascii=False)
         rows.append((s.id, fields, *keys, options, s.comment, s.time_millis))
     return table_of(rows, SCHEMAS)

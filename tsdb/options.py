@@ -268,7 +268,7 @@ BY_KEY: Mapping[str, OptionSpec] = {option.key: option for option in OPTIONS}
 # prefixes under which any key is accepted: they carry a column's name or are meant for other engines
 OPEN_PREFIXES = (
     "fields.", "file-index.", "metadata.iceberg.", "tag.", "changelog.", "lookup", "partition.", "orc.", "parquet.",
-    "kafka.", "schema.",
+    "kafka.", "schema.", "materialized-table.",
 )  # fmt: skip
 
 

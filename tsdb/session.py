@@ -25,13 +25,22 @@ from tsdb.errors import (
     SnapshotExpired,
     nearest,
 )
-from tsdb.exec import catalog_change, create_text, definition, explain, job_statements, replacement, show
+from tsdb.exec import (
+    catalog_change,
+    create_text,
+    definition,
+    explain,
+    job_statements,
+    materialized,
+    replacement,
+    show,
+)
 from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
 from tsdb.exec.continuous import submit, submit_set, submit_watch
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
-from tsdb.exec.functions import Functions, built_in, load
+from tsdb.exec.functions import Functions, built_in, create_function, drop_function
 from tsdb.exec.information_schema import Holder
 from tsdb.exec.names import Names
 from tsdb.exec.plan import Mode, QueryPlan, all_of, plan_query
@@ -43,9 +52,11 @@ from tsdb.exec.streaming.draft import check_targets
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.fs import Storage, open_warehouse
 from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
+from tsdb.options import BY_KEY, SCAN
 from tsdb.procedure import PROCEDURES, REFUSED, Procedure
 from tsdb.procedure import bind as arguments
 from tsdb.sql import catalog_statements as more
+from tsdb.sql import materialized as kept
 from tsdb.sql import statements as sql
 from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.parameters import arranged, bind
@@ -53,6 +64,7 @@ from tsdb.sql.prepared import ParsedQueries, Prepared
 from tsdb.sql.script import place_in
 from tsdb.sql.table_ref import references
 from tsdb.table.compaction_watch import CompactionWatch
+from tsdb.table.materialized import is_materialized
 from tsdb.table.table import Table
 
 if TYPE_CHECKING:
@@ -143,6 +155,11 @@ class Session:
         mode = mode or ("streaming" if self.options.streaming else "batch")
         return plan_query(node, self.names, self._engine, self.options.values, mode, statement)
 
+    def plan_apart(self, node: exp.Query, statement: sql.Statement, mode: Mode) -> QueryPlan:
+        """Plan a query without the scan options of the session."""
+        values = {key: value for key, value in self.options.values.items() if BY_KEY[key].scope != SCAN}
+        return plan_query(node, self.names, self._engine, values, mode, statement)
+
     def query(self, statement: sql.Select) -> BatchResult:
         """The rows of a query in batch mode; planned anew where a snapshot expires meanwhile."""
         return _retried(lambda: query.run(self.plan(statement.query, statement, "batch")))
@@ -202,7 +219,7 @@ class Session:
 
     def _insert_of(self, statement: sql.Insert) -> tuple[sql.Insert, Table | ConnectorTable]:
         """The statement with its columns written out, and its target."""
-        target = self.names.table(statement.target, statement)
+        target = self.names.written(statement.target, statement)
         if statement.by_name:
             statement = replace(statement, columns=tuple(self.plan(statement.source, statement, "batch").schema.names))
         if statement.source.meta.get("default_values"):
@@ -210,15 +227,15 @@ class Session:
         return statement, target
 
     def _update(self, statement: sql.Update) -> Result:
-        target = self.names.table(statement.target, statement)
+        target = self.names.written(statement.target, statement)
         return RowCount(_retried(lambda: row_change.update(statement, target, self._planner(statement))))
 
     def _delete(self, statement: sql.Delete) -> Result:
-        target = self.names.table(statement.target, statement)
+        target = self.names.written(statement.target, statement)
         return RowCount(_retried(lambda: row_change.delete(statement, target, self._planner(statement))))
 
     def _merge(self, statement: sql.MergeInto) -> Result:
-        target = self.names.table(statement.target, statement)
+        target = self.names.written(statement.target, statement)
         return RowCount(_retried(lambda: merge_into.merge(statement, target, self._planner(statement))))
 
     def _copy_to(self, statement: sql.CopyTo) -> Result:
@@ -226,11 +243,11 @@ class Session:
         return RowCount(copy_to.copy_to(plan, statement.path, statement.options))
 
     def _copy_from(self, statement: sql.CopyFrom) -> Result:
-        target = self.names.table(statement.target, statement)
+        target = self.names.written(statement.target, statement)
         return RowCount(dml.insert(copy_from.as_insert(statement, target), target, self._planner(statement)))
 
     def _truncate(self, statement: sql.TruncateTable) -> None:
-        dml.truncate(self.names.table(statement.name, statement))
+        dml.truncate(self.names.written(statement.name, statement))
 
     def _create_table(self, statement: sql.CreateTable) -> Result:
         if statement.or_replace:
@@ -250,23 +267,6 @@ class Session:
 
     def _alter_table(self, statement: sql.AlterTable) -> None:
         definition.alter_table(statement, self.names, dml.drop_partition)
-
-    def _create_function(self, statement: sql.CreateFunction) -> None:
-        name = statement.name
-        if statement.if_not_exists and name.lower() in self.functions.names():
-            return
-        function = load(statement.path)
-        if isinstance(function, type):
-            parameters = getattr(function, "parameters", ())
-            self.functions.add_aggregate(name, function, parameters, getattr(function, "return_type", None))
-        else:
-            arrow = bool(getattr(function, "arrow", False))
-            self.functions.add(name, function, None, None, arrow=arrow, replaces=statement.or_replace)
-
-    def _drop_function(self, statement: sql.DropFunction) -> None:
-        if not self.functions.remove(statement.name) and not statement.if_exists:
-            hint = nearest(statement.name, self.functions.names())
-            raise ProgrammingError(f"there is no function `{statement.name}` of this session.{hint}")
 
     def _set(self, statement: sql.SetOption) -> Result | None:
         if statement.key is None:
@@ -292,6 +292,8 @@ class Session:
             return job_statements.show_jobs(self.jobs)
         if statement.kind == "savepoints":
             return job_statements.show_savepoints(self.jobs)
+        if statement.kind == "materialized tables":
+            return job_statements.show_materialized(statement, self)
         if statement.kind == "procedures":
             return rows_of(
                 show.listing("procedure_name", [f"sys.{name}" for name in sorted(PROCEDURES)], statement.args)
@@ -319,6 +321,8 @@ class Session:
             raise self.names.not_found(statement.target, statement)
         if statement.view and not isinstance(found, View):
             raise ProgrammingError(f"`{statement.target}` is not a view; write SHOW CREATE TABLE")
+        if statement.materialized and not is_materialized(found):
+            raise ProgrammingError(f"`{statement.target}` is no materialized table; write SHOW CREATE TABLE")
         temporary = statement.target.database is None and self.names.is_temporary(statement.target.name)
         return one_text("result", create_text.create_text(found, statement.target.catalog, temporary=temporary))
 
@@ -471,8 +475,8 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.RenameTable: lambda s, st: definition.rename_table(st, s.names),
     sql.AlterTable: Session._alter_table,
     sql.CreateView: lambda s, st: definition.create_view(st, s.names, s._planner(st)),
-    sql.CreateFunction: Session._create_function,
-    sql.DropFunction: Session._drop_function,
+    sql.CreateFunction: lambda s, st: create_function(st, s.functions),
+    sql.DropFunction: lambda s, st: drop_function(st, s.functions),
     sql.DropView: lambda s, st: definition.drop_view(st, s.names),
     sql.SetOption: Session._set,
     sql.ResetOption: Session._reset,
@@ -484,6 +488,9 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     sql.StopJob: lambda s, st: job_statements.stop(st, s.jobs),
     sql.DropSavepoint: lambda s, st: s.jobs.savepoints.drop(st.path),
     sql.DescribeJob: lambda s, st: job_statements.describe(st, s.jobs),
+    kept.CreateMaterializedTable: lambda s, st: job_statements.create_materialized(st, s),
+    kept.AlterMaterializedTable: lambda s, st: job_statements.alter_materialized(st, s),
+    kept.DropMaterializedTable: lambda s, st: materialized.drop(st, s),
     sql.DropJob: lambda s, st: job_statements.drop(st, s.jobs),
     sql.ExecuteStatementSet: Session._statement_set,
     more.Prepare: lambda s, st: s._prepared.add(st.name, st.body),

@@ -28,6 +28,7 @@ from tsdb.fs.file_io import FileIO
 from tsdb.metadata.schema import SchemaManager, TableSchema
 from tsdb.options import check_table_options
 from tsdb.table.log import check_log_change
+from tsdb.table.materialized import TYPE
 from tsdb.table.null_check import check_no_nulls
 from tsdb.table.schema_change import ModifyColumn, SchemaChange, SetOptions, apply, change_schema
 from tsdb.table.table import MAIN_BRANCH, Identifier, Table, open_table
@@ -211,7 +212,7 @@ class FileSystemCatalog:
             identifier = Identifier(identifier.database, base)
         table = open_table(self.file_io, identifier, path, branch or MAIN_BRANCH)
         if table is not None:
-            if table.options.get("type", "table") not in ("table", None):
+            if table.options.get("type", "table") not in ("table", TYPE, None):
                 raise NotSupportedError(
                     f"table `{identifier}` is of type '{table.options.get('type')}'; only 'table' is supported"
                 )

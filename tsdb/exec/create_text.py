@@ -8,14 +8,18 @@ from tsdb.catalog.catalog import ConnectorTable
 from tsdb.data_types import DataField
 from tsdb.errors import NotSupportedError
 from tsdb.exec.computed_columns import columns_of
+from tsdb.exec.materialized_definition import Definition, definition_of
 from tsdb.exec.relation import Registered, Source, View
 from tsdb.metadata.virtual_columns import PREFIX, ComputedColumn
 from tsdb.secrets import shown
 from tsdb.sql.parameters import literal
+from tsdb.table.materialized import PREFIX as OF_MATERIALIZED
+from tsdb.table.materialized import is_materialized
 from tsdb.table.table import Table
 
 _NOT_SHOWN = ("path", "type")
 _METADATA, _VIRTUAL = "tsdb.metadata.", "tsdb.virtual."
+_SHOWN_ELSEWHERE = (_METADATA, _VIRTUAL, PREFIX, OF_MATERIALIZED)
 
 
 def create_text(found: Source | View, catalog: str | None = None, *, temporary: bool = False) -> str:
@@ -45,7 +49,8 @@ def _create_table(table: Table | ConnectorTable, catalog: str | None, temporary:
     if extra.watermark is not None:
         lines.append(f"WATERMARK FOR {name_text(extra.watermark.column)} AS {extra.watermark.expression}")
     body = ",\n  ".join(lines)
-    text = f"CREATE {_name_after('TABLE', table, catalog, temporary)} (\n  {body}\n)"
+    kind = "MATERIALIZED TABLE" if is_materialized(table) else "TABLE"
+    text = f"CREATE {_name_after(kind, table, catalog, temporary)} (\n  {body}\n)"
     if schema.comment is not None:
         text += f" COMMENT {string_text(schema.comment)}"
     if schema.partition_keys:
@@ -53,9 +58,17 @@ def _create_table(table: Table | ConnectorTable, catalog: str | None, temporary:
     options = {
         key: shown(key, value)
         for key, value in schema.options.items()
-        if not (key in _NOT_SHOWN and isinstance(table, Table)) and not key.startswith((_METADATA, _VIRTUAL, PREFIX))
+        if not (key in _NOT_SHOWN and isinstance(table, Table)) and not key.startswith(_SHOWN_ELSEWHERE)
     }
-    return f"{text} WITH (\n  {_options(options)}\n)" if options else text
+    text = f"{text} WITH (\n  {_options(options)}\n)" if options else text
+    return text + _kept_by(definition_of(table)) if isinstance(table, Table) and is_materialized(table) else text
+
+
+def _kept_by(kept: Definition) -> str:
+    """What follows the clauses of a materialized table."""
+    freshness = kept.freshness
+    often = "" if freshness is None else f"\nFRESHNESS = INTERVAL '{freshness.number}' {freshness.unit}"
+    return f"{often}\nREFRESH_MODE = {kept.mode.upper()}\nAS {kept.query}"
 
 
 def _column(field: DataField, options: Mapping[str, str]) -> str:

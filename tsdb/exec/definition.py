@@ -19,6 +19,7 @@ from tsdb.metadata.schema import TableSchema
 from tsdb.sql import statements as sql
 from tsdb.table import schema_change
 from tsdb.table.log import create_log, drop_log, topic_of, with_topic
+from tsdb.table.materialized import PREFIX, TYPE, is_materialized
 from tsdb.table.table import Identifier, Table
 
 Planner = Callable[[exp.Query], QueryPlan]
@@ -80,8 +81,8 @@ def _check_topic(draft: TableSchema, catalog: Catalog) -> None:
                 )
 
 
-def drop_table(statement: sql.DropTable, names: Names) -> None:
-    """DROP TABLE, temporary ones first."""
+def drop_table(statement: sql.DropTable, names: Names, *, materialized: bool = False) -> None:
+    """DROP TABLE, temporary ones first. materialized: the table may be one."""
     found = names.find(statement.name)
     if statement.name.database is None and names.is_temporary(statement.name.name):
         if isinstance(found, Table | ConnectorTable):
@@ -98,6 +99,8 @@ def drop_table(statement: sql.DropTable, names: Names) -> None:
     if isinstance(found, View):
         raise ProgrammingError(f"`{statement.name}` is a view; write DROP VIEW")
     table = names.table(statement.name, statement)
+    if is_materialized(table) and not materialized:
+        raise ProgrammingError(f"`{statement.name}` is a materialized table; write DROP MATERIALIZED TABLE")
     names.home_of(statement.name).drop_table(table.identifier)
     if isinstance(table, Table):
         drop_log(table)
@@ -107,7 +110,7 @@ def rename_table(statement: sql.RenameTable, names: Names) -> None:
     """ALTER TABLE … RENAME TO; a bare new name stays in the table's database."""
     if statement.if_exists and names.find(statement.name) is None:
         return
-    table = names.table(statement.name, statement)
+    table = names.written(statement.name, statement)
     new, mounted = statement.new_name, names.mounted(statement.name)
     if statement.name.database is None and names.is_temporary(statement.name.name):
         raise NotSupportedError(f"`{statement.name}` is temporary and cannot be renamed; CREATE it under the new name")
@@ -124,12 +127,24 @@ def alter_table(statement: sql.AlterTable, names: Names, drop_partition: Callabl
     if statement.if_exists and names.find(statement.name) is None:
         return
     table = names.table(statement.name, statement)
+    if is_materialized(table) and not all(map(_is_plain_option, statement.changes)):
+        names.written(statement.name, statement)
     changes = [change for change in statement.changes if not isinstance(change, sql.DropPartition)]
     if changes:
         names.home_of(statement.name).alter_table(table.identifier, [_change(change) for change in changes])
     for change in statement.changes:
         if isinstance(change, sql.DropPartition):
             drop_partition(table, change)
+
+
+def _is_plain_option(change: sql.Change) -> bool:
+    """A change of options, none of which is the definition of a materialized table."""
+    keys: list[str] = []
+    if isinstance(change, sql.SetTableOptions):
+        keys = [*change.options]
+    elif isinstance(change, sql.ResetTableOptions):
+        keys = [*change.keys]
+    return bool(keys) and not any(key.startswith(PREFIX) for key in keys)
 
 
 def create_view(statement: sql.CreateView, names: Names, plan_of: Planner) -> None:
@@ -238,6 +253,8 @@ def _like(statement: sql.CreateTable, names: Names) -> TableSchema:
     """The columns, keys and options of another table; options of this statement over them."""
     assert statement.like is not None
     source = _without(names.table(statement.like, statement).schema, statement.like_without)
+    plain = {k: v for k, v in source.options.items() if not k.startswith(PREFIX) and (k, v) != ("type", TYPE)}
+    source = replace(source, options=plain)
     own = _fields(statement.columns)
     return replace(
         source,

@@ -22,9 +22,10 @@ from datafusion import AggregateUDF, ScalarUDF, SessionContext, udaf, udf
 from datafusion.user_defined import Accumulator
 
 from tsdb.data_types import parse_type, to_arrow
-from tsdb.errors import AlreadyExists, DataError, ProgrammingError
+from tsdb.errors import AlreadyExists, DataError, ProgrammingError, nearest
 from tsdb.exec.builtin import register_built_in
 from tsdb.sql.functions import FUNCTIONS
+from tsdb.sql.statements import CreateFunction, DropFunction
 
 _PYTHON_TYPES: Mapping[type, str] = {
     int: "BIGINT",
@@ -232,3 +233,24 @@ def _named(name: str) -> Iterator[None]:
         raise
     except Exception as err:
         raise DataError(f"function `{name}` failed: {type(err).__name__}: {err}") from err
+
+
+def create_function(statement: CreateFunction, functions: Functions) -> None:
+    """CREATE TEMPORARY FUNCTION."""
+    name = statement.name
+    if statement.if_not_exists and name.lower() in functions.names():
+        return
+    function = load(statement.path)
+    if isinstance(function, type):
+        parameters = getattr(function, "parameters", ())
+        functions.add_aggregate(name, function, parameters, getattr(function, "return_type", None))
+    else:
+        arrow = bool(getattr(function, "arrow", False))
+        functions.add(name, function, None, None, arrow=arrow, replaces=statement.or_replace)
+
+
+def drop_function(statement: DropFunction, functions: Functions) -> None:
+    """DROP TEMPORARY FUNCTION."""
+    if not functions.remove(statement.name) and not statement.if_exists:
+        hint = nearest(statement.name, functions.names())
+        raise ProgrammingError(f"there is no function `{statement.name}` of this session.{hint}")

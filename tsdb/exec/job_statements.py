@@ -1,11 +1,13 @@
-"""Statements about jobs and savepoints: SHOW, DESCRIBE, STOP, DROP."""
+"""Statements about jobs, savepoints and materialized tables."""
 
 from __future__ import annotations
 
-from tsdb.exec import show
-from tsdb.exec.result import Result, one_text, rows_of
+from tsdb.exec import materialized, show
+from tsdb.exec.result import JobHandle, Result, RowCount, one_text, rows_of
+from tsdb.exec.streaming.job import Job
 from tsdb.exec.streaming.job_facts import job_facts
 from tsdb.exec.streaming.registry import JobRegistry
+from tsdb.sql import materialized as kept
 from tsdb.sql import statements as sql
 
 
@@ -37,3 +39,24 @@ def drop(statement: sql.DropJob, jobs: JobRegistry) -> None:
     names = {name for info in jobs.show() for name in (info.name, info.job_id)}
     if not statement.if_exists or statement.name in names:
         jobs.drop(statement.name)
+
+
+def create_materialized(statement: kept.CreateMaterializedTable, session: materialized.Session) -> Result:
+    """CREATE MATERIALIZED TABLE; the job that keeps it, if one does."""
+    return _started(materialized.create(statement, session))
+
+
+def alter_materialized(statement: kept.AlterMaterializedTable, session: materialized.Session) -> Result:
+    """ALTER MATERIALIZED TABLE; the job that RESUME starts."""
+    return _started(materialized.alter(statement, session))
+
+
+def show_materialized(statement: sql.ShowStatement, session: materialized.Session) -> Result:
+    """SHOW MATERIALIZED TABLES."""
+    database = statement.args.get("database")
+    name = session.names.database if database is None else session.names.database_name(database)
+    return rows_of(show.materialized_table(materialized.tables_of(name, session), statement.args))
+
+
+def _started(job: Job | None) -> Result:
+    return RowCount() if job is None else JobHandle(job)

@@ -25,6 +25,7 @@ from tsdb.fs import open_warehouse
 from tsdb.sql.script import position_at, position_of
 from tsdb.sql.statements import Statement, TableName
 from tsdb.sql.table_ref import table_name
+from tsdb.table.materialized import is_materialized
 from tsdb.table.table import Identifier, Table
 
 Named: TypeAlias = Source | View
@@ -196,6 +197,17 @@ class Names:
             )
             raise NotSupportedError(f"`{name}` is a {kind}; it can only be read", position=_place(name, statement))
         return found
+
+    def written(self, name: TableName, statement: Statement | None = None) -> Table | ConnectorTable:
+        """A table whose rows a user may change; see `table`."""
+        table = self.table(name, statement)
+        if is_materialized(table):
+            raise NotSupportedError(
+                f"`{name}` is a materialized table: its rows come from its query alone, and what is written by hand "
+                "would not stay; change the tables that the query reads",
+                position=_place(name, statement),
+            )
+        return table
 
     def source(self, reference: exp.Table, statement: Statement | None = None) -> Named:
         """What a reference of a query stands for. Raises TableNotFound at its place."""

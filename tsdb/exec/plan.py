@@ -286,7 +286,7 @@ def expand_views(query: exp.Query, names: Names, statement: Statement | None, de
     for reference in references(expanded):
         found = names.source(reference, statement)
         if isinstance(found, View):
-            inline_view(reference, _view_query(found, names, depth), found.columns)
+            inline_view(reference, view_query(found, names, depth), found.columns)
     return expanded
 
 
@@ -298,7 +298,7 @@ def all_of(view: View) -> exp.Query:
     return exp.Select(expressions=[exp.Star()], from_=exp.From(this=table))
 
 
-def _view_query(view: View, names: Names, depth: int) -> exp.Query:
+def view_query(view: View, names: Names, depth: int = 0) -> exp.Query:
     """The stored query, itself without views; what is temporary stays so inside it."""
     inner = parse_query(view.query)
     for table in references(inner):

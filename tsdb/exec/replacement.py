@@ -17,6 +17,7 @@ from tsdb.exec.names import Names
 from tsdb.exec.relation import Registered, View
 from tsdb.sql import catalog_statements as more
 from tsdb.sql import statements as sql
+from tsdb.table.materialized import is_materialized
 from tsdb.table.table import Table
 
 T = TypeVar("T")
@@ -32,6 +33,8 @@ def replace_table(statement: sql.CreateTable, names: Names, create: Callable[[sq
         raise AlreadyExists(f"`{name}` is temporary and stands before a table of this name; DROP it first")
     if found is None:
         return create(plain)
+    if is_materialized(found):
+        raise ProgrammingError(f"`{name}` is a materialized table; write DROP MATERIALIZED TABLE first")
     if isinstance(found, View | Registered):
         what = "a view; DROP VIEW it first" if isinstance(found, View) else "registered from Python"
         raise ProgrammingError(f"`{name}` is {what}")
@@ -63,6 +66,8 @@ def drop_several(statement: more.DropSeveral, names: Names) -> None:
         if found is not None and isinstance(found, View) != isinstance(drop, sql.DropView):
             what = "view" if isinstance(found, View) else "table"
             raise ProgrammingError(f"`{drop.name}` is a {what}; write DROP {what.upper()}")
+        if is_materialized(found):
+            raise ProgrammingError(f"`{drop.name}` is a materialized table; write DROP MATERIALIZED TABLE")
     for drop in statement.drops:
         try:
             if isinstance(drop, sql.DropView):

@@ -17,6 +17,7 @@ from tsdb.exec.computed_columns import columns_of
 from tsdb.exec.functions import Functions, built_in
 from tsdb.exec.information_schema import TABLES as DESCRIBED
 from tsdb.exec.local_file import find_files, looks_like_file
+from tsdb.exec.materialized_definition import Definition
 from tsdb.exec.names import INFORMATION_SCHEMA, SCHEMA_HOLDERS, Names
 from tsdb.exec.relation import Registered, View
 from tsdb.exec.session_options import SessionOptions
@@ -233,6 +234,29 @@ def jobs_table(infos: Sequence[Any]) -> pa.Table:
             "error": pa.array([info.error for info in infos], pa.string()),
         }
     )
+
+
+def materialized_table(found: Sequence[tuple[str, Definition, Any]], args: Mapping[str, Any]) -> pa.Table:
+    """SHOW MATERIALIZED TABLES: names, definitions, and the jobs that keep them."""
+    rows = [
+        {
+            "table_name": name,
+            "refresh_mode": kept.mode.upper(),
+            "freshness": None if kept.freshness is None else f"{kept.freshness.number} {kept.freshness.unit.lower()}",
+            "status": "SUSPENDED" if kept.suspended else "ON REQUEST" if kept.mode == "full" else _job_status(info),
+            "runs_in": None if info is None else info.process,
+            "job_name": None if info is None else info.name,
+            "error": None if info is None else info.error,
+        }
+        for name, kept, info in found
+        if is_wanted(name, args)
+    ]
+    names = ("table_name", "refresh_mode", "freshness", "status", "runs_in", "job_name", "error")
+    return pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in names]))
+
+
+def _job_status(info: Any) -> str:
+    return "STOPPED" if info is None else str(info.status)
 
 
 def savepoints_table(savepoints: Sequence[Any]) -> pa.Table:

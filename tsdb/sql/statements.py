@@ -421,8 +421,8 @@ class ResetOption(Statement):
 @dataclass(frozen=True, slots=True)
 class ShowStatement(Statement):
     """SHOW kind. kind: databases, tables, views, columns, partitions, jobs, savepoints, functions, options, procedures,
-    catalogs, current database, current catalog, table options. args, where given: `database` (str), `catalog` (str),
-    `table` (TableName), `like` (pattern), `not` (bool), `partition` (mapping), `user` (bool).
+    catalogs, materialized tables, current database, current catalog, table options. args, where given: `database` and
+    `catalog` (str), `table` (TableName), `like` (pattern), `not`, `user` (bool), `partition` (mapping).
     """
 
     kind: str
@@ -439,10 +439,11 @@ class Describe(Statement):
 
 @dataclass(frozen=True, slots=True)
 class ShowCreateTable(Statement):
-    """SHOW CREATE TABLE (or VIEW) target. view: it must be a view."""
+    """SHOW CREATE TABLE (or VIEW) target. view, materialized: it must be one."""
 
     target: TableName
     view: bool = False
+    materialized: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ class JobDraft:
     """A job before it has a state. sql: normalised text of the INSERT. plan: what the state depends on, as text.
 
     tables: the tables of the warehouse that it reads and writes, and when each was created. again: makes the pipeline
-    once more, for a restart; None: the job cannot be restarted.
+    once more, for a restart; None: the job cannot be restarted. begin: called when the job has no state to go on from,
+    by the one process that may run it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class JobDraft:
     sink: SinkFactory
     tables: Mapping[str, int] = field(default_factory=dict)
     again: Callable[[], Pipeline] | None = None
+    begin: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

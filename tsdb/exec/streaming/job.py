@@ -116,6 +116,11 @@ class Job:
         return not self._ended.is_set()
 
     @property
+    def epoch(self) -> int:
+        """Which run of the job this is, counted over all processes."""
+        return self._state.lease.epoch
+
+    @property
     def version(self) -> int:
         """The newest checkpoint."""
         return self._newest.version

@@ -22,6 +22,7 @@ def _facts(job: JobDetails) -> Iterator[tuple[str, object]]:
     yield "name", info.name
     yield "id", info.job_id
     yield "status", info.status
+    yield "runs in", info.process
     yield "error", info.error
     yield "query", job.newest.sql if job.newest is not None else None
     yield "started at", None if info.started_at_ms is None else text_of(info.started_at_ms)

@@ -143,14 +143,19 @@ def read_lease(file_io: FileIO, folder: str) -> LeaseRecord | None:
     return None
 
 
-def held_message(name: str, holder: LeaseRecord) -> str:
+def held_message(name: str, record: LeaseRecord) -> str:
     """Who runs the job, and what to do."""
-    age_s = max(0, clock.current().now_ms() - holder.heartbeat_ms) / 1000
-    who = "this process" if holder.owner in _owners_here else f"process {holder.pid} on {holder.host.split('/')[0]}"
+    age_s = max(0, clock.current().now_ms() - record.heartbeat_ms) / 1000
     return (
-        f"job `{name}` is already running in {who} (last sign of life {age_s:.1f} s ago); "
+        f"job `{name}` is already running in {holder(record)} (last sign of life {age_s:.1f} s ago); "
         f"STOP JOB '{name}' first, or SET 'pipeline.name' to run the query under another name"
     )
+
+
+def holder(record: LeaseRecord) -> str:
+    """The process that holds a lease."""
+    here = record.owner in _owners_here
+    return "this process" if here else f"process {record.pid} on {record.host.split('/')[0]}"
 
 
 _owners_here: set[str] = set()

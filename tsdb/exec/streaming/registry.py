@@ -19,7 +19,7 @@ from tsdb.exec.streaming.assemble import PlannedQuery
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
 from tsdb.exec.streaming.draft import JobDraft, PlannedInsert, insert_draft
 from tsdb.exec.streaming.job import Job, JobState, Restart, consumer_of
-from tsdb.exec.streaming.lease import LeaseRecord, acquire, held_message, read_lease
+from tsdb.exec.streaming.lease import LeaseRecord, acquire, held_message, holder, read_lease
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.restart import restart_policy
 from tsdb.exec.streaming.run_store import WarehouseRunStore
@@ -40,7 +40,7 @@ _OTHER_PROCESS_STOP_S = 60.0
 class JobInfo:
     """A row of SHOW JOBS. status: as of `Job`, or LOST (its process is gone without a word).
 
-    error: why it failed, or what it waits for while it runs.
+    error: why it failed, or what it waits for while it runs. process: where it runs, if it does.
     """
 
     job_id: str
@@ -51,6 +51,7 @@ class JobInfo:
     rows_out: int
     started_at_ms: int | None
     error: str | None
+    process: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class JobRegistry:
     def details(self, name_or_id: str) -> JobDetails:
         """All that is known of one job. Raises ProgrammingError naming the nearest."""
         info = self.find(name_or_id)
-        job = self._jobs.get(info.name)
+        job = self._here(info.name)
         newest = CheckpointStore(self._file_io, self._folder(info.name)).newest()
         return JobDetails(info, newest, None if job is None else job.metrics())
 
@@ -223,6 +224,8 @@ class JobRegistry:
             if newest.job_id != job_id:
                 raise AlreadyExists(f"job `{draft.name}` was dropped and started anew by another process; try again")
             check_same(newest, draft, plan)
+            if newest.dataflow is None:
+                draft.begin()
             runs = WarehouseRunStore(self._file_io, f"{folder}/{_STATE}", lease.epoch)
             job = Job(
                 replace(newest, sql=draft.sql),
@@ -278,15 +281,23 @@ class JobRegistry:
             self.drop(name)
 
     def _info(self, name: str) -> JobInfo | None:
-        job = self._jobs.get(name)
+        job = self._here(name)
         if job is not None:
             metrics = job.metrics()
             error = job.waits if job.runs or job.error is None else f"{type(job.error).__name__}: {job.error}"
-            return JobInfo(
-                job.id, name, job.status, job.version, metrics["rows_in"], metrics["rows_out"], job.started_at_ms, error
-            )
+            counts = (job.version, metrics["rows_in"], metrics["rows_out"])
+            process = "this process" if job.runs else None
+            return JobInfo(job.id, name, job.status, *counts, job.started_at_ms, error, process)
         lease = read_lease(self._file_io, self._folder(name))
         return None if lease is None else self._info_of_files(name, lease)
+
+    def _here(self, name: str) -> Job | None:
+        """The job of this session, unless another process has started it again since it ended."""
+        job = self._jobs.get(name)
+        if job is None or job.runs:
+            return job
+        lease = read_lease(self._file_io, self._folder(name))
+        return job if lease is None or lease.epoch == job.epoch else None
 
     def _info_of_files(self, name: str, lease: LeaseRecord) -> JobInfo:
         counts = (lease.version, lease.rows_in, lease.rows_out)
@@ -294,7 +305,8 @@ class JobRegistry:
             newest = CheckpointStore(self._file_io, self._folder(name)).newest()
             if newest is not None:
                 counts = (newest.version, newest.rows_in, newest.rows_out)
-        return JobInfo(lease.job_id, name, lease.status, *counts, lease.started_at_ms, lease.error)
+        process = holder(lease) if lease.is_held else None
+        return JobInfo(lease.job_id, name, lease.status, *counts, lease.started_at_ms, lease.error, process)
 
     def _forget_consumers(self, info: JobInfo) -> None:
         """Nothing is kept any more for a job that does not come back."""

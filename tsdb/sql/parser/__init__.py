@@ -33,6 +33,7 @@ from tsdb.sql.parser.catalog import (
 from tsdb.sql.parser.change import read_delete, read_insert, read_replace, read_truncate, read_update
 from tsdb.sql.parser.copy import read_copy
 from tsdb.sql.parser.create import read_create, read_drop, unsupported
+from tsdb.sql.parser.materialized import read_alter_materialized, read_create_materialized, read_drop_materialized
 from tsdb.sql.parser.merge import read_merge
 from tsdb.sql.parser.session import (
     read_analyze,
@@ -175,6 +176,8 @@ def _read_create(cursor: Cursor) -> Statement:
         return read_create_catalog(cursor)
     if cursor.accept_any("DATABASE", "SCHEMA"):
         return read_create_database(cursor)
+    if cursor.accept("MATERIALIZED", "TABLE"):
+        return read_create_materialized(cursor)
     return read_create(cursor)
 
 
@@ -183,6 +186,8 @@ def _read_drop(cursor: Cursor) -> Statement:
         return read_drop_catalog(cursor)
     if cursor.accept_any("DATABASE", "SCHEMA"):
         return read_drop_database(cursor)
+    if cursor.accept("MATERIALIZED", "TABLE"):
+        return read_drop_materialized(cursor)
     if cursor.accept("SAVEPOINT"):
         return DropSavepoint(cursor.string("the path of a savepoint"))
     return read_drop_job(cursor) if cursor.accept("JOB") else read_drop(cursor)
@@ -191,6 +196,8 @@ def _read_drop(cursor: Cursor) -> Statement:
 def _read_alter(cursor: Cursor) -> Statement:
     if cursor.accept_any("DATABASE", "SCHEMA"):
         return read_alter_database(cursor)
+    if cursor.accept("MATERIALIZED", "TABLE"):
+        return read_alter_materialized(cursor)
     return read_alter_view(cursor) if cursor.accept("VIEW") else read_alter(cursor)
 
 

@@ -28,7 +28,7 @@ from tsdb.sql.statements import (
 )
 
 _NOT_CREATED = {
-    "MATERIALIZED": ": INSERT INTO t SELECT … in streaming mode keeps table t up to date",
+    "MATERIALIZED": " VIEW: CREATE MATERIALIZED TABLE … AS SELECT … is kept up to date",
     "TAG": ": CALL sys.create_tag('t', 'name')",
     "BRANCH": ": CALL sys.create_branch('t', 'name')",
     "UNIQUE": ": the primary key of a table is its only unique index",
@@ -115,35 +115,37 @@ def _view(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateView:
 def _table(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateTable:
     if or_replace and cursor.sees("IF", "NOT", "EXISTS"):
         cursor.error("OR REPLACE and IF NOT EXISTS exclude one another; expected one of them")
+    table = read_table(cursor)
+    untyped = next((c for c in table.columns if c.type is None and c.computed is None), None)
+    if untyped is not None and table.as_select is None:
+        cursor.error(f"column `{untyped.name}` has no type; expected a type, or AS SELECT …")
+    if not table.columns and table.as_select is None and table.like is None:
+        cursor.error("expected ( with the columns, LIKE table or AS SELECT …")
+    return replace(table, temporary=temporary, or_replace=or_replace)
+
+
+def read_table(cursor: Cursor, *, query: bool = True) -> CreateTable:
+    """[IF NOT EXISTS] name [(elements)] and the clauses. query: one of them may be AS SELECT …"""
     if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
     name = cursor.table_name()
     elements = read_elements(cursor) if cursor.sees("(") else Elements()
-    clauses = _clauses(cursor)
-    query = clauses.get("as_select")
-    elements.columns += clauses.get("partition_columns", ())
-    untyped = next((c for c in elements.columns if c.type is None and c.computed is None), None)
-    if untyped is not None and query is None:
-        cursor.error(f"column `{untyped.name}` has no type; expected a type, or AS SELECT …")
-    if not elements.columns and query is None and "like" not in clauses:
-        cursor.error("expected ( with the columns, LIKE table or AS SELECT …")
+    clauses = _clauses(cursor, query=query)
     return CreateTable(
         name,
-        columns=tuple(elements.columns),
+        columns=(*elements.columns, *clauses.get("partition_columns", ())),
         primary_key=elements.primary_key,
         partition_keys=clauses.get("partition_keys", ()),
         options={**clauses.get("bucket_options", {}), **clauses.get("options", {})},
         comment=clauses.get("comment"),
         if_not_exists=if_not_exists,
-        temporary=temporary,
         watermark=elements.watermark,
         like=clauses.get("like"),
         like_without=clauses.get("like_without", frozenset()),
-        as_select=query,
-        or_replace=or_replace,
+        as_select=clauses.get("as_select"),
     )
 
 
-def _clauses(cursor: Cursor) -> dict[str, Any]:
+def _clauses(cursor: Cursor, *, query: bool) -> dict[str, Any]:
     """What follows the columns, in any order; each at most once."""
     found: dict[str, Any] = {}
 
@@ -166,7 +168,7 @@ def _clauses(cursor: Cursor) -> dict[str, Any]:
         elif cursor.accept("LIKE"):
             put("like", cursor.table_name())
             put("like_without", _like_options(cursor))
-        elif cursor.accept("AS"):
+        elif query and cursor.accept("AS"):
             put("as_select", cursor.query())
         elif cursor.accept("USING", "PAIMON"):
             continue

@@ -40,6 +40,8 @@ def read_show(cursor: Cursor) -> Statement:
         return SetOption()
     if cursor.accept("CREATE"):
         return _read_create(cursor)
+    if cursor.accept("MATERIALIZED", "TABLES"):
+        return ShowStatement("materialized tables", _place_and_pattern(cursor, "materialized tables"))
     if cursor.accept("CURRENT"):
         what = cursor.accept_any("DATABASE", "SCHEMA", "CATALOG")
         if what is None:
@@ -78,15 +80,23 @@ def _read_listing(cursor: Cursor) -> Statement:
             cursor.move_to(start)
         cursor.error(f"expected {', '.join(_KINDS)}, COLUMNS, PARTITIONS, CREATE … or CURRENT … after SHOW")
     arguments: dict[str, Any] = {"user": True} if user else {}
+    return ShowStatement(_KINDS[word], arguments | _place_and_pattern(cursor, _KINDS[word]))
+
+
+def _place_and_pattern(cursor: Cursor, kind: str) -> dict[str, Any]:
+    """[FROM database] [[NOT] LIKE 'pattern']."""
+    arguments: dict[str, Any] = {}
     if cursor.accept_any("FROM", "IN"):
-        name = DatabaseName(cursor.identifier("a catalog's name")) if _KINDS[word] == "databases" else None
+        name = DatabaseName(cursor.identifier("a catalog's name")) if kind == "databases" else None
         found = name or database_name(cursor)
         place = {"catalog": found.name} if name is not None else {"database": found.name, "catalog": found.catalog}
         arguments |= {key: value for key, value in place.items() if value is not None}
-    return ShowStatement(_KINDS[word], {**arguments, **_like(cursor)})
+    return {**arguments, **_like(cursor)}
 
 
 def _read_create(cursor: Cursor) -> Statement:
+    if cursor.accept("MATERIALIZED", "TABLE"):
+        return ShowCreateTable(cursor.table_name(), materialized=True)
     what = cursor.accept_any("TABLE", "VIEW", "DATABASE", "SCHEMA", "CATALOG", "FUNCTION")
     if what in ("TABLE", "VIEW"):
         return ShowCreateTable(cursor.table_name(), view=what == "VIEW")

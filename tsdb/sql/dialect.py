@@ -117,6 +117,7 @@ class QueryParser(Parser):
     NO_PAREN_FUNCTIONS: ClassVar[dict[TokenType, type[exp.Expr]]] = {
         TokenType.CURRENT_DATE: exp.CurrentDate,
         TokenType.CURRENT_TIME: exp.CurrentTime,
+        TokenType.LOCALTIME: exp.CurrentTime,
         TokenType.CURRENT_TIMESTAMP: exp.CurrentTimestamp,
         TokenType.LOCALTIMESTAMP: LocalTimestamp,
     }
@@ -236,9 +237,15 @@ class QueryParser(Parser):
             columns = [exp.Array(expressions=[entry[i] for entry in entries]) for i in range(2)]
             return exp.Map(keys=columns[0], values=columns[1])
         parsed = super()._parse_bracket(this)
-        if is_map and isinstance(parsed, exp.Bracket) and len(parsed.expressions) % 2 == 0:
-            keys = exp.Array(expressions=parsed.expressions[::2])
-            return exp.Map(keys=keys, values=exp.Array(expressions=parsed.expressions[1::2]))
+        inner = parsed
+        while isinstance(inner, exp.Bracket) and inner.this is not this:
+            inner = inner.this
+        if is_map and isinstance(inner, exp.Bracket) and len(inner.expressions) % 2 == 0:
+            keys = exp.Array(expressions=inner.expressions[::2])
+            made = exp.Map(keys=keys, values=exp.Array(expressions=inner.expressions[1::2]))
+            if inner is parsed:
+                return made
+            inner.replace(made)
         return parsed
 
     def _parse_entry(self) -> tuple[exp.Expr | None, exp.Expr | None]:

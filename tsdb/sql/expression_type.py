@@ -35,6 +35,18 @@ _ARRAYS = frozenset(
      "ARRAY_UNION", "COLLECT", "FLATTEN", "GENERATE_SERIES", "LIST", "LIST_FILTER", "LIST_SORT", "LIST_TRANSFORM",
      "LIST_VALUE", "MAP_ENTRIES", "MAP_KEYS", "MAP_VALUES", "RANGE", "REGEXP_EXTRACT_ALL", "SPLIT", "STRING_TO_ARRAY"]
 )  # fmt: skip
+_MILLIS, _LOCAL_MILLIS = pa.timestamp("ms"), pa.timestamp("ms", "UTC")
+_TIMES: dict[str, pa.DataType] = {
+    **dict.fromkeys(("TO_TIMESTAMP_LTZ", "NOW", "PROCTIME", "CURRENT_ROW_TIMESTAMP"), _LOCAL_MILLIS),
+    "TO_TIMESTAMP": _MILLIS,
+    "TO_DATE": pa.date32(),
+}
+_NAMED_TIMES = {
+    "Timestamp(Millisecond, None)": _MILLIS,
+    'Timestamp(Millisecond, Some("UTC"))': _LOCAL_MILLIS,
+    'Timestamp(Microsecond, Some("UTC"))': pa.timestamp("us", "UTC"),
+    "Timestamp(Microsecond, None)": pa.timestamp("us"),
+}
 _ALIKE = frozenset(["COALESCE", "IFNULL", "NVL", "NULLIF", "GREATEST", "LEAST", "LAG", "LEAD"])
 _SAME = frozenset(["ABS", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE", "ANY_VALUE"])
 _WRAPPERS = (exp.Alias, exp.Paren, exp.Neg, exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
@@ -167,16 +179,25 @@ def common(left: pa.DataType | None, right: pa.DataType | None) -> pa.DataType |
     return None
 
 
-def arrow_type_of_all(nodes: list[exp.Expr]) -> pa.DataType | None:
-    """The Arrow type of integers in one column."""
+def type_of_all(nodes: list[exp.Expr]) -> pa.DataType | None:
+    """The Arrow type of values in one column: of integers, or one that all have."""
     found = _widest(nodes)
-    return None if found is None else next(kind for kind, bits in _BITS.items() if bits == found.bits)
+    if found is not None:
+        return next(kind for kind, bits in _BITS.items() if bits == found.bits)
+    kinds = {arrow_type(node) for node in nodes if not isinstance(node, exp.Null)}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def arrow_type(node: exp.Expr) -> pa.DataType | None:
-    """The Arrow type of an expression that is surely an integer."""
+    """The Arrow type of an expression that is surely an integer, a time or a decimal, or of a column."""
+    if isinstance(node, exp.Column):
+        kind: pa.DataType | None = node.meta.get("type")
+        return kind
     found = integer(node)
-    return None if found is None else next(kind for kind, bits in _BITS.items() if bits == found.bits)
+    if found is not None:
+        return next(kind for kind, bits in _BITS.items() if bits == found.bits)
+    size = decimal(node)
+    return temporal(node) if size is None else pa.decimal128(*size)
 
 
 def temporal(node: exp.Expr) -> pa.DataType | None:
@@ -184,18 +205,52 @@ def temporal(node: exp.Expr) -> pa.DataType | None:
     if isinstance(node, exp.Column):
         kind = node.meta.get("type")
         return kind if kind is not None and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)) else None
-    if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
-        if node.to.this is exp.DataType.Type.DATE:
-            return pa.date32()
-        sizes = [int(size.this.name) if isinstance(size, exp.DataTypeParam) else 6 for size in node.to.expressions]
-        unit = {0: "ms", 3: "ms", 6: "us", 9: "ns"}.get(sizes[0] if sizes else 6)
-        zoned = node.to.this in (exp.DataType.Type.TIMESTAMPLTZ, exp.DataType.Type.TIMESTAMPTZ)
-        if unit is not None and (
-            zoned or node.to.this in (exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ)
-        ):
-            return pa.timestamp(unit, "UTC" if zoned else None)
+    if isinstance(node, exp.Cast):
+        return _cast_to_time(node)
+    if isinstance(node, exp.Add | exp.Sub):
+        moment = temporal(node.this) if isinstance(node.expression, exp.Interval) else None
+        return moment if moment is not None and pa.types.is_timestamp(moment) else None
+    if isinstance(node, exp.Case):
+        default = node.args.get("default")
+        return _one_time([*(branch.args["true"] for branch in node.args["ifs"]), *([default] if default else [])])
+    if isinstance(node, exp.CurrentTimestamp):
+        return pa.timestamp("ms", "UTC")
+    if isinstance(node, exp.Anonymous):
+        return _time_of_call(node)
+    return temporal(node.this) if isinstance(node, _WRAPPERS) else None
+
+
+def _cast_to_time(node: exp.Cast) -> pa.DataType | None:
+    kind = node.to.this
+    if kind is exp.DataType.Type.DATE:
+        return pa.date32()
+    sizes = [int(size.this.name) if isinstance(size, exp.DataTypeParam) else 6 for size in node.to.expressions]
+    unit = {0: "ms", 3: "ms", 6: "us", 9: "ns"}.get(sizes[0] if sizes else 6)
+    zoned = kind in (exp.DataType.Type.TIMESTAMPLTZ, exp.DataType.Type.TIMESTAMPTZ)
+    if unit is None or not (zoned or kind in (exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ)):
         return None
-    return temporal(node.this) if isinstance(node, exp.Paren | exp.Alias) else None
+    return pa.timestamp(unit, "UTC" if zoned else None)
+
+
+def _time_of_call(node: exp.Anonymous) -> pa.DataType | None:
+    name, arguments = str(node.this).upper(), node.expressions
+    if name == "ARROW_CAST" and len(arguments) == 2:
+        return _NAMED_TIMES.get(arguments[1].name)
+    if name in _TIMES:
+        return _TIMES[name]
+    if name in ("DATE_TRUNC", "DATETRUNC") and len(arguments) == 2:
+        return temporal(arguments[1])
+    if name == "IF":
+        return _one_time(arguments[1:])
+    if name in _ALIKE:
+        return _one_time(arguments)
+    return temporal(arguments[0]) if name in _SAME and arguments else None
+
+
+def _one_time(nodes: list[exp.Expr]) -> pa.DataType | None:
+    """The type that all of them have, without the NULLs among them."""
+    found = {temporal(node) for node in nodes if not isinstance(node, exp.Null)}
+    return found.pop() if len(found) == 1 else None
 
 
 def is_array(node: exp.Expr) -> bool:
@@ -223,6 +278,24 @@ def decimal(node: exp.Expr) -> tuple[int, int] | None:
     if isinstance(node, exp.Cast) and node.to.this is exp.DataType.Type.DECIMAL:
         sizes = [int(size.name) for size in node.to.expressions] or [10]
         return sizes[0], sizes[1] if len(sizes) > 1 else 0
-    if isinstance(node, exp.Paren | exp.Neg | exp.Alias):
+    if isinstance(node, exp.Paren | exp.Neg | exp.Alias | exp.Filter | exp.Window):
         return decimal(node.this)
+    if isinstance(node, exp.Add | exp.Sub | exp.Mul):
+        return _decimal_of(node)
+    if isinstance(node, exp.Anonymous) and str(node.this).upper() in ("SUM", "MIN", "MAX") and node.expressions:
+        size = decimal(node.expressions[0])
+        return size if size is None or str(node.this).upper() != "SUM" else (38, size[1])
     return None
+
+
+def _decimal_of(node: exp.Binary) -> tuple[int, int] | None:
+    """What DataFusion makes of two decimals, where 38 digits are enough."""
+    left, right = decimal(node.this), decimal(node.expression)
+    if left is None or right is None:
+        return None
+    if isinstance(node, exp.Mul):
+        precision, scale = left[0] + right[0] + 1, left[1] + right[1]
+    else:
+        scale = max(left[1], right[1])
+        precision = max(left[0] - left[1], right[0] - right[1]) + scale + 1
+    return (precision, scale) if precision <= 38 else None

@@ -21,7 +21,7 @@ from sqlglot import exp
 
 from tsdb.errors import BindError, ColumnNotFound, DatabaseError, NotSupportedError, nearest
 from tsdb.sql.dialect import is_word
-from tsdb.sql.expression_type import arrow_type_of_all, common
+from tsdb.sql.expression_type import common, type_of_all
 from tsdb.sql.output import name_outputs
 from tsdb.sql.scope import Failure, Output, Scope, Source, resolve
 from tsdb.sql.script import position_of
@@ -461,7 +461,7 @@ def _together(left: Columns, right: Columns) -> Columns:
 def _values_columns(values: exp.Values) -> Columns:
     rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in values.expressions]
     width = len(rows[0]) if rows else 1
-    types = [arrow_type_of_all([row[i] for row in rows if i < len(row)]) for i in range(width)]
+    types = [type_of_all([row[i] for row in rows if i < len(row)]) for i in range(width)]
     return _renamed(tuple(Output(f"column{i + 1}", f"column{i + 1}", kind) for i, kind in enumerate(types)), values)
 
 

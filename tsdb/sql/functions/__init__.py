@@ -23,12 +23,13 @@ from tsdb.sql.functions.strings import STRINGS, substring
 from tsdb.sql.functions.times import (
     DATE_PARTS,
     TIMES,
+    cast_to_text,
     date_part,
+    joined_texts,
     local_now,
     multiplied_interval,
     now,
     overlaps,
-    timestamp_text,
     to_unit,
 )  # fmt: skip
 from tsdb.sql.json_call import JsonCall
@@ -80,7 +81,9 @@ def _translated_operator(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.Extract) and node.name.upper() in DATE_PARTS:
         return date_part(node.name.upper(), node.expression)
     if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
-        return timestamp_text(node)
+        return cast_to_text(node)
+    if isinstance(node, exp.DPipe):
+        return joined_texts(node)
     if isinstance(node, exp.Escape) and isinstance(node.this, exp.Like | exp.ILike):
         return like_escape(node)
     if isinstance(node, exp.SimilarTo):

@@ -62,6 +62,15 @@ def _first_by(*, descending: bool, nulls: bool) -> Translation:
     return translated
 
 
+def _percentile(arguments: Arguments) -> exp.Expr:
+    """PERCENTILE(x, part): PERCENTILE_CONT(part) WITHIN GROUP (ORDER BY x)."""
+    value, part = arguments
+    if isinstance(part, exp.Array):
+        raise NotSupportedError("PERCENTILE at several parts: call it for each of them")
+    order = exp.Order(expressions=[exp.Ordered(this=value.copy(), nulls_first=False)])
+    return exp.WithinGroup(this=call("percentile_cont", part), expression=order)
+
+
 def _count_if(arguments: Arguments) -> exp.Expr:
     return call("count", exp.Case(ifs=[exp.If(this=arguments[0].copy(), true=number(1))]))
 
@@ -158,6 +167,8 @@ AGGREGATES: tuple[Function, ...] = (
     _of("MEDIAN", "MEDIAN(x)", "The value in the middle.", "MEDIAN(x)", "2.0"),
     _of("PERCENTILE_CONT", "PERCENTILE_CONT(part) WITHIN GROUP (ORDER BY x)", "The value at a part of the order.",
         "PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY x)", "2.0", aliases=("QUANTILE_CONT",)),
+    _of("PERCENTILE", "PERCENTILE(x, part)", "The value at a part of the order.", "PERCENTILE(x, 0.5)", "2.0", 2,
+        by=_percentile),
     _of("APPROX_MEDIAN", "APPROX_MEDIAN(x)", "About the value in the middle.", "APPROX_MEDIAN(x)", "2.0"),
     _of("APPROX_PERCENTILE_CONT", "APPROX_PERCENTILE_CONT(part) WITHIN GROUP (ORDER BY x)",
         "About the value at a part of the order.", "APPROX_PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY x) > 0", "true"),
@@ -179,6 +190,8 @@ AGGREGATES: tuple[Function, ...] = (
     _pair("REGR_SXX", "The sum of the squares of x from its average.", "2.0"),
     _pair("REGR_SYY", "The sum of the squares of y from its average.", "8.0"),
     _pair("REGR_SXY", "The sum of the products of both distances.", "4.0"),
+    _f("GROUPING_ID", "GROUPING_ID(x, …)", "The bits of GROUPING of each.",
+       f"SELECT MAX(g) FROM (SELECT GROUPING_ID(s) AS g {_ROWS} GROUP BY ROLLUP (s))", "1", by=renamed("grouping")),
     _f("GROUPING", "GROUPING(x)", "1 where a grouping set leaves x out.",
        f"SELECT MAX(g) FROM (SELECT GROUPING(s) AS g {_ROWS} GROUP BY ROLLUP (s))", "1"),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from tsdb.sql.functions.spec import (
     call,
     cast,
     constant,
+    is_null,
     number,
     renamed,
     text,
@@ -47,7 +48,37 @@ def _sort(arguments: Arguments) -> exp.Expr:
 def _position(arguments: Arguments) -> exp.Expr:
     """From 1; 0 when it is not there."""
     found = call("coalesce", call("array_position", *arguments), number(0))
-    return cast(when(exp.Is(this=arguments[0].copy(), expression=exp.Null()), exp.Null(), found), "INT")
+    unknown = [is_null(a) for a in arguments if not isinstance(a, exp.Literal | exp.Array)]
+    return cast(when(exp.or_(*unknown, copy=False), exp.Null(), found) if unknown else found, "INT")
+
+
+def _not_of_null(name: str) -> Translation:
+    """NULL where the first argument is."""
+    return lambda arguments: (
+        call(name, *arguments)
+        if isinstance(arguments[0], exp.Array)
+        else when(is_null(arguments[0]), exp.Null(), call(name, *arguments))
+    )
+
+
+def _concat(arguments: Arguments) -> exp.Expr:
+    known = [is_null(argument) for argument in arguments if not isinstance(argument, exp.Array)]
+    whole = call("array_concat", *arguments)
+    return when(exp.or_(*known, copy=False), exp.Null(), whole) if known else whole
+
+
+def _contains(arguments: Arguments) -> exp.Expr:
+    array, item = arguments
+    found = call("array_has", array, item)
+    if isinstance(item, exp.Literal | exp.Boolean):
+        return found
+    return when(is_null(item), exp.Not(this=is_null(call("array_position", array, item))), found)
+
+
+def _remove(arguments: Arguments) -> exp.Expr:
+    array, item = arguments
+    without = call("array_remove_all", array, item)
+    return without if isinstance(item, exp.Literal) else when(is_null(item), call("array_compact", array), without)
 
 
 def _slice(arguments: Arguments) -> exp.Expr:
@@ -114,12 +145,16 @@ COLLECTIONS: tuple[Function, ...] = (
        by=_cardinality),
     _f("ELEMENT", "ELEMENT(array)", "The only element; an error if there are more.", "ELEMENT(ARRAY[7])", "7", 1,
        by=_element),
-    _f("ARRAY_APPEND", "ARRAY_APPEND(array, x)", "With x behind.", "ARRAY_APPEND(ARRAY[1], 2)", "[1, 2]"),
+    _f("ARRAY_APPEND", "ARRAY_APPEND(array, x)", "With x behind.", "ARRAY_APPEND(ARRAY[1], 2)", "[1, 2]", 2,
+       by=_not_of_null("array_append")),
     _f("ARRAY_PREPEND", "ARRAY_PREPEND(array, x)", "With x before.", "ARRAY_PREPEND(ARRAY[1], 2)", "[2, 1]", 2,
        by=lambda a: call("array_prepend", a[1], a[0])),
-    _f("ARRAY_CONCAT", "ARRAY_CONCAT(a, b, …)", "One after another.", "ARRAY_CONCAT(ARRAY[1], ARRAY[2])", "[1, 2]"),
-    _f("ARRAY_CONTAINS", "ARRAY_CONTAINS(array, x)", "Whether x is in it.", "ARRAY_CONTAINS(ARRAY[1, 2], 2)", "true",
-       aliases=("ARRAY_HAS",)),
+    _f("ARRAY_CONCAT", "ARRAY_CONCAT(a, b, …)", "One after another; NULL if one is NULL.",
+       "ARRAY_CONCAT(ARRAY[1], ARRAY[2])", "[1, 2]", by=_concat),
+    _f("ARRAY_CONTAINS", "ARRAY_CONTAINS(array, x)", "Whether x is in it, NULL too.",
+       "ARRAY_CONTAINS(ARRAY[1, 2], 2)", "true", 2, by=_contains),
+    _f("ARRAY_HAS", "ARRAY_HAS(array, x)", "Whether x is in it; NULL if x is NULL.",
+       "ARRAY_HAS(ARRAY[1, 2], 2)", "true", 2, aliases=("LIST_CONTAINS", "LIST_HAS"), by=renamed("array_has")),
     _f("ARRAY_DISTINCT", "ARRAY_DISTINCT(array)", "Without repetitions.", "CARDINALITY(ARRAY_DISTINCT(ARRAY[1, 1]))",
        "1"),
     _f("ARRAY_EXCEPT", "ARRAY_EXCEPT(a, b)", "What is in a and not in b.", "ARRAY_EXCEPT(ARRAY[1, 2], ARRAY[2])",
@@ -132,7 +167,7 @@ COLLECTIONS: tuple[Function, ...] = (
     _f("ARRAY_POSITION", "ARRAY_POSITION(array, x)", "The place of x, from 1; 0 if it is not there.",
        "ARRAY_POSITION(ARRAY['a', 'b'], 'b')", "2", 2, by=_position),
     _f("ARRAY_REMOVE", "ARRAY_REMOVE(array, x)", "Without any x.", "ARRAY_REMOVE(ARRAY[1, 2, 1], 1)", "[2]", 2,
-       by=renamed("array_remove_all")),
+       by=_remove),
     _f("ARRAY_REVERSE", "ARRAY_REVERSE(array)", "Backwards.", "ARRAY_REVERSE(ARRAY[1, 2])", "[2, 1]"),
     _f("ARRAY_SLICE", "ARRAY_SLICE(array, from [, to])", "A part; places count from 1, or from the end when negative.",
        "ARRAY_SLICE(ARRAY[1, 2, 3], 2)", "[2, 3]", 2, 3, by=_slice),

@@ -74,7 +74,7 @@ def _json(value: exp.Expr) -> exp.Expr:
     """A value as JSON text, NULL for NULL; what is JSON already stays."""
     if isinstance(value, exp.Anonymous) and str(value.this) == _BUILT:
         return value.copy()
-    return call("json_text", string(value), call("arrow_typeof", value))
+    return call("json_text", cast(value, "STRING"), call("arrow_typeof", value))
 
 
 _BUILT = "concat"
@@ -116,7 +116,7 @@ def is_json(node: exp.Is) -> exp.Expr | None:
 
 
 def _string(arguments: Arguments) -> exp.Expr:
-    return call("json_text", string(arguments[0]), call("arrow_typeof", arguments[0]))
+    return call("json_text", cast(arguments[0], "STRING"), call("arrow_typeof", arguments[0]))
 
 
 def _quote(arguments: Arguments) -> exp.Expr:

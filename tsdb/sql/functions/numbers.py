@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError
-from tsdb.sql.expression_type import decimal
+from tsdb.sql.expression_type import decimal, integer
 from tsdb.sql.functions.spec import (
     Arguments,
     Function,
@@ -15,9 +15,9 @@ from tsdb.sql.functions.spec import (
     cases,
     cast,
     compare,
+    integer_of,
     is_null,
     number,
-    renamed,
     string,
     text,
     try_cast,
@@ -34,6 +34,9 @@ def _log(arguments: Arguments) -> exp.Expr:
 def whole_decimal(node: exp.Expr) -> exp.Expr | None:
     """CEIL, FLOOR of a decimal: one without fraction, with room for one digit more."""
     known = decimal(node.this)
+    if integer(node.this) is not None and node.args.get("decimals") is None:
+        same: exp.Expr = node.this.copy()
+        return same
     if known is None or node.args.get("decimals") is not None:
         return None
     precision, scale = known
@@ -81,6 +84,18 @@ def _conv(arguments: Arguments) -> exp.Expr:
     return call("conv", string(value), cast(start, "INT"), cast(end, "INT"))
 
 
+def _truncate(arguments: Arguments) -> exp.Expr:
+    """Of a decimal, one of so many digits; of an integer, an integer."""
+    value, digits = arguments[0], integer_of(arguments[1]) if len(arguments) > 1 else 0
+    size, whole = decimal(value), integer(value)
+    cut = call("trunc", *arguments)
+    if whole is not None and digits is not None:
+        return value.copy() if digits >= 0 else cast(cut, whole.type_name)
+    if size is None or digits is None or digits >= size[1]:
+        return cut
+    return cast(cut, f"DECIMAL({max(size[0] - size[1] + max(digits, 0) + 1, 1)}, {max(digits, 0)})")
+
+
 def _sign(arguments: Arguments) -> exp.Expr:
     value = arguments[0]
     branches = [
@@ -113,7 +128,7 @@ NUMBERS: tuple[Function, ...] = (
           "-2.0"),
     _f("ROUND", "ROUND(x [, digits])", "x rounded, halves away from zero.", "ROUND(2.345, 2)", "2.35"),
     _f("TRUNCATE", "TRUNCATE(x [, digits])", "x with the digits behind cut off.", "TRUNCATE(1.567e0, 1)", "1.5", 1, 2,
-       by=renamed("trunc"), aliases=("TRUNC",)),
+       by=_truncate, aliases=("TRUNC",)),
     _f("SIGN", "SIGN(x)", "-1, 0 or 1.", "SIGN(-2.5)", "-1", 1, by=_sign),
     _f("SIGNUM", "SIGNUM(x)", "-1, 0 or 1, as a DOUBLE.", "SIGNUM(-2.5e0)", "-1.0"),
     _f("E", "E()", "The number e.", "ROUND(E(), 5)", "2.71828", 0, by=lambda a: call("exp", cast(number(1), "DOUBLE"))),

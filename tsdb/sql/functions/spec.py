@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError, ProgrammingError
+from tsdb.sql.expression_type import temporal
 
 Arguments = list[exp.Expr]
 Translation = Callable[[Arguments], exp.Expr]
@@ -104,7 +106,24 @@ def try_cast(node: exp.Expr, type_name: str) -> exp.Expr:
 
 def string(node: exp.Expr) -> exp.Expr:
     """The node as STRING."""
-    return node.copy() if isinstance(node, exp.Literal) and node.is_string else cast(node, "STRING")
+    if isinstance(node, exp.Literal) and node.is_string:
+        return node.copy()
+    return cast(node, "STRING") if (written := time_text(node)) is None else written
+
+
+_FRACTIONS = {"s": "", "ms": "%.3f", "us": "%.6f", "ns": "%.9f"}
+
+
+def time_text(node: exp.Expr) -> exp.Expr | None:
+    """A timestamp as text: with a blank, and all digits that its type has, a constant's as it was written."""
+    kind = temporal(node)
+    if kind is None or not pa.types.is_timestamp(kind):
+        return None
+    fraction = _FRACTIONS[kind.unit]
+    if isinstance(node, exp.Cast) and not node.to.expressions and isinstance(node.this, exp.Literal):
+        digits = len(node.this.name.partition(".")[2].rstrip("Zz"))
+        fraction = {0: "", 3: "%.3f", 6: "%.6f"}.get(digits, fraction)
+    return call("to_char", node, text(f"%Y-%m-%d %H:%M:%S{fraction}"))
 
 
 def paren(node: exp.Expr) -> exp.Expr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from tsdb.errors import ProgrammingError
+from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.sql.expression_type import is_array
 from tsdb.sql.functions.spec import (
     Arguments,
@@ -23,6 +23,7 @@ from tsdb.sql.functions.spec import (
     renamed,
     string,
     text,
+    time_text,
     when,
     wrapped,
 )  # fmt: skip
@@ -32,10 +33,14 @@ _f = Group("Strings")
 
 def _concat(arguments: Arguments) -> exp.Expr:
     """NULL if any argument is NULL."""
-    result = cast(arguments[0], "STRING") if arguments else text("")
+    result = string(arguments[0]) if arguments else text("")
     for argument in arguments[1:]:
-        result = exp.DPipe(this=result, expression=cast(argument, "STRING"))
+        result = exp.DPipe(this=result, expression=string(argument))
     return paren(result)
+
+
+def _concat_ws(arguments: Arguments) -> exp.Expr:
+    return call("concat_ws", *(time_text(argument) or argument for argument in arguments))
 
 
 def substring(arguments: Arguments) -> exp.Expr:
@@ -69,15 +74,33 @@ def _locate(arguments: Arguments) -> exp.Expr:
     part, whole = string(arguments[0]), string(arguments[1])
     if len(arguments) == 2:
         return call("strpos", whole, part)
-    start = arguments[2]
+    start = call("greatest", arguments[2], number(1))
     found = call("strpos", call("substr", whole, start), part)
     position = binary(exp.Sub, binary(exp.Add, found, start), number(1))
     return when(exp.EQ(this=found.copy(), expression=number(0)), number(0), position)
 
 
+def _instr(arguments: Arguments) -> exp.Expr:
+    """INSTR(text, part[, start])."""
+    if len(arguments) == 3 and (integer_of(arguments[2]) or 0) < 1:
+        raise NotSupportedError(
+            "INSTR from the end, or from a place that is no constant; LOCATE takes any place from 1"
+        )
+    return _locate([arguments[1], arguments[0], *arguments[2:]])
+
+
+def _split(arguments: Arguments) -> exp.Expr:
+    """An empty delimiter splits into characters."""
+    delimiter = arguments[1]
+    is_empty = isinstance(delimiter, exp.Literal) and delimiter.is_string and not delimiter.name
+    return call("string_to_array", arguments[0], exp.Null() if is_empty else delimiter)
+
+
 def _split_index(arguments: Arguments) -> exp.Expr:
     """The part at an index from 0; NULL when there is none."""
     whole, delimiter, index = arguments
+    code = integer_of(delimiter)
+    delimiter = delimiter if code is None else text(chr(code))
     if isinstance(index, exp.Literal) and not index.name.isdecimal():
         raise ProgrammingError(f"the index of SPLIT_INDEX is a whole number from 0, not {index.sql()}")
     one_based = number(int(index.name) + 1) if isinstance(index, exp.Literal) else binary(exp.Add, index, number(1))
@@ -200,15 +223,15 @@ STRINGS: tuple[Function, ...] = (
     _f("CONCAT", "CONCAT(a, b, …)", "The arguments one after another; NULL if any is NULL.", "CONCAT('a', 'b', 1)",
        "ab1", by=_concat),
     _f("CONCAT_WS", "CONCAT_WS(separator, a, b, …)", "Joined by a separator, without NULLs.",
-       "CONCAT_WS('-', 'a', NULL, 'b')", "a-b"),
+       "CONCAT_WS('-', 'a', NULL, 'b')", "a-b", by=_concat_ws),
     _f("SUBSTRING", "SUBSTRING(text FROM start [FOR length]) | SUBSTR(text, start [, length])",
        "A part; start counts from 1, or from the end when negative.", "SUBSTRING('stream' FROM -3 FOR 2)", "ea", 2, 3,
        by=substring, aliases=("SUBSTR",)),
     _f("LEFT", "LEFT(text, n)", "The first n characters.", "LEFT('stream', 3)", "str", 2, by=_side("left")),
     _f("RIGHT", "RIGHT(text, n)", "The last n characters.", "RIGHT('stream', 3)", "eam", 2, by=_side("right")),
     _f("POSITION", "POSITION(part IN text)", "Where it begins, from 1; 0 if nowhere.", "POSITION('b' IN 'abc')", "2"),
-    _f("INSTR", "INSTR(text, part)", "Where it begins, from 1; 0 if nowhere.", "INSTR('abc', 'c')", "3", 2,
-       by=of_strings("strpos"), aliases=("STRPOS",)),
+    _f("INSTR", "INSTR(text, part [, start])", "Where it begins, from 1; 0 if nowhere.",
+       "INSTR('abc', 'c')", "3", 2, 3, by=_instr, aliases=("STRPOS",)),
     _f("LOCATE", "LOCATE(part, text [, start])", "Where it begins, from 1; 0 if nowhere.", "LOCATE('b', 'abcb', 3)",
        "4", 2, 3, by=_locate),
     _f("TRIM", "TRIM([BOTH | LEADING | TRAILING] [characters FROM] text)",
@@ -233,7 +256,7 @@ STRINGS: tuple[Function, ...] = (
     _f("CHR", "CHR(n)", "The character of the byte n modulo 256.", "CHR(97)", "a", 1, by=_chr),
     _f("ELT", "ELT(n, a, b, …)", "The n-th of the values that follow.", "ELT(2, 'a', 'b')", "b", by=_elt),
     _f("SPLIT", "SPLIT(text, delimiter)", "The parts, as an array.", "SPLIT('a,b', ',')", "[a, b]", 2,
-       by=renamed("string_to_array"), aliases=("STRING_TO_ARRAY",)),
+       by=_split, aliases=("STRING_TO_ARRAY",)),
     _f("SPLIT_INDEX", "SPLIT_INDEX(text, delimiter, index)", "The part at an index from 0; NULL if there is none.",
        "SPLIT_INDEX('a,b,c', ',', 1)", "b", 3, by=_split_index),
     _f("SPLIT_PART", "SPLIT_PART(text, delimiter, index)", "The part at an index from 1; empty if there is none.",

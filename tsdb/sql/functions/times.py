@@ -21,6 +21,8 @@ from tsdb.sql.functions.spec import (
     paren,
     string,
     text,
+    time_text,
+    try_cast,
     when,
     wrapped,
 )  # fmt: skip
@@ -63,6 +65,8 @@ def date_part(part: str, source: exp.Expr) -> exp.Expr:
         return divided(binary(exp.Add, _plain_part("year", source), number(years - 1)), number(years))
     if part == "DECADE":
         return divided(_plain_part("year", source), number(10))
+    if part == "MILLISECOND":
+        return binary(exp.Mod, _plain_part("millisecond", source), number(1000))
     return _plain_part(part.lower(), source)
 
 
@@ -101,15 +105,25 @@ def multiplied_interval(node: exp.Mul) -> exp.Expr | None:
     return interval(count if size.name == "1" else binary(exp.Mul, count, size), unit_of(unit))
 
 
-_FRACTIONS = {"s": "", "ms": "%.3f", "us": "%.6f", "ns": "%.9f"}
-
-
-def timestamp_text(node: exp.Cast) -> exp.Expr | None:
-    """CAST(timestamp AS STRING): with a blank, and all digits that its type has."""
-    kind = temporal(node.this) if node.to.this in exp.DataType.TEXT_TYPES else None
-    if kind is None or not pa.types.is_timestamp(kind):
+def cast_to_text(node: exp.Cast) -> exp.Expr | None:
+    """CAST(x AS STRING), VARCHAR(n) or CHAR(n): a timestamp with a blank; cut off, and CHAR filled up, to n."""
+    if node.to.this not in exp.DataType.TEXT_TYPES:
         return None
-    return call("to_char", node.this, text(f"%Y-%m-%d %H:%M:%S{_FRACTIONS[kind.unit]}"))
+    whole = time_text(node.this)
+    sizes = [size.this.name for size in node.to.expressions if isinstance(size, exp.DataTypeParam)]
+    if not sizes:
+        return whole
+    whole = string(node.this) if whole is None else whole
+    filled = node.to.this in (exp.DataType.Type.CHAR, exp.DataType.Type.NCHAR)
+    return call("rpad", whole, number(int(sizes[0]))) if filled else call("left", whole, number(int(sizes[0])))
+
+
+def joined_texts(node: exp.DPipe) -> exp.Expr | None:
+    """a || b where one is a timestamp."""
+    sides = [time_text(node.this), time_text(node.expression)]
+    if sides == [None, None]:
+        return None
+    return exp.DPipe(this=sides[0] or node.this.copy(), expression=sides[1] or node.expression.copy())
 
 
 def to_unit(node: exp.Expr) -> exp.Expr:
@@ -139,6 +153,9 @@ def _rounded(node: exp.Expr) -> exp.Expr:
 def _floor(unit: str, moment: exp.Expr) -> exp.Expr:
     if unit in ("DECADE", "CENTURY", "MILLENNIUM"):
         raise NotSupportedError(f"FLOOR and CEIL to {unit}; the longest unit is YEAR")
+    if unit == "WEEK":  # begins with Sunday
+        day = interval(number(1), "DAY")
+        return binary(exp.Sub, call("date_trunc", text("week"), binary(exp.Add, moment, day)), day)
     return call("date_trunc", text(unit.lower()), moment)
 
 
@@ -146,6 +163,13 @@ def _timestamp_add(arguments: Arguments) -> exp.Expr:
     unit, count, moment = unit_of(arguments[0]), arguments[1], arguments[2]
     if unit not in _FIXED_MICROS and unit not in _MONTHS:
         raise ProgrammingError(f"`{unit}` is no unit of TIMESTAMPADD; use {_UNITS}")
+    kind = temporal(moment)
+    if (
+        kind is not None
+        and pa.types.is_date(kind)
+        and unit in ("HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND")
+    ):
+        moment = cast(moment, "TIMESTAMP(6)")
     return binary(exp.Add, moment, interval(count, unit))
 
 
@@ -217,7 +241,7 @@ def _parsed(source: exp.Expr, pattern: exp.Expr) -> exp.Expr:
 
 def _to_timestamp(arguments: Arguments) -> exp.Expr:
     if len(arguments) == 1:
-        return cast(arguments[0], "TIMESTAMP(3)")
+        return try_cast(arguments[0], "TIMESTAMP(3)")
     return cast(_parsed(*arguments), "TIMESTAMP(3)")
 
 
@@ -237,7 +261,7 @@ def _to_timestamp_ltz(arguments: Arguments) -> exp.Expr:
 
 def _to_date(arguments: Arguments) -> exp.Expr:
     if len(arguments) == 1:
-        return cast(arguments[0], "DATE")
+        return try_cast(arguments[0], "DATE")
     return cast(_parsed(*arguments), "DATE")
 
 
@@ -345,6 +369,7 @@ TIMES: tuple[Function, ...] = (
     _clock("CURRENT_TIMESTAMP", "CURRENT_TIMESTAMP", "The time at which the statement began, a TIMESTAMP_LTZ(3)."),
     _clock("CURRENT_DATE", "CURRENT_DATE", "The day on which the statement began."),
     _clock("CURRENT_TIME", "CURRENT_TIME", "The clock when the statement began."),
+    _clock("LOCALTIME", "LOCALTIME", "The clock when the statement began."),
     _clock("LOCALTIMESTAMP", "LOCALTIMESTAMP", "The clock of the session's zone, a TIMESTAMP(3)."),
     _clock("PROCTIME", "PROCTIME()", "The time of processing; in a stream that of arrival.", now, streams=True),
     _clock("CURRENT_ROW_TIMESTAMP", "CURRENT_ROW_TIMESTAMP()", "The time of processing.", now),

@@ -15,6 +15,7 @@ from sqlglot import exp
 from tsdb.sql.functions import translate_functions
 from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
 from tsdb.sql.rewrite.current_time import mark_proctime
+from tsdb.sql.rewrite.decimal_arithmetic import scale_decimals
 from tsdb.sql.rewrite.filtered_count import filtered_as_cases
 from tsdb.sql.rewrite.float_operands import merge_zeros, widen_decimals
 from tsdb.sql.rewrite.integer_arithmetic import check_integers, double_averages
@@ -37,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     widen_decimals,
     merge_zeros,
     check_integers,
+    scale_decimals,
     number_duplicates,
     translate_functions,
     order_nulls,

@@ -14,8 +14,8 @@ from sqlglot import exp
 
 from tsdb.sql.expression_type import BIGINT_MAX, Integer, exceeds, integer
 from tsdb.sql.functions.spec import binary, call, cast, number, paren
+from tsdb.sql.rewrite.aggregate_call import instead, is_nested, outermost
 
-_AROUND = (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls, exp.Window)
 _SUM_ROWS = 2**32
 """More rows than one sum will ever have."""
 _WIDE = "DECIMAL(20, 0)"
@@ -30,7 +30,7 @@ def check_integers(query: exp.Expr) -> exp.Expr:
             found = exceeds(node)
             if found is not None:
                 node.replace(_checked(node, found))
-        elif isinstance(node, exp.Anonymous) and len(node.expressions) == 1 and not _is_nested(node):
+        elif isinstance(node, exp.Anonymous) and len(node.expressions) == 1 and not is_nested(node):
             inner = integer(node.expressions[0])
             name = str(node.this).upper()
             if inner is not None and name in ("AVG", "MEAN"):
@@ -61,14 +61,6 @@ def _checked(node: exp.Binary, found: Integer) -> exp.Expr:
     return checked
 
 
-def _is_nested(node: exp.Anonymous) -> bool:
-    """An aggregate of an aggregate, which is refused later; over a window it is none."""
-    if isinstance(_outermost(node), exp.Window):
-        return False
-    inside = node.expressions[0].find_all(exp.Anonymous, exp.AggFunc)
-    return any(isinstance(n, exp.AggFunc) or str(n.this).upper() in ("AVG", "MEAN", "SUM") for n in inside)
-
-
 def _widened(node: exp.Binary, left: exp.Expr, wide: str) -> exp.Expr:
     inner = left.unnest()
     if isinstance(node, exp.Add | exp.Sub) and inner.meta.get(_CHECKED) == wide:
@@ -79,37 +71,17 @@ def _widened(node: exp.Binary, left: exp.Expr, wide: str) -> exp.Expr:
 
 
 def _replace(node: exp.Expr, replacement: exp.Expr) -> None:
-    _outermost(node).replace(replacement)
-
-
-def _outermost(node: exp.Expr) -> exp.Expr:
-    """The aggregate with its FILTER and OVER."""
-    while isinstance(node.parent, _AROUND) and node.parent.this is node:
-        node = node.parent
-    return node
-
-
-def _instead(node: exp.Anonymous, name: str, argument: exp.Expr) -> exp.Expr:
-    """The aggregate, its FILTER and OVER included, of another function and argument."""
-    node.meta["here"] = True
-    copy = _outermost(node).copy()
-    del node.meta["here"]
-    here = next(found for found in copy.find_all(exp.Anonymous) if found.meta.get("here"))
-    new = call(name, argument)
-    if here is copy:
-        return new
-    here.replace(new)
-    return copy
+    outermost(node).replace(replacement)
 
 
 def _wide_sum(node: exp.Anonymous) -> exp.Expr:
     """The sum as a decimal that holds any."""
     argument = node.expressions[0]
     if isinstance(argument, exp.Distinct):
-        return _instead(node, "SUM", exp.Distinct(expressions=[cast(e, _WIDEST) for e in argument.expressions]))
+        return instead(node, "SUM", exp.Distinct(expressions=[cast(e, _WIDEST) for e in argument.expressions]))
     value = cast(argument, "BIGINT")
-    upper = _instead(node, "SUM", exp.BitwiseRightShift(this=value.copy(), expression=number(32)))
-    lower = _instead(node, "SUM", exp.BitwiseAnd(this=value.copy(), expression=number(2**32 - 1)))
+    upper = instead(node, "SUM", exp.BitwiseRightShift(this=value.copy(), expression=number(32)))
+    lower = instead(node, "SUM", exp.BitwiseAnd(this=value.copy(), expression=number(2**32 - 1)))
     scaled = binary(exp.Mul, cast(upper, _WIDE), cast(number(2**32), "DECIMAL(10, 0)"))
     return binary(exp.Add, scaled, cast(lower, _WIDE))
 
@@ -117,9 +89,9 @@ def _wide_sum(node: exp.Anonymous) -> exp.Expr:
 def _average(node: exp.Anonymous, inner: Integer) -> exp.Expr:
     """The sum without what the count leaves, divided by the count."""
     argument = node.expressions[0]
-    count = _instead(node, "COUNT", argument)
+    count = instead(node, "COUNT", argument)
     if inner.most * _SUM_ROWS <= BIGINT_MAX:
-        total, divisor = _instead(node, "SUM", argument), call("nullif", count, number(0))
+        total, divisor = instead(node, "SUM", argument), call("nullif", count, number(0))
         return cast(paren(exp.Div(this=total, expression=divisor, typed=True, safe=False)), inner.type_name)
     total, divisor = _wide_sum(node), cast(call("nullif", count, number(0)), _WIDE)
     whole = binary(exp.Sub, total, binary(exp.Mod, total, divisor))

@@ -39,6 +39,8 @@ def add_grouping_sets(plan: LogicalPlan, grouping: Any, graph: GraphBuilder, add
     texts = [sorted(_text(e) for e in group) for group in sets]
     if len(every) != width or any(texts.count(t) > 1 for t in texts):
         raise NotSupportedError(f"`{plan.display()}` repeats a grouping set; name each set once")
+    if len(columns) == width + 1 and [] in sets:
+        raise NotSupportedError("the grouping set () gives its row in a stream only beside an aggregate; add count(*)")
     parts = []
     for group in sets:
         here = [i for i, e in enumerate(every) if any(_text(e) == _text(g) for g in group)]

@@ -108,3 +108,22 @@ def test_ids_of_nested_fields_are_those_of_java(tmp_path: Path, java: PaimonJava
     java.create(tmp_path, "default.j", columns)
     theirs = (tmp_path / "default.db" / "j" / "schema" / "schema-0").read_text()
     assert json.loads(schema.read_text())["fields"] == json.loads(theirs)["fields"]
+
+
+@pytest.mark.judged("data files in ORC and Avro", "Paimon Java", "reads", "writes")
+def test_spaces_at_the_end_of_char_are_no_part_of_it_in_orc(tmp_path: Path, java: PaimonJava) -> None:
+    kinds = "c CHAR(4), a ARRAY<CHAR(4)>, m MAP<CHAR(4), CHAR(4)>, u MULTISET<CHAR(4)>, r ROW<x INT, y ROW<z CHAR(4)>>"
+    run(tmp_path, f"CREATE TABLE t (k INT, {kinds}) WITH ('file.format' = 'orc', 'bucket' = '-1')")
+    rows: list[list[Any]] = [
+        [1, "ab ", ["c", None, " "], [["d", "e "], ["f", "NULL"]], [["g ", 2]], [1, [" h "]]],
+        [2, None, None, None, None, None],
+        [3, "", [], [], [], [None, None]],
+    ]
+    java.write(tmp_path, "default.t", [["+I", *row] for row in rows], identifier=1, bucket=0)
+    theirs = in_order(java.read(tmp_path, "default.t"))
+    with tsdb.connect(tmp_path) as con:
+        before = con.execute("SELECT * FROM t ORDER BY k").fetchall()
+        wanted = (1, "ab", ["c", None, ""], {"d": "e", "f": None}, {"g": 2}, {"x": 1, "y": {"z": " h"}})
+        assert str(before[0]) == str(wanted)
+        con.execute("INSERT INTO t SELECT * FROM t")
+    assert in_order(java.read(tmp_path, "default.t")) == in_order(theirs + theirs)

@@ -10,6 +10,7 @@ Source: Paimon, `OrcTypeUtil`, `FieldWriterFactory`; checked against files writt
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import orc
@@ -84,7 +85,8 @@ def read_orc(
     """
     try:
         with file_io.open_input(path) as source:
-            shifted = options.get(LEGACY_LTZ, "true") != "false" and any(_has_ltz(f.type) for f in fields)
+            has_instants = any(_has(TypeRoot.TIMESTAMP_LTZ, f.type) for f in fields)
+            shifted = has_instants and options.get(LEGACY_LTZ, "true") != "false"
             zones = stripe_zones(source) if shifted else []
             yield from _stripes(orc.ORCFile(source), fields, zones if shifted else None, path)
     except FileNotFoundError as err:
@@ -108,7 +110,7 @@ def _stripes(
                 columns.append(pa.nulls(stripe.num_rows, arrow))
                 continue
             array = stripe.column(field.name)
-            if zones is not None and _has_ltz(field.type):
+            if zones is not None and _has(TypeRoot.TIMESTAMP_LTZ, field.type):
                 zone = zones[i] if i < len(zones) else None
                 array = _unshifted(array, _known(zone, field, path))
             columns.append(_column(array, field))
@@ -141,9 +143,31 @@ def _column(array: pa.Array, field: DataField) -> pa.Array:
     """ORC pads CHAR with spaces; Java takes them off again."""
     kind = to_arrow(field.type)
     array = with_hidden_values(array, kind).cast(kind, safe=False)
-    return pc.utf8_rtrim(array, " ") if field.type.root is TypeRoot.CHAR else array
+    return _unpadded(array, field.type) if _has(TypeRoot.CHAR, field.type) else array
 
 
-def _has_ltz(kind: DataType) -> bool:
+def _unpadded(array: pa.Array, kind: DataType) -> pa.Array:
+    """kind: CHAR, or something with CHAR in it."""
+    if kind.root is TypeRoot.CHAR:
+        return pc.utf8_rtrim(array, " ")
+    parts = kind.fields or [part for part in (kind.element, kind.key, kind.value) if part is not None]
+    kinds = [part.type if isinstance(part, DataField) else part for part in parts]
+    mask = array.is_null() if array.null_count else None
+    if kind.root is TypeRoot.ROW:
+        members = [_inner(array.field(i), part) for i, part in enumerate(kinds)]
+        return pa.StructArray.from_arrays(members, fields=list(array.type), mask=mask)
+    array = array.take(pa.array(np.arange(len(array))))  # a slice has offsets and values of rows that are not in it
+    if kind.root is TypeRoot.ARRAY:
+        return pa.ListArray.from_arrays(array.offsets, _inner(array.values, kinds[0]), array.type, mask=mask)
+    items = _inner(array.items, kinds[1]) if kind.root is TypeRoot.MAP else array.items
+    return pa.MapArray.from_arrays(array.offsets, _inner(array.keys, kinds[0]), items, array.type, mask=mask)
+
+
+def _inner(array: pa.Array, kind: DataType) -> pa.Array:
+    return _unpadded(array, kind) if _has(TypeRoot.CHAR, kind) else array
+
+
+def _has(root: TypeRoot, kind: DataType) -> bool:
+    """Whether it is, or has in it, a type of that kind."""
     parts = [p for p in (kind.element, kind.key, kind.value, *(f.type for f in kind.fields)) if p is not None]
-    return kind.root is TypeRoot.TIMESTAMP_LTZ or any(_has_ltz(p) for p in parts)
+    return kind.root is root or any(_has(root, p) for p in parts)

@@ -174,7 +174,7 @@ def test_as_bucket_keys(kind: str, literals: tuple[str, ...], tmp_path: Path, ja
 def partition_cases() -> Iterator[Any]:
     for kind, literals in SCALARS.items():
         for legacy in ("true", "false"):
-            if not is_nanos(kind) and (legacy == "false" or not literals[0].startswith("x'")):
+            if legacy == "false" or not literals[0].startswith("x'"):
                 yield pytest.param(kind, literals, legacy, id=f"{kind.replace(' ', '')}-{legacy}")
 
 

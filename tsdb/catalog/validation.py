@@ -132,11 +132,6 @@ def _check_partition_types(schema: TableSchema, options: TableOptions, name: str
     """Types whose values have no name of a directory of their own."""
     for key in schema.partition_keys:
         kind = schema.field(key).type
-        if kind.root in (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ) and kind.precision > 6:
-            raise NotSupportedError(
-                f"partition column `{key}` of table `{name}` is {kind.sql()}; a timestamp of more than six digits "
-                f"cannot be one, use TIMESTAMP(6) or less"
-            )
         if kind.root in (TypeRoot.BINARY, TypeRoot.VARBINARY) and options.flag("partition.legacy-name"):
             raise NotSupportedError(
                 f"partition column `{key}` of table `{name}` is {kind.sql()}, for which Paimon has no stable name of a "

@@ -54,11 +54,18 @@ def encode_rows(columns: Sequence[Column], types: Sequence[DataType]) -> list[by
 
 def encode_row(values: Sequence[Any], types: Sequence[DataType]) -> bytes:
     """The serialized BinaryRow of Python values."""
-    return encode_rows([pa.array([v], to_arrow(t)) for v, t in zip(values, types, strict=True)], types)[0]
+    return encode_rows([array_of(v, to_arrow(t)) for v, t in zip(values, types, strict=True)], types)[0]
+
+
+def array_of(value: Any, kind: pa.DataType) -> pa.Array:
+    """An array of one Python value, as `decode_row` gives it."""
+    if isinstance(value, np.datetime64):  # Arrow takes them for times without a zone only
+        return pa.array([value], pa.timestamp("ns")).cast(kind)
+    return pa.array([value], kind)
 
 
 def decode_row(data: bytes, types: Sequence[DataType]) -> tuple[Any, ...]:
-    """The Python values of a serialized BinaryRow (timestamps in microseconds; LTZ in UTC).
+    """The Python values of a serialized BinaryRow (timestamps of more than six digits as datetime64; LTZ in UTC).
 
     Raises ValueError if it is none.
     """

@@ -11,6 +11,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tsdb.data_types import DataType, TypeRoot
 from tsdb.errors import NotSupportedError
 
@@ -88,11 +90,13 @@ def _from_number(number: Any, root: TypeRoot) -> Any:
     return number
 
 
-def _read_timestamp(data: memoryview, at: int, kind: DataType) -> dt.datetime:
+def _read_timestamp(data: memoryview, at: int, kind: DataType) -> dt.datetime | np.datetime64:
     (word,) = struct.unpack_from("<Q", data, at)
     millis, nanos = (struct.unpack_from("<q", data, at)[0], 0)
     if kind.precision > 3:
         millis, nanos = struct.unpack_from("<q", data, word >> 32)[0], word & 0xFFFFFFFF
+    if kind.precision > 6:
+        return np.datetime64(millis * 1_000_000 + nanos, "ns")
     value = _EPOCH + dt.timedelta(milliseconds=millis, microseconds=nanos // 1000)
     return value.replace(tzinfo=dt.UTC) if kind.root is TypeRoot.TIMESTAMP_LTZ else value
 

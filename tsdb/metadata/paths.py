@@ -17,7 +17,6 @@ import numpy as np
 
 from tsdb import clock
 from tsdb.data_types import DataType, TypeRoot
-from tsdb.errors import NotSupportedError
 from tsdb.metadata.data_file import local_path
 from tsdb.metadata.index_file import IndexFileMeta
 
@@ -146,7 +145,7 @@ def _text(value: Any, kind: DataType | None, default: str, legacy: bool) -> str:
             return java_number(value, str(np.float32(value)) if is_float else repr(value))
         case decimal.Decimal():
             return f"{value:f}"
-        case dt.datetime():
+        case dt.datetime() | np.datetime64():
             return timestamp_text(value, kind, legacy)
         case dt.date():
             return str((value - dt.date(1970, 1, 1)).days) if legacy else value.isoformat()
@@ -155,13 +154,17 @@ def _text(value: Any, kind: DataType | None, default: str, legacy: bool) -> str:
     return str(value)
 
 
-def timestamp_text(value: dt.datetime, kind: DataType | None, legacy: bool) -> str:
+def timestamp_text(given: dt.datetime | np.datetime64, kind: DataType | None, legacy: bool) -> str:
     """Legacy: LocalDateTime.toString, without seconds that are zero. Else with as many digits as the type has."""
-    if kind is not None and kind.precision > 6:
-        raise NotSupportedError(f"a partition column of type {kind.sql()} is not supported; use TIMESTAMP(6) or less")
+    nanos = 0
+    if isinstance(given, np.datetime64):
+        nanos = int(given.astype("datetime64[ns]").astype(np.int64)) % 1000
+        value: dt.datetime = given.astype("datetime64[us]").astype(dt.datetime)
+    else:
+        value = given
     date = f"{value.year:04d}-{value.month:02d}-{value.day:02d}"
-    digits = f"{value.microsecond:06d}"
-    short = "" if not value.microsecond else "." + (digits[:3] if digits.endswith("000") else digits)
+    digits = f"{value.microsecond:06d}{nanos:03d}"
+    short = "." + digits[: 9 if nanos else 6 if value.microsecond % 1000 else 3] if value.microsecond or nanos else ""
     if legacy:
         seconds = f":{value.second:02d}{short}" if value.second or short else ""
         return f"{date}T{value.hour:02d}:{value.minute:02d}{seconds}"

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tsdb import clock
@@ -181,7 +182,9 @@ def _where(table: Table, text: str) -> Callable[[bytes], bool]:
         literal = match[3][1:-1].replace("''", "'") if match[3].startswith("'") else match[3]
         kind = to_arrow(table.schema.field(match[1]).type)
         try:
-            conditions.append((match[1], match[2], pa.scalar(literal).cast(kind).as_py()))
+            value = pa.scalar(literal).cast(kind)
+            nanos = pa.types.is_timestamp(kind) and kind.unit == "ns"
+            conditions.append((match[1], match[2], np.datetime64(value.value, "ns") if nanos else value.as_py()))
         except pa.ArrowInvalid as err:
             raise ProgrammingError(f"`where`: '{literal}' is no value of partition column `{match[1]}`") from err
 

@@ -126,9 +126,9 @@ class Pruner:
         if not self._columns.intersection(keys):
             return True
         values = decode_row(partition, self._types(keys))
-        return self._may_match(
-            {key: (value, value, int(value is None), 1) for key, value in zip(keys, values, strict=True)}
-        )
+        ranges = {key: (value, value, int(value is None), 1) for key, value in zip(keys, values, strict=True)}
+        # a predicate has no values of nine digits
+        return self._may_match({key: range for key, range in ranges.items() if not isinstance(range[0], np.datetime64)})
 
     def _row_ranges(self, stats: SimpleStats, keys: tuple[str, ...], *, exact: bool) -> dict[str, Range]:
         """The ranges of all columns of a row of statistics. exact: null counts are counts of rows."""
@@ -140,6 +140,8 @@ class Pruner:
         ranges: dict[str, Range] = {}
         for i, key in enumerate(keys):
             nulls = stats.null_counts[i] if stats.null_counts and len(stats.null_counts) == len(keys) else None
+            if isinstance(low[i], np.datetime64):
+                continue
             if low[i] is not None and high[i] is not None and not (exact and nulls is None):
                 ranges[key] = (unpadded(low[i], kinds[i]), high[i], nulls, (nulls or 0) + 1)
         return ranges

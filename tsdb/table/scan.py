@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from tsdb.mergetree.sorted_run import SortedRun, key_ranges, sections, sorted_runs
 from tsdb.metadata.binary_row import decode_row
 from tsdb.metadata.data_file import DataFileMeta
@@ -157,12 +159,15 @@ def partition_values(table: Table, partition: bytes) -> tuple[Any, ...]:
 def in_partition(table: Table, partition: bytes, spec: Mapping[str, Any]) -> bool:
     """Whether a partition agrees with a specification: column to value, or to the text of the value as in paths."""
     values = dict(zip(table.schema.partition_keys, partition_values(table, partition), strict=True))
-    return all(values[name] == wanted or _text(table, values[name]) == wanted for name, wanted in spec.items())
+    return all(values[name] == wanted or value_text(table, values[name]) == wanted for name, wanted in spec.items())
 
 
-def _text(table: Table, value: Any) -> str:
+def value_text(table: Table, value: Any) -> str:
+    """A partition value as statements and procedures spell it."""
     if value is None:
         return table.paths.default_partition
+    if isinstance(value, np.datetime64):
+        return str(value).replace("T", " ").removesuffix("000").removesuffix("000").removesuffix(".000")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from tsdb.data_types import parse_type
-from tsdb.errors import NotSupportedError
 from tsdb.metadata.paths import TablePaths
 from tsdb.metadata.predicate import And, Comparison, Or, equalities, may_match
 
@@ -94,6 +93,9 @@ PATHS: list[tuple[str, Any, bool, str]] = [
         False,
         "2024-05-14 13%3A34%3A56.789000",
     ),
+    ("TIMESTAMP(9)", np.datetime64("2024-05-14T13:34:56.700000001"), True, "2024-05-14T13%3A34%3A56.700000001"),
+    ("TIMESTAMP(9)", np.datetime64("2024-05-14T13:34:00", "ns"), True, "2024-05-14T13%3A34"),
+    ("TIMESTAMP(9)", np.datetime64("2024-05-14T13:34:56.7", "ns"), False, "2024-05-14 13%3A34%3A56.700000000"),
     ("TIME(0)", dt.time(0, 0, 0, 0), False, "00%3A00%3A00"),
     ("TIME(0)", dt.time(12, 34, 56, 0), False, "12%3A34%3A56"),
     ("TIME(3)", dt.time(0, 0, 0, 0), False, "00%3A00%3A00.0"),
@@ -111,12 +113,6 @@ PATHS: list[tuple[str, Any, bool, str]] = [
 def test_partition_directories_are_those_of_java(kind: str, value: object, legacy: bool, text: str) -> None:
     paths = TablePaths("/t", legacy_names=legacy, partition_types={"p": parse_type(kind)})
     assert paths.bucket({"p": value}, 3) == f"/t/p={text}/bucket-3"
-
-
-def test_partitions_that_python_cannot_name_are_refused() -> None:
-    paths = TablePaths("/t", partition_types={"p": parse_type("TIMESTAMP(9)")})
-    with pytest.raises(NotSupportedError, match=r"TIMESTAMP\(9\)"):
-        paths.partition({"p": dt.datetime(2024, 1, 1)})
 
 
 def test_unpartitioned_and_postponed() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tsdb.data_types import DataType, parse_type, to_arrow
+from tsdb.metadata.binary_row import array_of
 from tsdb.metadata.paths import java_number, timestamp_text
 from tsdb.table.text_cast import to_text
 
@@ -50,7 +51,7 @@ def text(value: Any) -> str:
             return "null"
         case bool():
             return "true" if value else "false"
-        case dt.datetime():
+        case dt.datetime() | np.datetime64():
             return timestamp_text(value, None, legacy=True)
         case float():
             return java_number(value, repr(value))
@@ -63,7 +64,7 @@ def text(value: Any) -> str:
 
 def typed_text(value: Any, kind: DataType) -> str:
     """A value of a partition column: as CAST makes a text of it."""
-    return text(to_text(pa.array([value], to_arrow(kind)), kind, parse_type("STRING"))[0].as_py())
+    return text(to_text(array_of(value, to_arrow(kind)), kind, parse_type("STRING"))[0].as_py())
 
 
 def partition_text(values: Iterable[Any], kinds: Sequence[DataType]) -> str:

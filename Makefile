@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .cache/peers
 
-.PHONY: help install demo demo-kafka test check format kafka-clients slt interop compatibility bench docs lock clean
+.PHONY: help install demo demo-kafka test check format kafka-clients slt interop judges compatibility bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ slt: $(VENV)/.installed-dev  ## run sql_tests/ only
 
 interop: $(VENV)/.installed-dev $(PEERS)/.installed .cache/paimon-java/.installed  ## run the judges only: Paimon Java, pypaimon, pypaimon-rust
 	$(BIN)/python -m pytest tests/interop
+
+judges: $(VENV)/.installed-dev .cache/paimon-java/.installed  ## random tables between Paimon Java and us: FIRST=0 LAST=300, by seed
+	$(BIN)/python tests/interop/test_wild_tables.py $(or $(FIRST),0) $(or $(LAST),300)
+	$(BIN)/python tests/interop/test_random_tables.py $(or $(FIRST),0) $(or $(LAST),300)
 
 compatibility: $(VENV)/.installed-dev $(PEERS)/.installed .cache/paimon-java/.installed  ## ask the judges and write docs/compatibility.md
 	TSDB_REQUIRE_SERVERS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m judged --compatibility=docs/compatibility.md tests

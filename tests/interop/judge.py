@@ -115,6 +115,19 @@ class PaimonJava(_LineServer):
         database, name = table.split(".")
         self.ask(do="create", warehouse=str(warehouse), database=database, table=name, columns=columns, **more)
 
+    def alter(self, warehouse: Path, table: str, *changes: list[Any]) -> None:
+        """changes: [what, path of names, …]."""
+        database, name = table.split(".")
+        self.ask(do="alter", warehouse=str(warehouse), database=database, table=name, changes=list(changes))
+
+    def stream(self, warehouse: Path, table: str, **options: str) -> list[list[Any]]:
+        """What a streaming read gives until now."""
+        database, name = table.split(".")
+        found: list[list[Any]] = self.ask(
+            do="stream", warehouse=str(warehouse), database=database, table=name, options=options
+        )["rows"]
+        return found
+
     def cast(self, old: Any, new: Any, values: list[Any]) -> list[Any] | None:
         """What values of a column become when its type changes; None: it may not. Types as in schema files."""
         found: list[Any] | None = self.ask(do="cast", old=old, new=new, values=values)["values"]

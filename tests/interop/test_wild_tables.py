@@ -105,6 +105,11 @@ class Game:
                  (2, self.expire)]  # fmt: skip
         self.chance.choices([s for _, s in steps], [w for w, _ in steps])[0]()
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether Java keeps files of its own to look up rows."""
+        return "lookup" in str(self.kind.options) or "deletion-vectors" in str(self.kind.options)
+
     def rows(self) -> Rows:
         """Some rows, whose keys meet."""
         few = {*self.kind.primary, *self.kind.partition, *self.kind.options.get("bucket-key", "").split(",")}
@@ -117,7 +122,10 @@ class Game:
                 if name in few:
                     in_parts = name in self.kind.partition
                     none = kind.nullable and self.chance.random() < 0.1
-                    row.append(None if none else self.values.key(kind, 3 if in_parts else domain))
+                    value = self.values.key(kind, 3 if in_parts else domain)
+                    if in_parts and isinstance(value, str) and self.looks_up:
+                        value = value.replace("/", ":")  # of which Java makes a directory that is not there
+                    row.append(None if none else value)
                 else:
                     row.append(self.values.value(kind, nulls))
             out.append(row)
@@ -310,7 +318,7 @@ class Game:
         name, condition = found
         at = list(self.kind.columns).index(name)
         text = condition.split(" = ", 1)[1]
-        wanted = [r for r in rows if r[at] is not None and literal(_number(r[at], kinds[at]), kinds[at]) == text]
+        wanted = [r for r in rows if r[at] is not None and literal(r[at], kinds[at]) == text]
         mine = self.same(self.ask(f"SELECT * FROM t WHERE {condition}"), kinds)
         if mine != self.same(wanted, kinds):
             raise self.differ(f"WHERE {condition}", mine, self.same(wanted, kinds))
@@ -400,9 +408,7 @@ class Game:
         keys = [name in self.kind.primary for name in self.kind.columns]
         gone = ("-D", "-U")
         return [
-            ["-D", *(v if k else None for v, k in zip(r[1:], keys, strict=True))]
-            if r[0] in gone
-            else ["+I", *r[1:]]
+            ["-D", *(v if k else None for v, k in zip(r[1:], keys, strict=True))] if r[0] in gone else ["+I", *r[1:]]
             for r in rows
         ]
 
@@ -425,10 +431,6 @@ class Game:
             raise self.differ(f"${name}", mine, theirs)
 
 
-def _number(value: Any, kind: DataType) -> Any:
-    return value
-
-
 def _known(rows: Rows, warehouse: Path) -> Rows:
     texts = [[v.replace(f"file:{warehouse}", str(warehouse)) if isinstance(v, str) else v for v in r] for r in rows]
     return sorted(([_in_order(v) for v in row] for row in texts), key=str)
@@ -446,7 +448,8 @@ def _in_order(value: Any) -> Any:
         return value
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.judged("random kinds of tables, written in turns", "Paimon Java", "reads", "writes")
+@pytest.mark.parametrize("seed", range(12))
 def test_both_see_the_same(seed: int, tmp_path: Path, java: PaimonJava) -> None:
     Game(seed, tmp_path, java).play()
 
@@ -470,6 +473,7 @@ def main() -> None:
                     print("   at", " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in where[::-1][:8]))
     print(f"{failures} failures")
     java.close()
+    sys.exit(failures > 0)
 
 
 if __name__ == "__main__":

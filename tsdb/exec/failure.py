@@ -206,6 +206,10 @@ _REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
         "a subquery that depends on the outer query must be tied to it by equalities under AND; write it as a join",
     ),
     (
+        re.compile(r".*does not support logical expression WindowFunction.*", re.DOTALL),
+        "a window function has its value only in SELECT, ORDER BY and QUALIFY: filter by it with QUALIFY",
+    ),
+    (
         re.compile(r".*does not support logical expression Wildcard.*", re.DOTALL),
         "`*` is an argument of count(*) only; name the columns",
     ),

@@ -48,6 +48,10 @@ class Descriptor(exp.Expression):
     arg_types: ClassVar[dict[str, bool]] = {"expressions": True}
 
 
+WINDOW_TIME = "window_time"
+"""In the `meta` of a column: the window function that takes it for its time."""
+
+
 class LocalTimestamp(exp.Expression, exp.Func):
     """LOCALTIMESTAMP: the clock of the session's zone, without a zone."""
 
@@ -272,6 +276,13 @@ class QueryParser(Parser):
         if join is not None and self._prev.token_type is TokenType.ON:
             self.raise_error("expected a condition after ON")
         return join
+
+    def _parse_bitwise(self) -> exp.Expr | None:
+        parsed = super()._parse_bitwise()
+        if isinstance(parsed, exp.BitwiseXor):
+            hint = "power in PostgreSQL and DuckDB, POWER(a, b); exclusive or in Spark and MySQL"
+            raise UnsupportedClause(f"`^`, which is {hint}", self._prev)
+        return parsed
 
     def _parse_lambda(self, alias: bool = False) -> exp.Expr | None:
         """An argument of a function; table functions also take TABLE t, DESCRIPTOR(…) and name => value."""

@@ -19,8 +19,9 @@ from typing import NoReturn
 import pyarrow as pa
 from sqlglot import exp
 
+from tsdb.data_types import from_arrow
 from tsdb.errors import BindError, ColumnNotFound, DatabaseError, NotSupportedError, nearest
-from tsdb.sql.dialect import is_word
+from tsdb.sql.dialect import WINDOW_TIME, is_word
 from tsdb.sql.expression_type import common, type_of_all
 from tsdb.sql.output import name_outputs
 from tsdb.sql.scope import Failure, Output, Scope, Source, resolve
@@ -288,6 +289,8 @@ class _Resolver:
             if depth == 0 and self._output_alias(node, aliases, lateral):
                 return
         hint = nearest(node.name, [*scope.names(), *aliases])
+        if not hint and node.this.quoted:
+            hint = f" A string takes single quotes: '{node.name}'."
         self.fail(f"column `{node.name}` does not exist.{hint}", node, ColumnNotFound)
 
     def _apply(self, node: exp.Column, found: Output, level: Scope, *, outer: bool) -> None:
@@ -301,6 +304,9 @@ class _Resolver:
             return
         node.meta["shown"] = node.name if node.name == found.shown else found.shown
         node.meta["type"] = found.type
+        if WINDOW_TIME in node.meta and found.type is not None and not pa.types.is_temporal(found.type):
+            wrong = f"{node.meta[WINDOW_TIME]} needs a column of type TIMESTAMP or TIMESTAMP_LTZ"
+            self.fail(f"{wrong} in DESCRIPTOR, but `{node.name}` is {from_arrow(found.type)}", node)
         node.meta["source"] = level.holder(found)
         if node.name != found.name:
             _rename(node.this, found.name)

@@ -87,7 +87,7 @@ def test_group_window_is_the_table_function(rows: Rows) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        ("TUMBLE(TABLE orders, DESCRIPTOR(ts))", ProgrammingError, "TUMBLE lacks SIZE"),
+        ("TUMBLE(TABLE orders, DESCRIPTOR(ts))", ProgrammingError, "`TUMBLE` lacks SIZE"),
         ("HOP(TABLE orders, DESCRIPTOR(ts), INTERVAL '3' MINUTE, INTERVAL '10' MINUTE)", ProgrammingError, "multiple"),
         ("TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '1' MONTH)", NotSupportedError, "constant"),
         ("TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '0' SECOND)", ProgrammingError, "positive"),

@@ -20,6 +20,9 @@ _LAMBDA_NAMES = {
 }
 
 
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+
+
 def plain_forms(query: exp.Expr) -> exp.Expr:
     """Each of them in its plain form, in place."""
     for node in list(query.walk()):
@@ -32,6 +35,8 @@ def plain_forms(query: exp.Expr) -> exp.Expr:
         elif isinstance(node, exp.Dot) and isinstance(node.this, exp.Struct | exp.Paren):
             field = exp.Literal.string(node.expression.name)
             node.replace(exp.Anonymous(this="get_field", expressions=[node.this.copy(), field]))
+        elif isinstance(node, _COMPARISONS):
+            _compared_distance(node)
         elif isinstance(node, exp.Slice):
             node.set("this", node.this or exp.Literal.number(1))
             node.set("expression", node.expression or exp.Literal.number(-1))
@@ -40,6 +45,17 @@ def plain_forms(query: exp.Expr) -> exp.Expr:
         elif isinstance(node, exp.Unnest) and node.args.get("offset") and isinstance(node.parent, exp.From | exp.Join):
             _with_ordinality(node)
     return query
+
+
+def _compared_distance(node: exp.Binary) -> None:
+    """a - b < INTERVAL '1' DAY: a < b + INTERVAL '1' DAY, because DataFusion's distances equal no intervals."""
+    for side, other in (("this", "expression"), ("expression", "this")):
+        distance, length = node.args[side].unnest(), node.args[other]
+        if isinstance(distance, exp.Sub) and isinstance(length.unnest(), exp.Interval):
+            if distance.find(exp.Interval) is None:
+                node.set(side, distance.this.copy())
+                node.set(other, exp.Paren(this=exp.Add(this=distance.expression.copy(), expression=length.copy())))
+            return
 
 
 def _no_keys(group: exp.Group) -> None:

@@ -18,7 +18,7 @@ from fractions import Fraction
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError, ProgrammingError
-from tsdb.sql.dialect import Descriptor, TableArgument
+from tsdb.sql.dialect import WINDOW_TIME, Descriptor, TableArgument
 
 _ARGUMENTS = {
     "TUMBLE": ("DATA", "TIMECOL", "SIZE", "OFFSET"),
@@ -78,21 +78,23 @@ def _read_call(call: exp.Anonymous) -> Window:
         elif position < len(names):
             given[names[position]] = argument
         else:
-            raise ProgrammingError(f"{kind} takes {', '.join(names)}; one argument is too many")
+            raise ProgrammingError(f"`{kind}` takes {', '.join(names)}; one argument is too many")
     unknown = set(given) - set(names)
     missing = [name for name in names if name not in given and name != "OFFSET"]
     if unknown or missing:
         wrong = f"has no argument {min(unknown)}" if unknown else f"lacks {', '.join(missing)}"
-        raise ProgrammingError(f"{kind} {wrong}; write {kind}({', '.join(names)})")
+        raise ProgrammingError(f"`{kind}` {wrong}; write {kind}({', '.join(names)})")
     data, time = given["DATA"], given["TIMECOL"]
     if not isinstance(data, TableArgument) or not isinstance(time, Descriptor) or len(time.expressions) != 1:
-        raise ProgrammingError(f"write {kind}(TABLE t, DESCRIPTOR(time column), …)")
+        raise ProgrammingError(f"`{kind}` is called with a table and its time: {kind}(TABLE t, DESCRIPTOR(ts), …)")
     size = given["GAP"] if kind == "SESSION" else given["SIZE"]
     step = given.get("SLIDE") or given.get("STEP")
+    column = exp.Column(this=time.expressions[0])
+    column.meta[WINDOW_TIME] = kind
     return Window(
         kind,
         data.this,
-        exp.Column(this=time.expressions[0]),
+        column,
         interval_ms(size),
         interval_ms(step) if step is not None else 0,
         interval_ms(given["OFFSET"]) if "OFFSET" in given else 0,
@@ -121,7 +123,7 @@ def _alias_name(relation: exp.Expr) -> exp.Identifier:
 
 def _expand(window: Window, streaming: bool) -> exp.Select:
     if window.size_ms <= 0:
-        raise ProgrammingError(f"the length of {window.kind} must be positive")
+        raise ProgrammingError(f"the length of `{window.kind}` must be positive")
     if window.kind == "TUMBLE":
         return _with_end(_tumble(window), window.size_ms)
     if window.kind == "SESSION":
@@ -129,7 +131,7 @@ def _expand(window: Window, streaming: bool) -> exp.Select:
     count, rest = divmod(window.size_ms, window.step_ms) if window.step_ms > 0 else (0, 1)
     step_name = "slide" if window.kind == "HOP" else "step"
     if rest:
-        raise ProgrammingError(f"the size of {window.kind} must be a multiple of its {step_name}")
+        raise ProgrammingError(f"the size of `{window.kind}` must be a multiple of its {step_name}")
     if count > _WINDOWS_MAX:
         raise NotSupportedError(f"{window.kind} with {count} windows per row; at most {_WINDOWS_MAX}")
     return _hop(window, count) if window.kind == "HOP" else _cumulate(window, count)

@@ -71,11 +71,14 @@ class Branches:
         return {
             **{name: sum(m.get(name, 0) for m in all_metrics) for name in _SUMMED},
             "watermarks_ms": {name: at for m in all_metrics for name, at in m["watermarks_ms"].items()},
-            "operators": [
-                {**operator, "node": f"{number}.{operator['node']}"}
-                for number, metrics in enumerate(all_metrics, start=1)
-                for operator in metrics["operators"]
-            ],
+            **{
+                name: [
+                    {**operator, "node": f"{number}.{operator['node']}"}
+                    for number, metrics in enumerate(all_metrics, start=1)
+                    for operator in metrics[name]
+                ]
+                for name in ("operators", "flow")
+            },
         }
 
 

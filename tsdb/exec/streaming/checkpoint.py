@@ -26,7 +26,7 @@ class Checkpoint:
 
     job_id: also the commit user of its table sink. tables: when each table that it reads or writes was created.
     sources: input → position. plan: fingerprint of the plan the state belongs to.
-    savepoint: where the job was started from.
+    savepoint: where the job was started from. reads: input → table of the warehouse.
     """
 
     version: int
@@ -42,6 +42,7 @@ class Checkpoint:
     rows_out: int = 0
     tables: dict[str, int] = field(default_factory=dict)
     savepoint: str | None = None
+    reads: dict[str, str] = field(default_factory=dict)
 
 
 class CheckpointStore:

@@ -71,6 +71,7 @@ class Dataflow:
         self._clocked = [n.operator for n in graph.nodes if isinstance(n.operator, Clocked)]
         self._clocked = [operator for operator in self._clocked if operator.clocked]
         self._output = output.node
+        self._rows_of_node = [(0, 0)] * len(self._nodes)
         self._started = False
         self._steps = 0
         self._rows_in = 0
@@ -95,8 +96,8 @@ class Dataflow:
         self._cut.complete = complete
         moved = self._move(times or {})
         outputs: list[ChangeBatch] = []
-        for node in self._nodes:
-            outputs.append(self._run(node, deltas, outputs))
+        for number in range(len(self._nodes)):
+            outputs.append(self._run(number, deltas, outputs))
         for sweep in self._sweeps if moved else ():
             sweep.forget(sweep.mark)
         self._started = True
@@ -145,7 +146,9 @@ class Dataflow:
             found_again(self._bounds, manifest["bounds"])
 
     def metrics(self) -> dict[str, Any]:
-        """Steps and rows since start, late rows, watermarks, and the rows and bytes each operator remembers."""
+        """Steps and rows since start, late rows, watermarks, the rows and bytes each operator remembers, and the rows
+        that each took and gave.
+        """
         operators = []
         for number, node in enumerate(self._nodes):
             if isinstance(node.operator, StatefulOperator):
@@ -162,6 +165,10 @@ class Dataflow:
             "late_rows": sum(n.operator.late_rows for n in self._nodes if isinstance(n.operator, Dropping)),
             "watermarks_ms": self._watermarks_ms(),
             "operators": operators,
+            "flow": [
+                {"node": number, "operator": node.operator.describe(), "rows_in": rows[0], "rows_out": rows[1]}
+                for number, (node, rows) in enumerate(zip(self._nodes, self._rows_of_node, strict=True))
+            ],
         }
 
     def _watermarks_ms(self) -> dict[str, int | None]:
@@ -205,7 +212,8 @@ class Dataflow:
         moved = [bound.step() for bound in self._bounds]
         return any(moved)
 
-    def _run(self, node: Node, deltas: Mapping[str, ChangeBatch], outputs: Sequence[ChangeBatch]) -> ChangeBatch:
+    def _run(self, number: int, deltas: Mapping[str, ChangeBatch], outputs: Sequence[ChangeBatch]) -> ChangeBatch:
+        node = self._nodes[number]
         if node.input_name is not None:
             delta = deltas.get(node.input_name)
             given = [empty(self.inputs[node.input_name].schema) if delta is None else delta]
@@ -215,6 +223,8 @@ class Dataflow:
         if self._started and not due and not any(d.num_rows for d in given):
             return empty(node.schema)
         result = node.operator.step(given)
+        rows_in, rows_out = self._rows_of_node[number]
+        self._rows_of_node[number] = (rows_in + sum(d.num_rows for d in given), rows_out + result.num_rows)
         assert result.schema.types == node.schema.types, (_name(node.operator), result.schema, node.schema)
         return result
 

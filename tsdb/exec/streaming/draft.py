@@ -8,8 +8,9 @@ from typing import TypeAlias
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector.connector import Sink
 from tsdb.errors import NotSupportedError
+from tsdb.exec.relation import SystemTable
 from tsdb.exec.streaming.assemble import Branch, PlannedQuery, Target, assemble_all
-from tsdb.exec.streaming.branches import BranchSink
+from tsdb.exec.streaming.branches import BranchSink, branch_prefix
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.sink import JobSink, open_sink
 from tsdb.table.bucket import BucketMode
@@ -26,7 +27,8 @@ class JobDraft:
     """A job before it has a state. sql: normalised text of the INSERT. plan: what the state depends on, as text.
 
     tables: the tables of the warehouse that it reads and writes, and when each was created. again: makes the pipeline
-    once more, for a restart; None: the job cannot be restarted. begin: called when the job has no state to go on from,
+    once more, for a restart; None: the job cannot be restarted. reads: the tables of the warehouse that it
+    reads, by the names of the inputs. begin: called when the job has no state to go on from,
     by the one process that may run it.
     """
 
@@ -37,6 +39,7 @@ class JobDraft:
     sink: SinkFactory
     tables: Mapping[str, int] = field(default_factory=dict)
     again: Callable[[], Pipeline] | None = None
+    reads: Mapping[str, str] = field(default_factory=dict)
     begin: Callable[[], None] = lambda: None
 
 
@@ -76,7 +79,7 @@ def insert_draft(inserts: Sequence[PlannedInsert], sql: str, name: str) -> JobDr
     plan = "\n\n".join(branch.fingerprint for branch in assembly.branches)
     relations = [relation for insert in inserts for relation in insert.plan.relations.values()]
     tables = _created([*(insert.target for insert in inserts), *(relation.source for relation in relations)])
-    return JobDraft(name, sql, plan, assembly.pipeline, sink, tables, again)
+    return JobDraft(name, sql, plan, assembly.pipeline, sink, tables, again, _reads(inserts))
 
 
 def _target(insert: PlannedInsert) -> Target:
@@ -89,6 +92,18 @@ def _open(insert: PlannedInsert, branch: Branch, user: str) -> Sink:
     return open_sink(
         insert.target, schema, insert.columns, user=user, append_only=branch.append_only, keyed=branch.keyed
     )
+
+
+def _reads(inserts: Sequence[PlannedInsert]) -> dict[str, str]:
+    """The tables of the warehouse by the names of the inputs, as `assemble_all` gives them."""
+    prefixes = [""] if len(inserts) == 1 else [branch_prefix(number) for number in range(len(inserts))]
+    found = {}
+    for insert, prefix in zip(inserts, prefixes, strict=True):
+        for relation in insert.plan.relations.values():
+            source = relation.source.table if isinstance(relation.source, SystemTable) else relation.source
+            if isinstance(source, Table):
+                found[prefix + relation.name] = str(source.identifier)
+    return found
 
 
 def check_targets(targets: Sequence[Table | ConnectorTable]) -> None:

@@ -178,6 +178,10 @@ class Job:
         self._raise_failure()
         return self.version
 
+    def places(self) -> dict[str, Any]:
+        """Where its sources stand now."""
+        return self._pipeline.places()
+
     @property
     def waits(self) -> str | None:
         """What it waits for: a broker that is away, or its next attempt after a failure. None when all is well."""

@@ -36,6 +36,11 @@ def _facts(job: JobDetails) -> Iterator[tuple[str, object]]:
     yield "late rows", operators.get("late_rows")
     yield "state rows", operators.get("state_rows")
     yield "state bytes", operators.get("state_bytes")
+    for operator in operators.get("flow", []):
+        yield (
+            f"rows of operator {operator['node']}",
+            f"{operator['operator'].strip()}: {operator['rows_in']} in, {operator['rows_out']} out",
+        )
     for operator in operators.get("operators", []):
         yield (
             f"state of operator {operator['node']}",
@@ -55,3 +60,6 @@ def _checkpoint_facts(job: JobDetails) -> Iterator[tuple[str, object]]:
             yield f"watermark of {source}", None if position is None else text_of(position // NANOS_A_MS)
         else:
             yield f"position in {name}", json.dumps(position)
+    for name, lag in sorted(job.lags.items()):
+        behind = "none" if not lag.snapshots else f"{lag.snapshots} snapshots, {lag.since_ms / 1000:.1f} s"
+        yield f"lag of {name}", behind

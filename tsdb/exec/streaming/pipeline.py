@@ -181,6 +181,10 @@ class Pipeline:
                 positions[feed.name + WATERMARK] = feed.row_time.watermark
         return positions
 
+    def places(self) -> dict[str, Any]:
+        """Where every source stands at this moment, perhaps within a cut; for those who watch, from any thread."""
+        return {feed.name: feed.source.position for feed in self._feeds}
+
     def restore(self, positions: Mapping[str, Any], manifest: dict[str, Any] | None, store: WarehouseRunStore) -> None:
         """Go on from a checkpoint: positions and dataflow as they were then. manifest None: nothing was read yet."""
         if manifest is None:

@@ -19,6 +19,7 @@ from tsdb.exec.streaming.assemble import PlannedQuery
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
 from tsdb.exec.streaming.draft import JobDraft, PlannedInsert, insert_draft
 from tsdb.exec.streaming.job import Job, JobState, Restart, consumer_of
+from tsdb.exec.streaming.lag import Lag, lag_of
 from tsdb.exec.streaming.lease import LeaseRecord, acquire, held_message, holder, read_lease
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.restart import restart_policy
@@ -56,11 +57,14 @@ class JobInfo:
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """What is known of a job. newest: its newest checkpoint. metrics: of a job of this process."""
+    """What is known of a job. newest: its newest checkpoint. metrics: of a job of this process. lags: by input, of
+    those that read a table of the warehouse.
+    """
 
     info: JobInfo
     newest: Checkpoint | None
     metrics: Mapping[str, Any] | None
+    lags: Mapping[str, Lag]
 
 
 class JobRegistry:
@@ -130,7 +134,8 @@ class JobRegistry:
         info = self.find(name_or_id)
         job = self._here(info.name)
         newest = CheckpointStore(self._file_io, self._folder(info.name)).newest()
-        return JobDetails(info, newest, None if job is None else job.metrics())
+        lags = {} if newest is None else self._lags(newest, newest.sources if job is None else job.places())
+        return JobDetails(info, newest, None if job is None else job.metrics(), lags)
 
     def stop(self, name_or_id: str, timeout: float = _OTHER_PROCESS_STOP_S) -> None:
         """End a job with a last checkpoint, wherever it runs; quiet if it does not. Raises JobFailed if it fails."""
@@ -228,7 +233,7 @@ class JobRegistry:
                 draft.begin()
             runs = WarehouseRunStore(self._file_io, f"{folder}/{_STATE}", lease.epoch)
             job = Job(
-                replace(newest, sql=draft.sql),
+                replace(newest, sql=draft.sql, reads=dict(draft.reads)),
                 draft.pipeline,
                 sink,
                 JobState(lease, checkpoints, runs),
@@ -257,7 +262,7 @@ class JobRegistry:
     def _first(self, draft: JobDraft, job_id: str, plan: str, savepoint: Savepoint | None) -> Checkpoint:
         """The checkpoint with which a job begins."""
         now_ms, tables = clock.current().now_ms(), dict(draft.tables)
-        first = Checkpoint(0, job_id, draft.name, draft.sql, plan, now_ms, tables=tables)
+        first = Checkpoint(0, job_id, draft.name, draft.sql, plan, now_ms, tables=tables, reads=dict(draft.reads))
         if savepoint is None:
             return first
         self._savepoints.copy_state(savepoint, f"{self._folder(draft.name)}/{_STATE}")
@@ -312,15 +317,29 @@ class JobRegistry:
         """Nothing is kept any more for a job that does not come back."""
         newest = CheckpointStore(self._file_io, self._folder(info.name)).newest()
         for name in {} if newest is None else newest.tables:
-            database, _, table_name = name.partition(".")
-            base, _, branch = table_name.partition("$branch_")
-            path = f"{self._root.removesuffix(f'/{JOBS_FOLDER}')}/{database}.db/{base}"
-            table = open_table(self._file_io, Identifier(database, table_name), path, branch or MAIN_BRANCH)
+            table = self._table(name)
             if table is not None:
                 ours = consumer_of(info.job_id)
                 for consumer in consumers(table):
                     if consumer == ours or consumer.startswith(f"{ours}-"):
                         delete_consumer(table, consumer)
+
+    def _lags(self, newest: Checkpoint, places: Mapping[str, Any]) -> dict[str, Lag]:
+        """How far each input is behind its table, from where it stands."""
+        found = {}
+        for name, place in places.items():
+            table = self._table(newest.reads[name]) if name in newest.reads else None
+            lag = None if table is None else lag_of(table, place)
+            if lag is not None:
+                found[name] = lag
+        return found
+
+    def _table(self, name: str) -> Table | None:
+        """A table of the warehouse, by `database.name`."""
+        database, _, table_name = name.partition(".")
+        base, _, branch = table_name.partition("$branch_")
+        path = f"{self._root.removesuffix(f'/{JOBS_FOLDER}')}/{database}.db/{base}"
+        return open_table(self._file_io, Identifier(database, table_name), path, branch or MAIN_BRANCH)
 
     def _stop_elsewhere(self, name: str, timeout: float) -> None:
         """Leave a request beside the lease; its holder looks for it with every sign of life."""

@@ -40,6 +40,26 @@ def test_a_job_is_described_by_its_process_and_by_others(tmp_path: Path) -> None
     assert "state rows" not in elsewhere
 
 
+def test_rows_of_operators_and_the_lag_of_sources(tmp_path: Path) -> None:
+    with tsdb.connect(str(tmp_path)) as con, tsdb.connect(str(tmp_path)) as other:
+        list(con.statements(SETUP))
+        con.execute(JOB)
+        con.jobs()[0].checkpoint()
+        facts = described(con)
+        flow = [value for key, value in facts.items() if key.startswith("rows of operator")]
+        assert any("Scan src" in value and value.endswith(": 3 in, 3 out") for value in flow), flow
+        assert any("Aggregate" in value and value.endswith(": 3 in, 2 out") for value in flow), flow
+        assert facts["lag of src"] == "none" and facts["runs in"] == "this process"
+        con.jobs()[0].stop()
+        for _ in range(2):
+            other.execute("INSERT INTO src VALUES (9, 'eve', TIMESTAMP '2024-01-01 10:00:00')")
+        for facts in (described(con), described(other)):
+            assert facts["lag of src"].startswith("2 snapshots, ") and "runs in" not in facts
+        con.execute(JOB)
+        con.jobs()[0].checkpoint()
+        assert described(con)["lag of src"] == "none"
+
+
 def test_a_job_that_is_not_there(tmp_path: Path) -> None:
     with tsdb.connect(str(tmp_path)) as con, pytest.raises(tsdb.ProgrammingError, match="SHOW JOBS"):
         con.execute("DESCRIBE JOB 'nope'")

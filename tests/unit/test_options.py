@@ -66,6 +66,10 @@ def test_options_of_paimon() -> None:
     for key, value in (("primary-key.nullable", "true"), ("query-auth.enabled", "true")):
         with pytest.raises(NotSupportedError, match=key):
             check_table_options({key: value})
+    check_table_options({"sink.writer-cpu": "1.0", "scan.bounded": "false", "metastore.partitioned-table": "true"})
+    for key in ("pk-btree.index.columns", "scan.watermark.idle-timeout", "branch"):
+        with pytest.raises(NotSupportedError, match=key):
+            check_table_options({key: "1"})
     for key in ("read.batch-size", "primary-key.nullable", "bucket"):
         with pytest.raises(OptionError, match="unknown"):
             check_session_option(key, "1")

@@ -17,6 +17,7 @@ from tsdb.table.bucket import is_cross_partition
 from tsdb.table.bucket_fill import BUCKETS_MAX
 from tsdb.table.default_value import default_scalar
 from tsdb.table.file_choice import file_defaults
+from tsdb.table.materialized import TYPE
 from tsdb.table.record_expire import check_record_life
 from tsdb.table.table import check_merging, check_writable
 from tsdb.table.type_change import numbered
@@ -66,6 +67,8 @@ def _check(schema: TableSchema, name: str) -> None:
     check_table_options(schema.options)
     _check_columns(schema, name)
     options = TableOptions(schema.options)
+    if options.get("type", "table") not in ("table", TYPE):
+        raise NotSupportedError(f"'type' = '{options.get('type')}': table `{name}` can only be of type 'table'")
     check_ranges(options)
     _check_buckets(schema, options, name)
     _check_option_columns(schema, options, name)

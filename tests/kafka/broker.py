@@ -1,4 +1,4 @@
-"""A real Kafka broker on this machine: one KRaft node, started and stopped by us, with all its data in one folder.
+"""Real Kafka brokers on this machine, started and stopped by us: one KRaft node, or several, each with its own folder.
 
 `python tests/kafka/broker.py` starts one, prints its address and cleans up on Ctrl-C. The jars come from `pom.xml`
 beside this file (`make .cache/kafka/.installed`). With `auth` there is a second listener with TLS and SASL.
@@ -27,11 +27,11 @@ USERS = {"PLAIN": ("alice", "alice-pw"), "SCRAM-SHA-256": ("bob", "bob-pw"), "SC
 KEY_PASSWORD = "key-pw"
 _JVM = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 _PROPERTIES = """
-process.roles=broker,controller
-node.id=1
+process.roles={roles}
+node.id={node}
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+listeners={listeners}{own}
 advertised.listeners={listeners}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
@@ -48,6 +48,14 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
+"""
+_COPIED = """
+default.replication.factor={count}
+offsets.topic.replication.factor={count}
+transaction.state.log.replication.factor={count}
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+replica.lag.time.max.ms=3000
 """
 _AUTH = """
 ssl.keystore.type=PEM
@@ -76,10 +84,24 @@ def missing() -> str:
 class Broker:
     """One broker; `start` after `stop` or `kill` goes on with the same data at the same address."""
 
-    def __init__(self, folder: Path, *, auth: bool = False, properties: Sequence[str] = ()) -> None:
-        """folder: for everything it writes. properties: more lines for server.properties."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        auth: bool = False,
+        properties: Sequence[str] = (),
+        node: int = 1,
+        joins: "Broker | None" = None,
+    ) -> None:
+        """folder: for everything it writes. properties: more lines for server.properties.
+
+        node: its number. joins: the broker that is the controller; None: it is that itself.
+        """
         self._folder = folder
         self._auth = auth
+        self._node = node
+        self._joins = joins
+        self.cluster: str = _cluster_id() if joins is None else joins.cluster
         self._properties = properties
         self._process: subprocess.Popen[bytes] | None = None
         ports = _free_ports(5)
@@ -89,7 +111,7 @@ class Broker:
         self.bootstrap_sasl_plaintext = f"127.0.0.1:{ports[4]}" if auth else ""
         self.ca = str(folder / "ca.pem") if auth else ""
         self._config = folder / "server.properties"
-        self._controller = ports[1]
+        self.controller: int = ports[1] if joins is None else joins.controller
 
     @property
     def pid(self) -> int:
@@ -121,9 +143,18 @@ class Broker:
         """End it at once, as a power cut would."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """Let it answer nothing, as a machine that hangs: its connections stay open."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:
             return
+        self.resume()  # one that is paused takes no other signal
         self._process.send_signal(how)
         try:
             self._process.wait(10)
@@ -144,15 +175,44 @@ class Broker:
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
                 name, password = USERS[mechanism]
                 users += ["--add-scram", f"{mechanism}=[name={name},password={password}]"]
-        values = {"controller": self._controller, "listeners": listeners, "data": self._folder / "data"}
+        values = {"controller": self.controller, "listeners": listeners, "data": self._folder / "data"}
+        leads = self._joins is None
+        values |= {"node": self._node, "roles": "broker,controller" if leads else "broker"}
+        values["own"] = f",CONTROLLER://127.0.0.1:{self.controller}" if leads else ""
         self._config.write_text("\n".join([_PROPERTIES.format(**values), text, *self._properties, ""]))
-        cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        command = _java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._config), *users)
+        command = _java("kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", str(self._config), *users)
         subprocess.run(command, check=True, capture_output=True)
+
+
+class Cluster:
+    """Several brokers, numbered from 1. The first is the controller, too, and has to live; others may be killed."""
+
+    def __init__(self, folder: Path, count: int = 2) -> None:
+        """folder: for everything they write. What the brokers keep for groups and transactions is on each of them."""
+        more = _COPIED.format(count=count).splitlines()
+        first = Broker(folder / "1", properties=more)
+        others = [Broker(folder / str(n), properties=more, node=n, joins=first) for n in range(2, count + 1)]
+        self.brokers = [first, *others]
+        self.bootstrap = ",".join(broker.bootstrap for broker in self.brokers)
+
+    def start(self) -> "Cluster":
+        """Start them, and wait until all serve."""
+        for broker in self.brokers:
+            broker.start()
+        return self
+
+    def kill(self) -> None:
+        """End them at once."""
+        for broker in reversed(self.brokers):
+            broker.kill()
 
 
 def _java(*arguments: str) -> list[str]:
     return ["java", *_JVM, "-cp", f"{JARS}/*", *arguments]
+
+
+def _cluster_id() -> str:
+    return "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -11,6 +11,7 @@ from kafka.admin import NewTopic
 from kafka_topics import Topics
 
 import tsdb
+from tsdb.exec.streaming.job import Job
 
 
 @pytest.fixture
@@ -113,3 +114,76 @@ def test_a_job_outlives_a_broker_that_is_killed_and_comes_back(tmp_path: Path, o
         begun = time.monotonic()
         job.stop()
         assert time.monotonic() - begun < 5, "no hang on close"
+
+
+def job_of(con: tsdb.Connection, sql: str) -> Job:
+    con.execute("SET 'execution.mode' = 'streaming'")
+    con.execute(sql)
+    con.execute("RESET 'execution.mode'")
+    return con.jobs()[-1]
+
+
+def failure(con: tsdb.Connection) -> str:
+    """What SHOW JOBS says of the job, once it has failed."""
+    deadline = time.monotonic() + 30
+    while "FAILED" not in (shown := con.execute("SHOW JOBS").fetchall()[0]):
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.05)
+    return str(shown[-1])
+
+
+@pytest.mark.usefixtures("client")
+def test_a_job_whose_topic_is_deleted_says_so(tmp_path: Path, topics: Topics) -> None:
+    topic = topics.create()
+    with tsdb.connect(str(tmp_path)) as con:
+        create(con, topics.bootstrap, topic, **{"scan.topic-partition-discovery.interval": "200 ms"})
+        con.execute("CREATE TABLE out (n INT, PRIMARY KEY (n) NOT ENFORCED)")
+        job = job_of(con, "INSERT INTO out SELECT n FROM t")
+        topics.send(topic, '{"n":1}')
+        job.checkpoint()
+        topics.delete(topic)
+        assert topic in failure(con)
+        assert con.execute("SELECT * FROM out").fetchall() == [(1,)], "what was read stays"
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.usefixtures("client")
+def test_a_job_with_a_record_that_is_too_large_says_so(tmp_path: Path, topics: Topics) -> None:
+    topic = topics.create(max_message_bytes="2000")
+    with tsdb.connect(str(tmp_path)) as con:
+        con.execute(
+            f"CREATE TABLE t (v STRING) WITH ('connector' = 'kafka', 'topic' = '{topic}', 'format' = 'raw', "
+            f"'properties.bootstrap.servers' = '{topics.bootstrap}')"
+        )
+        con.execute("CREATE TABLE source (v STRING)")
+        job = job_of(con, "INSERT INTO t SELECT v FROM source")
+        con.execute("INSERT INTO source VALUES ('small')")
+        job.checkpoint()
+        con.execute("INSERT INTO source VALUES (?)", ["x" * 5000])
+        assert "too large" in failure(con)
+        assert con.execute("SELECT v FROM t").fetchall() == [("small",)]
+
+
+@pytest.mark.usefixtures("client")
+def test_another_member_of_the_group_takes_nothing_from_a_job(tmp_path: Path, topics: Topics) -> None:
+    topic = topics.create(partitions=2)
+    with tsdb.connect(str(tmp_path)) as con:
+        create(con, topics.bootstrap, topic, **{"properties.group.id": topic, "scan.startup.mode": "earliest-offset"})
+        con.execute("CREATE TABLE out (n INT, PRIMARY KEY (n) NOT ENFORCED)")
+        job = job_of(con, "INSERT INTO out SELECT n FROM t")
+        for n in range(6):
+            if n == 2:
+                other = kafka.KafkaConsumer(topic, bootstrap_servers=topics.bootstrap, group_id=topic)
+                deadline = time.monotonic() + 30
+                while not other.assignment():
+                    other.poll(100)
+                    assert time.monotonic() < deadline
+            if n == 4:
+                other.close()
+            topics.send(topic, f'{{"n":{n}}}', partition=n % 2)
+            job.checkpoint()
+        assert job.waits is None and job.status == "RUNNING"
+        assert sorted(con.execute("SELECT n FROM out").fetchall()) == [(n,) for n in range(6)]
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 5

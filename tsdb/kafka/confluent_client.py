@@ -28,6 +28,7 @@ from tsdb.errors import OperationalError, OptionError
 from tsdb.kafka.client import BrokerAway, Fetched, OffsetGone, Partition, Unreachable
 from tsdb.kafka.confluent_producer import ConfluentProducer
 from tsdb.kafka.confluent_properties import BOOTSTRAP_MS, configuration
+from tsdb.kafka.patience import turns
 from tsdb.kafka.reach import NoAnswer, gone, why_away, within
 from tsdb.kafka.redaction import quiet_logger
 from tsdb.secrets import is_secret
@@ -169,16 +170,19 @@ class ConfluentClient:
         except (KafkaException, ValueError, TypeError) as err:
             text = err.args[0].str() if isinstance(err, KafkaException) else str(err)
             raise OperationalError(f"Kafka at {self.servers}: {text}") from err
-        end_s = clock.current().monotonic_s() + self._bootstrap_s
-        while True:
-            try:
-                inner.list_topics(topic="", timeout=min(_TURN_S, self._bootstrap_s))
-                return inner
-            except KafkaException as err:
-                inner.poll(0)
-                if refusals or clock.current().monotonic_s() >= end_s:
-                    _let_go(inner)
-                    raise self._away(refusals) from err
+        try:
+            for _ in turns(f"Kafka at {self.servers}", self._bootstrap_s):
+                try:
+                    inner.list_topics(topic="", timeout=min(_TURN_S, self._bootstrap_s))
+                    return inner
+                except KafkaException:
+                    inner.poll(0)
+                    if refusals:
+                        break
+            raise self._away(refusals)
+        except BaseException:
+            _let_go(inner)
+            raise
 
     def _away(self, refusals: list[str]) -> OperationalError:
         why = why_away(self._servers, self._bootstrap_s)
@@ -275,7 +279,7 @@ class ConfluentConsumer:
     def close(self) -> None:
         """See `Consumer`."""
         with suppress(KafkaException, NoAnswer, RuntimeError):
-            within(_CLOSE_S, self._inner.close)
+            within(_CLOSE_S, f"Kafka at {self._servers} to let go", self._inner.close)
 
     def _looked_up(self, partitions: Iterable[Partition], time_ms: int) -> dict[Partition, int]:
         """Offsets by time; the beginning and the end are times to the library, too: one request a broker."""
@@ -356,4 +360,4 @@ def _theirs(partitions: Iterable[Partition], offset: int) -> list[Any]:
 def _let_go(inner: Any) -> None:
     if hasattr(inner, "close"):
         with suppress(KafkaException, NoAnswer):
-            within(_CLOSE_S, inner.close)
+            within(_CLOSE_S, "a client to close", inner.close)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from tsdb.errors import OperationalError
 from tsdb.kafka.client import Outgoing, Partition
+from tsdb.kafka.patience import turns
 from tsdb.kafka.reach import NoAnswer, too_large, within
 
 _BLOCK = 10_000
@@ -15,6 +17,7 @@ _QUEUED_MAX = 100_000
 _BYTES_MAX = 128 << 20
 _DELIVERY_S = 40.0
 _TRANSACTION_S = 30.0
+_OFFSETS_S = 10.0
 _CLOSE_S = 1.0
 _TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
 
@@ -35,7 +38,7 @@ class ConfluentProducer:
     def take_over(self, transactional_id: str) -> None:
         """Fence others that have the id."""
         with self._wrapped(f"the transaction '{transactional_id}' cannot be begun"):
-            self._inner.init_transactions(_TRANSACTION_S)
+            self._within("begin a transaction", lambda: self._inner.init_transactions(_TRANSACTION_S))
 
     def send(self, messages: Outgoing) -> None:
         """See `Producer`."""
@@ -56,16 +59,27 @@ class ConfluentProducer:
 
     def _make_room(self, more: int) -> None:
         """Wait while too much is under way."""
-        while len(self._inner) > _QUEUED_MAX:
+        for _ in turns(f"Kafka at {self._servers} to take messages", _DELIVERY_S):
+            if len(self._inner) <= _QUEUED_MAX:
+                break
             self._served(lambda: self._inner.poll(0.05))
         self._bytes += more
         if self._bytes > _BYTES_MAX:
-            self._served(lambda: self._inner.flush(_DELIVERY_S))
+            self._flushed()
             self._bytes = more
+
+    def _flushed(self) -> int:
+        """How many messages are still under way when the time is over."""
+        left = len(self._inner)
+        for turn in turns(f"Kafka at {self._servers} to acknowledge messages", _DELIVERY_S):
+            left = self._served(partial(self._inner.flush, turn))
+            if not left:
+                break
+        return left
 
     def flush(self) -> None:
         """See `Producer`."""
-        left = self._served(lambda: self._inner.flush(_DELIVERY_S))
+        left = self._flushed()
         failed, self._bytes = self._failures[:], 0
         self._failures.clear()
         if failed:
@@ -89,8 +103,13 @@ class ConfluentProducer:
             if offsets and group:
                 if group not in self._groups:
                     self._groups[group] = self._group_metadata(group)
-                self._inner.send_offsets_to_transaction(offsets, self._groups[group], _TRANSACTION_S)
-            self._inner.commit_transaction(_TRANSACTION_S)
+                metadata = self._groups[group]
+                self._within(
+                    "take the offsets of a group",
+                    lambda: self._inner.send_offsets_to_transaction(offsets, metadata, _OFFSETS_S),
+                    _OFFSETS_S,
+                )
+            self._within("commit a transaction", lambda: self._inner.commit_transaction(_TRANSACTION_S))
         self._in_transaction = False
 
     def abort(self) -> None:
@@ -107,7 +126,11 @@ class ConfluentProducer:
         with suppress(KafkaException, SystemError, NoAnswer):
             self._inner.flush(_CLOSE_S)
             self._inner.purge()
-            within(_CLOSE_S, self._inner.close)
+            within(_CLOSE_S, f"Kafka at {self._servers} to let go", self._inner.close)
+
+    def _within(self, what: str, call: Callable[[], object], seconds: float = _TRANSACTION_S) -> None:
+        """A call that the library may never end, whatever its time-out: where a group's coordinator goes away."""
+        within(seconds + _CLOSE_S, f"Kafka at {self._servers} to {what}", call)
 
     def _served(self, call: Callable[[], Any]) -> Any:
         """Let the library call back; where another producer has fenced this one, it raises out of any such call."""
@@ -136,6 +159,8 @@ class ConfluentProducer:
             yield
         except KafkaException as err:
             raise OperationalError(f"Kafka at {self._servers}: {what}: {err.args[0].str()}") from err
+        except NoAnswer as err:
+            raise OperationalError(f"Kafka at {self._servers}: {what}: {err}") from err
 
 
 def _block(messages: Outgoing, begin: int, end: int) -> list[dict[str, Any]]:

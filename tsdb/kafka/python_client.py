@@ -15,6 +15,7 @@ from kafka.serializer import Serializer
 
 from tsdb.errors import OperationalError, OptionError
 from tsdb.kafka.client import BrokerAway, Fetched, OffsetGone, Outgoing, Partition, Unreachable
+from tsdb.kafka.patience import turns
 from tsdb.kafka.properties import arguments
 from tsdb.kafka.reach import NoAnswer, gone, too_large, why_away, within
 from tsdb.kafka.redaction import quiet_logger
@@ -22,26 +23,30 @@ from tsdb.secrets import is_secret
 
 _BOOTSTRAP_MS = 8_000
 _ANSWER_MS = 3_000
+_GROUP_MS = 1_500
 _CLOSE_S = 1.0
 _DELIVERY_MS = 30_000
 _TRANSACTION_S = 30.0
-_CONSUMER = {
-    "enable_auto_commit": False,
-    "auto_offset_reset": "none",
-    "isolation_level": "read_committed",
-    "max_partition_fetch_bytes": 8 << 20,
+_IN_TRANSACTION_S = 10.0
+"""For messages of a transaction: where its coordinator goes away, the library may send none until it is ended."""
+
+_COMMON = {
     "retry_backoff_ms": 10,
     "reconnect_backoff_max_ms": 1_000,
     "metrics_enabled": False,
     "allow_auto_create_topics": False,
 }
+_CONSUMER = {
+    **_COMMON,
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",
+    "isolation_level": "read_committed",
+    "max_partition_fetch_bytes": 8 << 20,
+}
 _PRODUCER = {
+    **_COMMON,
     "batch_size": 256 << 10,
     "linger_ms": 1,
-    "retry_backoff_ms": 10,
-    "reconnect_backoff_max_ms": 1_000,
-    "metrics_enabled": False,
-    "allow_auto_create_topics": False,
     "delivery_timeout_ms": _DELIVERY_MS,
     "request_timeout_ms": 10_000,
     "max_block_ms": 10_000,
@@ -74,7 +79,7 @@ class PythonClient:
         if transactional_id:
             try:
                 with _wrapped(f"Kafka at {self.servers}: the transaction '{transactional_id}' cannot be begun"):
-                    inner.init_transactions()
+                    within(_TRANSACTION_S, f"Kafka at {self.servers} to begin a transaction", inner.init_transactions)
             except BaseException:
                 inner.close(timeout=0)
                 raise
@@ -113,10 +118,12 @@ class PythonClient:
     def _open(self, kind: Any, own: Mapping[str, Any]) -> Any:
         """A client of the library. own: our defaults, which the user's properties overrule; only what it knows."""
         chosen = {key: value for key, value in {**own, **self._arguments}.items() if key in kind.DEFAULT_CONFIG}
+        seconds = self._arguments["bootstrap_timeout_ms"] / 1000
         try:
-            return kind(**chosen)
-        except kafka_errors.KafkaTimeoutError as err:
-            seconds = self._arguments["bootstrap_timeout_ms"] / 1000
+            return within(
+                seconds + _CLOSE_S, f"Kafka at {self.servers}", lambda: kind(**chosen), lambda late: late.close()
+            )
+        except (kafka_errors.KafkaTimeoutError, NoAnswer) as err:
             raise BrokerAway(why_away(self._arguments["bootstrap_servers"], seconds)) from err
         except (kafka_errors.KafkaError, ValueError, AssertionError, OSError) as err:
             raise OperationalError(f"Kafka at {self.servers}: {_text(err)}") from err
@@ -133,14 +140,14 @@ class PythonConsumer:
     def partitions(self, topics: Iterable[str]) -> list[Partition]:
         """See `Consumer`."""
         with self._answer():
-            self._inner.topics()  # asks the broker; else what was known before is given
+            self._all_topics()  # asks the broker; else what was known before is given
             found = {topic: self._inner.partitions_for_topic(topic) or () for topic in topics}
         return sorted((topic, number) for topic, numbers in found.items() for number in numbers)
 
     def topics(self) -> list[str]:
         """See `Consumer`."""
         with self._answer():
-            return sorted(self._inner.topics())
+            return sorted(self._all_topics())
 
     def assign(self, positions: Mapping[Partition, int]) -> None:
         """See `Consumer`."""
@@ -191,12 +198,16 @@ class PythonConsumer:
         """See `Consumer`."""
         offsets = {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in positions.items()}
         with suppress(kafka_errors.KafkaError):
-            self._inner.commit(offsets, timeout_ms=_ANSWER_MS)
+            self._inner.commit(offsets, timeout_ms=_GROUP_MS)
 
     def close(self) -> None:
         """See `Consumer`."""
         with suppress(kafka_errors.KafkaError):
             self._inner.close(autocommit=False, timeout_ms=int(_CLOSE_S * 1000))
+
+    def _all_topics(self) -> set[str]:
+        found: set[str] = within(_ANSWER_MS / 1000, f"Kafka at {self._servers}", self._inner.topics)
+        return found
 
     @contextmanager
     def _answer(self) -> Iterator[None]:
@@ -206,7 +217,7 @@ class PythonConsumer:
             raise
         except kafka_errors.LogTruncationError as err:
             raise OffsetGone(f"Kafka at {self._servers}: the topic was cut off or made anew: {_text(err)}") from err
-        except _RETRIED as err:
+        except (*_RETRIED, NoAnswer) as err:
             raise Unreachable(f"Kafka at {self._servers}: {_text(err)}") from err
         except kafka_errors.KafkaError as err:
             raise OperationalError(f"Kafka at {self._servers}: {_text(err)}") from err
@@ -257,7 +268,11 @@ class PythonProducer:
         """See `Producer`."""
         pending, self._pending = self._pending, []
         with self._delivered("?"):
-            self._inner.flush(timeout=_DELIVERY_MS / 1000)
+            seconds = _IN_TRANSACTION_S if self._in_transaction else _DELIVERY_MS / 1000
+            for turn in turns(f"Kafka at {self._servers} to acknowledge messages", seconds):
+                with suppress(kafka_errors.KafkaTimeoutError):
+                    self._inner.flush(timeout=turn)
+                    break
         failed = [future for future in pending if future.failed()]
         if failed:
             raise OperationalError(_undelivered(self._servers, failed))
@@ -273,10 +288,11 @@ class PythonProducer:
     def commit(self, marks: Mapping[Partition, int], group: str) -> None:
         """See `Producer`."""
         offsets = {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in marks.items()}
+        what = f"Kafka at {self._servers} to commit a transaction"
         with _wrapped(f"Kafka at {self._servers}: the transaction cannot be committed"):
             if offsets and group:
-                within(_TRANSACTION_S, lambda: self._inner.send_offsets_to_transaction(offsets, group))
-            within(_TRANSACTION_S, self._inner.commit_transaction)
+                within(_TRANSACTION_S, what, lambda: self._inner.send_offsets_to_transaction(offsets, group))
+            within(_TRANSACTION_S, what, self._inner.commit_transaction)
         self._in_transaction = False
 
     def abort(self) -> None:
@@ -285,7 +301,7 @@ class PythonProducer:
         if self._in_transaction:
             self._in_transaction = False
             with suppress(kafka_errors.KafkaError, AssertionError, NoAnswer):
-                within(_CLOSE_S, self._inner.abort_transaction)
+                within(_CLOSE_S, f"Kafka at {self._servers} to abort a transaction", self._inner.abort_transaction)
 
     def close(self) -> None:
         """See `Producer`."""

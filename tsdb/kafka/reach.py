@@ -4,6 +4,11 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
+
+from tsdb.kafka.patience import turns
+
+_T = TypeVar("_T")
 
 
 class NoAnswer(Exception):
@@ -22,23 +27,41 @@ def why_away(servers: Sequence[str], seconds: float) -> str:
     return f"no Kafka broker at {', '.join(servers)} within {seconds:g} s: start it, or correct the addresses"
 
 
-def within(seconds: float, call: Callable[[], object]) -> None:
-    """Call something that may wait for ever, but wait for so long only. Raises NoAnswer, or what it raises."""
-    failure: list[BaseException] = []
+def within(seconds: float, what: str, call: Callable[[], _T], too_late: Callable[[_T], object] = lambda _: None) -> _T:
+    """Call something that may wait for ever, but wait for so long only. what: is waited for.
+
+    too_late: what to do with an answer that nobody waits for any more. Raises NoAnswer, GaveUp, or what it raises.
+    """
+    answers: list[_T] = []
+    failures: list[BaseException] = []
+    lock, is_left = threading.Lock(), False
 
     def run() -> None:
         try:
-            call()
+            answer = call()
         except BaseException as err:
-            failure.append(err)
+            failures.append(err)
+            return
+        with lock:
+            answers.append(answer)
+        if is_left:
+            too_late(answer)
 
     thread = threading.Thread(target=run, name="tsdb-kafka-call", daemon=True)
     thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+    try:
+        for turn in turns(what, seconds):
+            thread.join(turn)
+            if not thread.is_alive():
+                break
+    finally:
+        with lock:
+            is_left = not answers
+    if failures:
+        raise failures[0]
+    if is_left:
         raise NoAnswer(f"no answer within {seconds:g} s")
-    if failure:
-        raise failure[0]
+    return answers[0]
 
 
 def too_large(topic: str, text: str) -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from tsdb import clock
 from tsdb.errors import NotSupportedError, OperationalError, OptionError
 from tsdb.kafka.client import BrokerAway
+from tsdb.kafka.patience import GaveUp, turns
 from tsdb.log.format import CannotTell, LogFormat, log_format
 from tsdb.log.message import GAP, SETTLED, Mark
 from tsdb.log.settings import LOG_SYSTEM, TOPIC, log_settings, scan_options
@@ -141,14 +142,13 @@ def log_ends(table: Table, latest: Snapshot | None, patience_s: float = _PATIENC
     log = log_of(table)
     if log is None:
         return {}
-    deadline_s = clock.current().monotonic_s() + patience_s
-    while True:
+    floor = None if latest is None else latest.log_offsets
+    for _ in turns(f"the broker of the log of table `{table.identifier}`", patience_s):
         try:
-            return log.ends(None if latest is None else latest.log_offsets)
+            return log.ends(floor)
         except BrokerAway:
-            if clock.current().monotonic_s() > deadline_s:
-                raise
             clock.current().sleep(_WAIT_S)
+    return log.ends(floor)
 
 
 def check_log_there(table: Table) -> None:
@@ -173,12 +173,13 @@ def follow_log(table: Table, snapshot: Snapshot) -> None:
             return
         except OperationalError as err:
             log.close()
-            if attempt + 1 == _TRIES:
+            if attempt + 1 == _TRIES or isinstance(err, GaveUp):
                 warnings.warn(
                     f"snapshot {snapshot.id} of table `{table.identifier}` is committed, but not in its log yet: {err}",
                     RuntimeWarning,
                     stacklevel=2,
                 )
+                return
             clock.current().sleep(_WAIT_S * (attempt + clock.current().jitter()))
 
 

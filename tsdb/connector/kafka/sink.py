@@ -23,7 +23,9 @@ from tsdb.connector.kafka.records import RecordWriter
 from tsdb.errors import OperationalError
 from tsdb.kafka import connect
 from tsdb.kafka.client import Outgoing, Partition, Producer, Unreachable
+from tsdb.kafka.patience import GaveUp
 
+_TRIES = 3
 _HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
 _STAGED = pa.schema(
     [("key", pa.binary()), ("value", pa.binary()), ("partition", pa.int32()), ("time", pa.int64()), ("head", _HEADERS)]
@@ -45,6 +47,7 @@ class KafkaSink:
         self._own_id = f"{prefix}-{clock.current().new_id()}"
         self._producer: Producer | None = None
         self._producer_id: str | None = None
+        self._done: int | None = None
         self.accepts: ChangelogMode = self._writer.mode
 
     def write(self, changes: ChangeBatch) -> None:
@@ -71,17 +74,28 @@ class KafkaSink:
         return {"id": self._own_id, "topic": self._topic, "messages": _packed(table)}
 
     def commit(self, version: int, committable: Json) -> None:
-        """Send it in one transaction, unless the mark says that this was done."""
+        """Send it in one transaction, unless the mark says that this was done; again, if the broker goes away."""
+        for attempt in range(_TRIES):
+            try:
+                self._commit(version, committable)
+                return
+            except OperationalError as err:
+                if attempt + 1 == _TRIES or isinstance(err, GaveUp):
+                    raise
+
+    def _commit(self, version: int, committable: Json) -> None:
         producer = self._open(committable["id"])
         group, mark = f"{committable['id']}", (committable["topic"], 0)
-        done = _mark(self._client.consumer(group), mark)
-        if done is not None and done >= version:
+        if self._done is None:  # nobody else has the id from now on
+            self._done = _mark(self._client.consumer(group), mark) or 0
+        if self._done >= version:
             return
         producer.begin()
         try:
             producer.send(_outgoing(committable["topic"], _unpacked(committable["messages"])))
             producer.flush()
             producer.commit({mark: version}, group)
+            self._done = version
         except BaseException:
             producer.close()
             self._producer = None
@@ -104,7 +118,7 @@ class KafkaSink:
             if self._producer is not None:
                 self._producer.close()
             self._producer = self._client.producer(transactional_id)
-            self._producer_id = transactional_id
+            self._producer_id, self._done = transactional_id, None
         return self._producer
 
     def _placed(self, messages: Outgoing) -> Outgoing:

@@ -144,7 +144,8 @@ class KafkaSource:
 
     def close(self) -> None:
         """Let the broker go."""
-        self._commit_group(at_once=True)
+        if self._away_since_s is None:
+            self._commit_group(at_once=True)
         self._consumer.close()
         if self._dead_letters is not None:
             self._dead_letters.close()

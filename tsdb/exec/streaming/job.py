@@ -21,6 +21,7 @@ from tsdb.exec.streaming.restart import RestartPolicy
 from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.sink import JobSink
 from tsdb.exec.streaming.waiter import WAIT_MIN_S, Waiter
+from tsdb.kafka.patience import GaveUp, asks
 
 ROWS_BETWEEN_CHECKPOINTS = 4_000_000
 """So many rows make a checkpoint due before its time: what the sink holds back stays bounded."""
@@ -89,6 +90,8 @@ class Job:
         self._dirty = False
         self._rows_at_checkpoint = newest.rows_in
         self._checkpoint_ms = 0.0
+        self._heartbeat_s = 0.0
+        self._waits_for = ""
         pipeline.rows_in = newest.rows_in
         self._thread = threading.Thread(target=self._run, name=f"tsdb-job-{newest.name}", daemon=True)
 
@@ -187,7 +190,19 @@ class Job:
         """What it waits for: a broker that is away, or its next attempt after a failure. None when all is well."""
         if self._status == "RESTARTING":
             return f"restarts after {type(self._error).__name__}: {self._error}"
-        return self._pipeline.waits if self._status == "RUNNING" else None
+        if self._status != "RUNNING":
+            return None
+        return f"waits for {self._waits_for}" if self._waits_for else self._pipeline.waits
+
+    @property
+    def wants_to_end(self) -> bool:
+        """A stop came: what takes long is given up, and the next run does it."""
+        return self._stop.is_set()
+
+    def waiting_for(self, what: str) -> None:
+        """Show what the job waits for, and that it lives."""
+        self._waits_for = what
+        self._heartbeat_when_due()
 
     def metrics(self) -> dict[str, Any]:
         """Rows in and out, records passed over, the version, the time of its checkpoint, the state of the operators."""
@@ -205,6 +220,7 @@ class Job:
     # --- the thread
 
     def _run(self) -> None:
+        asks(self)
         try:
             self._status_at_end(self._loop_and_restart())
         except Exception as err:
@@ -219,6 +235,10 @@ class Job:
         while True:
             try:
                 return self._loop()
+            except GaveUp as err:  # the newest checkpoint stays the truth
+                self._error = err
+                self._close_parts(err)
+                return "STOPPED"
             except Exception as err:
                 if not self._revived(err):
                     return "STOPPED"
@@ -263,7 +283,7 @@ class Job:
     def _loop(self) -> str:
         """Move data until the end; returns the status."""
         waiter = Waiter(self._stop)
-        last_s = heartbeat_s = clock.current().monotonic_s() - self._interval_s
+        last_s = self._heartbeat_s = clock.current().monotonic_s() - self._interval_s
         while True:
             stopping = self._stop.is_set()
             requests = self._take_requests()
@@ -285,9 +305,8 @@ class Job:
                 return "FINISHED"
             if stopping:
                 return "STOPPED"
-            if now_s - heartbeat_s >= HEARTBEAT_S:
-                heartbeat_s = now_s
-                self._heartbeat()
+            self._waits_for = ""
+            self._heartbeat_when_due()
             if moved:
                 waiter.reset()
             elif not self._stop.is_set():
@@ -359,6 +378,12 @@ class Job:
         for request in requests:
             request.set()
         return []
+
+    def _heartbeat_when_due(self) -> None:
+        now_s = clock.current().monotonic_s()
+        if now_s - self._heartbeat_s >= HEARTBEAT_S:
+            self._heartbeat_s = now_s
+            self._heartbeat()
 
     def _heartbeat(self) -> None:
         self._state.lease.heartbeat(self.version, self._pipeline.rows_in, self._rows_out, waits=self.waits)

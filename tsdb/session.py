@@ -344,15 +344,7 @@ class Session:
         return one_text("result", catalog_change.show_create(statement, self.names))
 
     def _explain(self, statement: sql.Explain) -> Result:
-        inner = statement.statement
-        node = explain.query_of(inner)
-        plan = self.plan(node, inner, "batch" if statement.mode == "analyze" else None)
-        if statement.mode == "analyze":
-            return rows_of(explain.text_table(explain.explain_analyze(plan)))
-        if self.options.streaming:
-            text = explain.explain_streaming(plan, changelog_mode=statement.mode == "changelog_mode")
-            return rows_of(explain.text_table(text))
-        return rows_of(explain.text_table(explain.explain_batch(plan)))
+        return rows_of(explain.text_table(explain.explained(statement, self.plan, streaming=self.options.streaming)))
 
     def _call(self, statement: sql.Call) -> Result:
         procedure, mounted, positional, named = called(statement, self.names)

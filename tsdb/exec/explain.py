@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow as pa
 from sqlglot import exp
@@ -14,15 +16,44 @@ from tsdb.exec.batch.change import select
 from tsdb.exec.batch.query import RelationScan, executable, scans
 from tsdb.exec.engine import our_schema
 from tsdb.exec.failure import translated
-from tsdb.exec.plan import QueryPlan
+from tsdb.exec.plan import Mode, QueryPlan
 from tsdb.exec.relation import FileSource, Relation
 from tsdb.exec.streaming.assemble import assemble
 from tsdb.metadata.predicate import And, Comparison, Or, Predicate
-from tsdb.sql.statements import CopyTo, CreateTable, Delete, Insert, Select, Statement, Update
+from tsdb.sql.statements import (
+    CopyTo,
+    CreateTable,
+    Delete,
+    ExecuteStatementSet,
+    Explain,
+    Insert,
+    Select,
+    Statement,
+    Update,
+)
 from tsdb.table.scan import ScanPlan
 from tsdb.table.table import Table
 
 _PARTITIONS_SHOWN = 3
+
+
+def explained(
+    statement: Explain, plan_of: Callable[[exp.Query, Statement, Mode | None], QueryPlan], *, streaming: bool
+) -> str:
+    """What EXPLAIN says of the statement; of a statement set, of each of its statements."""
+    inner = statement.statement
+    if isinstance(inner, ExecuteStatementSet):
+        if statement.mode == "analyze":
+            raise NotSupportedError("EXPLAIN ANALYZE of a statement set: it would run; explain each of its queries")
+        parts = [replace(statement, statement=insert) for insert in inner.statements]
+        texts = [explained(part, plan_of, streaming=streaming) for part in parts]
+        return "\n\n".join(f"{part.statement.text}\n\n{text}" for part, text in zip(parts, texts, strict=True))
+    plan = plan_of(query_of(inner), inner, "batch" if statement.mode == "analyze" else None)
+    if statement.mode == "analyze":
+        return explain_analyze(plan)
+    if streaming:
+        return explain_streaming(plan, changelog_mode=statement.mode == "changelog_mode")
+    return explain_batch(plan)
 
 
 def query_of(statement: Statement) -> exp.Query:

@@ -121,9 +121,11 @@ def normalized(text: str) -> str:
 
 
 def _inside_statement_set(tokens: list[Token]) -> bool:
-    """EXECUTE STATEMENT SET BEGIN … END holds statements with their own `;`."""
-    words = [token.text.upper() for token in tokens[:4]]
-    if words != ["EXECUTE", "STATEMENT", "SET", "BEGIN"] and words[:3] != ["BEGIN", "STATEMENT", "SET"]:
+    """[EXPLAIN …] EXECUTE STATEMENT SET BEGIN … END holds statements with their own `;`."""
+    words = [token.text.upper() for token in tokens[:9]]
+    if words[:1] == ["EXPLAIN"] and "STATEMENT" in words:
+        words = ["EXECUTE", *words[words.index("STATEMENT") :]]
+    if words[:4] != ["EXECUTE", "STATEMENT", "SET", "BEGIN"] and words[:3] != ["BEGIN", "STATEMENT", "SET"]:
         return False
     return tokens[-1].token_type is not TokenType.END
 

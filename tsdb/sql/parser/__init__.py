@@ -212,7 +212,8 @@ def _read_explain(cursor: Cursor) -> Explain:
         while detail := cursor.accept_any("CHANGELOG_MODE", "ESTIMATED_COST", "JSON_EXECUTION_PLAN", "PLAN_ADVICE"):
             mode = "changelog_mode" if detail == "CHANGELOG_MODE" else mode
             cursor.accept(",")
-    return Explain(read_statement(cursor), mode)
+    inner = _read_statement_set(cursor) if cursor.sees("STATEMENT", "SET") else read_statement(cursor)
+    return Explain(inner, mode)
 
 
 def _read_statement_set(cursor: Cursor) -> ExecuteStatementSet:

@@ -37,6 +37,15 @@ def test_row_ids(form: str, more: str, tmp_path: Path, java: PaimonJava) -> None
             con.execute("DELETE FROM t WHERE k IN (2, 5)")
             rows = [row for row in rows if row[0] not in (2, 5)]
             assert both(con, tmp_path, java) == rows
+            for _ in range(2):
+                con.execute("UPDATE t SET v = 'new', p = 'b' WHERE k IN (1, 4)")
+                last = con.execute("SELECT max(snapshot_id) FROM t$snapshots").fetchone()[0]
+                rows = [[*row[:1], "b", "new", row[3], last] if row[0] in (1, 4) else row for row in rows]
+                assert both(con, tmp_path, java) == in_order(rows)
+            con.execute("MERGE INTO t USING (VALUES (3), (20)) AS s(k) ON t.k = s.k WHEN MATCHED THEN DELETE")
+            rows = in_order([row for row in rows if row[0] != 3])
+            assert both(con, tmp_path, java) == rows
+            assert con.execute("SELECT max(next_row_id) FROM t$snapshots").fetchone() == (6,)
         if "evolution" not in more:
             con.execute("CALL sys.compact('t')")
             assert both(con, tmp_path, java) == rows

@@ -144,7 +144,7 @@ class _Seen:
         """The next rows of the file."""
         self._rows += table.num_rows
         low, high = pc.min_max(table[SEQUENCE_NUMBER]).values()
-        self._sequence += [low.as_py(), high.as_py()]
+        self._sequence += [bound.as_py() for bound in (low, high) if bound.is_valid]
         if self._keyed:
             self._deletes += int(np.count_nonzero(~is_add(kinds_of(table))))
             keys = table.select(self._key_names)
@@ -176,7 +176,7 @@ class _Seen:
         return DataFileMeta(
             file_name=name, file_size=size_bytes, row_count=self._rows, min_key=min_key, max_key=max_key,
             key_stats=key_stats, value_stats=value_stats, value_stats_cols=value_stats_columns,
-            min_sequence_number=min(self._sequence), max_sequence_number=max(self._sequence),
+            min_sequence_number=min(self._sequence, default=0), max_sequence_number=max(self._sequence, default=0),
             schema_id=self._schema.id, level=level, delete_row_count=self._deletes, file_source=source,
             creation_time_millis=clock.current().now_ms(),
         )  # fmt: skip

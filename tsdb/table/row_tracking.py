@@ -36,6 +36,8 @@ def assigned(entries: Sequence[ManifestEntry], snapshot_id: int, next_row_id: in
             file = replace(file, min_sequence_number=snapshot_id, max_sequence_number=snapshot_id)
             entry = replace(entry, file=replace(file, first_row_id=next_row_id))
             next_row_id += file.row_count
+        elif is_new and file.min_sequence_number == 0:  # its rows have ids, and are new in this snapshot
+            entry = replace(entry, file=replace(file, min_sequence_number=snapshot_id, max_sequence_number=snapshot_id))
         out.append(entry)
     return out, next_row_id
 
@@ -50,7 +52,7 @@ def check_rewritable(table: Table, what: str) -> None:
     if tracks_rows(table):
         raise NotSupportedError(
             f"{what} of table `{table.identifier}` with 'row-tracking.enabled' is not supported: rows would lose their "
-            f"ids; DELETE works with 'deletion-vectors.enabled' = 'true', and INSERT OVERWRITE"
+            f"ids; UPDATE and DELETE work with 'deletion-vectors.enabled' = 'true', and INSERT OVERWRITE"
         )
 
 

@@ -38,7 +38,8 @@ def changeable(target: Table | ConnectorTable, what: str, actions: Collection[Me
             f"{what} of table `{target.identifier}`: it lives outside the warehouse and takes only INSERT"
         )
     if not target.is_primary_key:
-        if what != "DELETE" or not target.options.deletion_vectors_enabled:
+        keeps_files = target.options.deletion_vectors_enabled and not target.options.flag("data-evolution.enabled")
+        if not keeps_files or (what != "UPDATE" and "update" in actions):
             check_rewritable(target, what)
         return target
     where = f"{what} of table `{target.identifier}`"

@@ -7,6 +7,7 @@ hold matching rows are found first, and only those are written anew (copy on wri
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -27,7 +28,9 @@ from tsdb.exec.plan import FILE_NUMBER
 from tsdb.sql.parameters import literal
 from tsdb.sql.statements import Delete, Update
 from tsdb.table.partial_row import check_assigned, deleted_rows, updated_rows
+from tsdb.table.row_tracking import tracks_rows
 from tsdb.table.table import Table
+from tsdb.table.tracked_write import write_with_ids
 
 _MATCH = "__match"
 _OLD = "__old_"
@@ -148,10 +151,14 @@ def _update_by_place(statement: Update, table: Table, assignments: Mapping[str, 
         check_castable(plan.schema.field(name).type, table.schema, name, table.identifier)
     places, batches = placed_rows(table, plan)
     rows = (
-        (pa.table({f.name: cast_column(batch.column(f.name), f.type, f.name, table) for f in schema}), None)
+        pa.table({f.name: cast_column(batch.column(f.name), f.type, f.name, table) for f in schema})
         for batch in batches
     )
-    write(table, rows, replaced=places.messages())
+    if tracks_rows(table):
+        written = write_with_ids(table, ((part, places.ids()) for part in rows))
+        write(table, (), replaced=itertools.chain(written, places.messages()))
+    else:
+        write(table, ((part, None) for part in rows), replaced=places.messages())
     return places.count
 
 

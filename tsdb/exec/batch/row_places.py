@@ -23,6 +23,7 @@ from tsdb.table.deletion_maintainer import removal_messages
 from tsdb.table.read import Fragment
 from tsdb.table.scan import DataSplit
 from tsdb.table.table import Table
+from tsdb.table.tracked_write import row_ids
 
 _POSITION_BITS = 40  # a file has fewer rows than that
 
@@ -77,11 +78,24 @@ class RowPlaces:
     files: Sequence[DataSplit]
     snapshot: Snapshot | None
     found: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    known_ids: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """How many rows."""
         return sum(len(part) for part in self.found)
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """The ids of the rows that were found last, in a table with row tracking."""
+        places = self.found[-1]
+        numbers, positions = places >> _POSITION_BITS, places & ((1 << _POSITION_BITS) - 1)
+        out = np.empty(len(places), np.int64)
+        for number in np.unique(numbers).tolist():
+            if number not in self.known_ids:
+                self.known_ids[number] = row_ids(self.table, self.files[number])
+            here = numbers == number
+            out[here] = self.known_ids[number][positions[here]]
+        return out
 
     def messages(self) -> Iterator[CommitMessage]:
         """What deletes the rows; index files are written when the first message is asked for."""

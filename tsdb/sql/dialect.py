@@ -95,7 +95,6 @@ def is_word(node: exp.Expr | None, word: str) -> bool:
 
 
 _NO_JOINS = {
-    "ASOF": "ASOF JOIN: JOIN on the key and the order, then QUALIFY row_number() OVER (… ORDER BY time DESC) = 1",
     "POSITIONAL": "POSITIONAL JOIN: rows have no place; join by row_number() OVER (ORDER BY …)",
 }
 

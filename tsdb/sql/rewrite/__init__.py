@@ -13,12 +13,14 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from tsdb.sql.functions import translate_functions
+from tsdb.sql.rewrite.asof_join import expand_asof_joins
 from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
 from tsdb.sql.rewrite.current_time import mark_proctime
 from tsdb.sql.rewrite.decimal_arithmetic import scale_decimals
 from tsdb.sql.rewrite.filtered_count import filtered_as_cases
 from tsdb.sql.rewrite.float_operands import merge_zeros, widen_decimals
 from tsdb.sql.rewrite.integer_arithmetic import check_integers, double_averages
+from tsdb.sql.rewrite.lateral_limit import join_lateral_limits
 from tsdb.sql.rewrite.ordering import order_nulls
 from tsdb.sql.rewrite.outer_join_order import hide_constants
 from tsdb.sql.rewrite.part_of_rows import take_parts
@@ -31,7 +33,7 @@ from tsdb.sql.rewrite.window_tvf import expand_window_functions
 
 Rule = Callable[[exp.Expr], exp.Expr]
 
-SUGAR: tuple[Rule, ...] = (expand_pivots, plain_forms)
+SUGAR: tuple[Rule, ...] = (expand_pivots, expand_asof_joins, plain_forms)
 """Rules before names are resolved, after window functions are written out, in order."""
 
 RULES: tuple[Rule, ...] = (
@@ -45,7 +47,7 @@ RULES: tuple[Rule, ...] = (
 )
 """Rules after names are resolved, in order, for both modes."""
 
-SUBQUERY_RULES: tuple[Rule, ...] = (subqueries_as_values, join_correlated_subqueries)
+SUBQUERY_RULES: tuple[Rule, ...] = (join_lateral_limits, subqueries_as_values, join_correlated_subqueries)
 """Rules after names are resolved that come before all others, for both modes."""
 
 BATCH_RULES: tuple[Rule, ...] = (hide_constants, filtered_as_cases)

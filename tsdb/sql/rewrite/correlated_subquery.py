@@ -29,16 +29,16 @@ def join_correlated_subqueries(query: exp.Expr) -> exp.Expr:
         select = node.parent_select
         if not is_scalar(node) or not isinstance(select, exp.Select) or not isinstance(node.this, exp.Select):
             continue
-        outer = _outer_columns(node.this)
+        outer = outer_columns(node.this)
         if not outer or _only_equalities(node.this) or not _is_plain(node.this) or not can_join(select, node):
             continue
-        domain = _domain(select, outer)
+        domain = outer_values(select, outer)
         if domain is not None:
             _join(select, node, outer, domain, f"$correlated{number}")
     return query
 
 
-def _outer_columns(body: exp.Select) -> list[exp.Column]:
+def outer_columns(body: exp.Select) -> list[exp.Column]:
     """The columns of the outer query in the subquery, each once. Empty if what it holds is itself correlated."""
     own = [column for column in body.find_all(exp.Column) if column.meta.get("outer")]
     if any(column.parent_select is not body for column in own):
@@ -81,7 +81,7 @@ def _is_plain(body: exp.Select) -> bool:
     return isinstance(limit, exp.Limit) and limit.expression.name == "1"
 
 
-def _domain(select: exp.Select, outer: Sequence[exp.Column]) -> exp.Select | None:
+def outer_values(select: exp.Select, outer: Sequence[exp.Column]) -> exp.Select | None:
     """SELECT DISTINCT the outer columns FROM what gives them; None if that is not FROM of `select` itself."""
     clause = select.args.get("from_")
     if clause is None:

@@ -34,6 +34,7 @@ from tsdb.exec import (
     materialized,
     replacement,
     show,
+    summary,
 )
 from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
@@ -461,6 +462,7 @@ HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterato
     more.ShowCreate: Session._show_create_thing,
     more.DescribeThing: Session._describe_thing,
     more.DescribeQuery: Session._describe_query,
+    more.Summarize: lambda s, st: summary.summarize(st, s.plan, s.query),
     sql.CreateTable: Session._create_table,
     sql.DropTable: lambda s, st: definition.drop_table(st, s.names),
     more.DropSeveral: lambda s, st: replacement.drop_several(st, s.names),

@@ -109,6 +109,13 @@ class DescribeQuery(Statement):
 
 
 @dataclass(frozen=True, slots=True)
+class Summarize(Statement):
+    """SUMMARIZE query, or a table: what its columns hold."""
+
+    query: exp.Query
+
+
+@dataclass(frozen=True, slots=True)
 class Comment(Statement):
     """COMMENT ON TABLE, VIEW, COLUMN or DATABASE … IS 'text' or NULL. kind: that word in lower case."""
 

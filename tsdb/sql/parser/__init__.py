@@ -45,7 +45,7 @@ from tsdb.sql.parser.session import (
     read_set,
     read_stop,
 )
-from tsdb.sql.parser.show import read_describe, read_show
+from tsdb.sql.parser.show import read_describe, read_show, read_summarize
 from tsdb.sql.script import StatementTokens, position_at, split
 from tsdb.sql.statements import DropSavepoint, ExecuteStatementSet, Explain, Insert, Select, Statement
 
@@ -66,7 +66,6 @@ _NOT_SUPPORTED = {
     "CACHE": "CACHE: CREATE TEMPORARY TABLE … AS SELECT keeps rows for the session",
     "MSCK": "MSCK: a table's partitions are those that have rows; CALL sys.repair checks the warehouse",
     "PRAGMA": "PRAGMA: SET, SHOW and DESCRIBE",
-    "SUMMARIZE": "SUMMARIZE: ANALYZE TABLE t COMPUTE STATISTICS, then SELECT * FROM t$statistics",
     "EXPORT": "EXPORT: COPY t TO 'file.parquet', or copy the warehouse's directory",
     "IMPORT": "IMPORT: COPY t FROM 'file.parquet', or CREATE CATALOG over the other warehouse",
     "PIVOT": "PIVOT as a statement: SELECT * FROM t PIVOT (sum(v) FOR k IN ('a', 'b'))",
@@ -273,6 +272,7 @@ STATEMENTS: Mapping[str, Callable[[Cursor], Statement]] = {
     "SHOW": read_show,
     "DESCRIBE": read_describe,
     "DESC": read_describe,
+    "SUMMARIZE": read_summarize,
     "USE": read_use,
     "ATTACH": read_attach,
     "DETACH": read_detach,

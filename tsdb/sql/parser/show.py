@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
-from tsdb.sql.catalog_statements import DatabaseName, DescribeQuery, DescribeThing, ShowCreate
+from tsdb.sql.catalog_statements import DatabaseName, DescribeQuery, DescribeThing, ShowCreate, Summarize
 from tsdb.sql.cursor import Cursor
 from tsdb.sql.parser.catalog import database_name
 from tsdb.sql.parser.constant import read_partition
@@ -114,6 +115,15 @@ def _like(cursor: Cursor) -> dict[str, Any]:
             cursor.error("expected LIKE")
         return {}
     return {"like": cursor.string("a pattern"), **({"not": True} if negated else {})}
+
+
+def read_summarize(cursor: Cursor) -> Summarize:
+    """SUMMARIZE [TABLE] t, 'file' or a query."""
+    if any(cursor.sees(word) for word in _QUERY_WORDS):
+        return Summarize(cursor.query())
+    cursor.accept("TABLE")
+    source = exp.From(this=cursor.relation("a table, a file or a query"))
+    return Summarize(exp.Select(expressions=[exp.Star()], from_=source))
 
 
 def read_describe(cursor: Cursor) -> Statement:

@@ -40,6 +40,17 @@ def read_deletion_vector(file_io: FileIO, path: str, offset: int) -> npt.NDArray
         raise CorruptFile(f"deletion vector file {path} cannot be read: {err}") from err
 
 
+def live_mask(deleted: npt.NDArray[np.int64], row_count: int, path: str) -> npt.NDArray[np.bool_]:
+    """A mask over the rows of a data file. path: of the deletion vector. Raises CorruptFile for a row that is none."""
+    if len(deleted) and not 0 <= int(deleted[0]) <= int(deleted[-1]) < row_count:
+        raise CorruptFile(
+            f"deletion vector file {path} deletes row {int(deleted[-1])} of a data file that has {row_count} rows"
+        )
+    mask = np.ones(row_count, np.bool_)
+    mask[deleted] = False
+    return mask
+
+
 def _positions(block: bytes) -> npt.NDArray[np.int64]:
     if struct.unpack_from(">i", block)[0] == MAGIC_32:
         return read_roaring(block, 4)[0].astype(np.int64)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsdb.fs.file_io import FileIO
-from tsdb.metadata.deletion_vector import read_deletion_vector
+from tsdb.metadata.deletion_vector import live_mask, read_deletion_vector
 from tsdb.metadata.index_file import DELETION_VECTORS, read_index_manifest
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.table import Table
@@ -23,9 +23,7 @@ class DeletionFile:
 
     def live_rows(self, file_io: FileIO, row_count: int) -> npt.NDArray[np.bool_]:
         """A mask over the rows of the data file; False where a row is deleted."""
-        mask = np.ones(row_count, np.bool_)
-        mask[read_deletion_vector(file_io, self.path, self.offset)] = False
-        return mask
+        return live_mask(read_deletion_vector(file_io, self.path, self.offset), row_count, self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tsdb.metadata.deletion_vector import encode_deletion_vectors, read_deletion_vector
+from tsdb.metadata.deletion_vector import encode_deletion_vectors, live_mask, read_deletion_vector
 from tsdb.metadata.index_file import DELETION_VECTORS, IndexFileMeta
 from tsdb.metadata.paths import FileNames
 from tsdb.metadata.snapshot import Snapshot
@@ -59,9 +59,9 @@ class DeletionMaintainer:
         deleted = self.positions(file_name)
         if not len(deleted):
             return None
-        mask = np.ones(row_count, np.bool_)
-        mask[deleted] = False
-        return mask
+        index_file = self._place.get(file_name)
+        path = f"of {file_name}" if index_file is None else self._table.paths.of_index(index_file)
+        return live_mask(deleted, row_count, path)
 
     def delete(self, file_name: str, positions: npt.NDArray[np.integer]) -> None:
         """These rows of the file are deleted, too."""

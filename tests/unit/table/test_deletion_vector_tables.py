@@ -4,10 +4,12 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.unit.exec.conftest import Asker
-from tsdb.errors import OptionError
+from tsdb.errors import CorruptFile, OptionError
+from tsdb.metadata.deletion_vector import encode_deletion_vectors
 from tsdb.session import open_session
 from tsdb.table.index_change import index_entries
 from tsdb.table.read import read_table
@@ -222,3 +224,13 @@ def test_rows_without_a_compaction_are_read_where_that_is_asked_for(ask: Asker) 
         assert ask.bag(f"SELECT * FROM {engine} WHERE k IN (5, 6, 9000)") == wanted
         assert ask.rows(f"SELECT v FROM {engine} WHERE k = 5") == [wanted[0][1:]]
         assert ask.rows(f"SELECT count(*) FROM {engine}") == [({"deduplicate": 5000, "aggregation": 5001}[engine],)]
+
+
+def test_a_vector_that_deletes_rows_which_are_none_is_corrupt(ask: Asker, tmp_path: Path) -> None:
+    ask.run("CREATE TABLE t (k INT) WITH ('deletion-vectors.enabled' = 'true'); INSERT INTO t VALUES (1), (2)")
+    ask.run("DELETE FROM t WHERE k = 1")
+    (path,) = (path for path in tmp_path.rglob("index-*") if path.parent.name == "index")
+    path.write_bytes(encode_deletion_vectors({"any": np.array([2])}, bits=32)[0])
+    for statement in ("SELECT * FROM t", "SELECT count(*) FROM t WHERE k > 0", "CALL sys.compact('default.t')"):
+        with pytest.raises(CorruptFile, match=f"{path.name} deletes row 2 of a data file that has 2 rows"):
+            ask.rows(statement)

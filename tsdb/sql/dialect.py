@@ -21,7 +21,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
 from sqlglot.generator import Generator
-from sqlglot.parser import IsPredicatePrecedence, Parser
+from sqlglot.parser import IsPredicatePrecedence, Parser, binary_range_parser
 from sqlglot.tokenizer_core import Token, TokenType
 from sqlglot.tokens import Tokenizer
 
@@ -127,6 +127,10 @@ class QueryParser(Parser):
     PLACEHOLDER_PARSERS: ClassVar[dict[TokenType, Callable[..., Any]]] = {
         TokenType.PLACEHOLDER: lambda self: exp.Placeholder().update_positions(self._prev),
     }
+    RANGE_PARSERS: ClassVar[dict[TokenType, Callable[..., Any]]] = {
+        **Parser.RANGE_PARSERS,
+        TokenType.TILDE: binary_range_parser(exp.RegexpLike),
+    }
     FUNC_TOKENS: ClassVar[set[TokenType]] = {*Parser.FUNC_TOKENS, TokenType.SESSION, TokenType.TRUNCATE}
     SUPPORTS_TABLE_QUERY: ClassVar[bool] = True
     IS_PREDICATE_PRECEDENCE: ClassVar[IsPredicatePrecedence] = IsPredicatePrecedence.LOW
@@ -175,6 +179,8 @@ class QueryParser(Parser):
         return self._parse_query_modifiers(self._parse_set_operations(query))
 
     def _parse_projections(self) -> tuple[list[exp.Expr], list[exp.Expr] | None]:
+        if self._curr.text.upper() == "TOP" and self._next.token_type is TokenType.NUMBER:
+            raise UnsupportedClause(f"TOP: write LIMIT {self._next.text} at the end", self._curr)
         projections, exclude = super()._parse_projections()
         if not projections:
             self.raise_error("expected a column or an expression after SELECT")

@@ -184,6 +184,8 @@ COLLECTIONS: tuple[Function, ...] = (
        "GENERATE_SERIES(1, 3)", "[1, 2, 3]"),
     _f("LIST_VALUE", "LIST_VALUE(a, b, …)", "An array.", "LIST_VALUE(1, 2)", "[1, 2]",
        by=lambda a: exp.Array(expressions=[item.copy() for item in a]), aliases=("LIST_PACK", "ARRAY_VALUE")),
+    _f("EXPLODE", "EXPLODE(array)", "UNNEST under Spark's name: a row for each element.",
+       "SELECT MAX(x) FROM (SELECT EXPLODE(ARRAY[1, 2]) AS x)", "2", 1, by=renamed("unnest")),
     _f("LIST_AGGREGATE", "LIST_AGGREGATE(array, 'sum' | 'avg' | 'min' | 'max' | 'count' | …)",
        "An aggregate of the elements.", "LIST_AGGREGATE(ARRAY[1, 2], 'max')", "2", 2, by=_aggregate,
        aliases=("LIST_AGGR", "ARRAY_AGGREGATE")),

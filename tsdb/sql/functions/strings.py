@@ -256,7 +256,7 @@ STRINGS: tuple[Function, ...] = (
     _f("CHR", "CHR(n)", "The character of the byte n modulo 256.", "CHR(97)", "a", 1, by=_chr),
     _f("ELT", "ELT(n, a, b, …)", "The n-th of the values that follow.", "ELT(2, 'a', 'b')", "b", by=_elt),
     _f("SPLIT", "SPLIT(text, delimiter)", "The parts, as an array.", "SPLIT('a,b', ',')", "[a, b]", 2,
-       by=_split, aliases=("STRING_TO_ARRAY",)),
+       by=_split, aliases=("STRING_TO_ARRAY", "STRING_SPLIT", "STR_SPLIT")),
     _f("SPLIT_INDEX", "SPLIT_INDEX(text, delimiter, index)", "The part at an index from 0; NULL if there is none.",
        "SPLIT_INDEX('a,b,c', ',', 1)", "b", 3, by=_split_index),
     _f("SPLIT_PART", "SPLIT_PART(text, delimiter, index)", "The part at an index from 1; empty if there is none.",

@@ -19,6 +19,7 @@ from tsdb.sql.functions.spec import (
     divided,
     number,
     paren,
+    renamed,
     string,
     text,
     time_text,
@@ -287,6 +288,28 @@ def local_now() -> exp.Expr:
     return call("arrow_cast", call("now"), text("Timestamp(Millisecond, None)"))
 
 
+def _days(kind: type[exp.Binary]) -> Translation:
+    """A date and a number of days, or an interval."""
+
+    def translated(arguments: Arguments) -> exp.Expr:
+        moment, count = arguments
+        if isinstance(count, exp.Interval):
+            return binary(kind, moment, count)
+        return cast(binary(kind, cast(moment, "DATE"), interval(count, "DAY")), "DATE")
+
+    return translated
+
+
+def _add_months(arguments: Arguments) -> exp.Expr:
+    return cast(binary(exp.Add, cast(arguments[0], "DATE"), interval(arguments[1], "MONTH")), "DATE")
+
+
+def _last_day(arguments: Arguments) -> exp.Expr:
+    first = call("date_trunc", text("month"), cast(arguments[0], "DATE"))
+    next_month = binary(exp.Add, first, interval(number(1), "MONTH"))
+    return cast(binary(exp.Sub, next_month, interval(number(1), "DAY")), "DATE")
+
+
 def overlaps(left: exp.Expr, right: exp.Expr) -> exp.Expr:
     """(start, end) OVERLAPS (start, end), where an end may be an interval and stand before its start."""
     (a, b), (c, d) = _period(left), _period(right)
@@ -340,6 +363,16 @@ TIMES: tuple[Function, ...] = (
     _f("DATEDIFF", "DATEDIFF(to, from)", "The days between.", "DATEDIFF(DATE '2024-03-01', DATE '2024-02-01')", "29",
        2, 3,
        by=_date_diff),
+    _f("DATE_ADD", "DATE_ADD(date, days)", "So many days later, a DATE, as in Spark.",
+       "DATE_ADD(DATE '2024-02-28', 2)", "2024-03-01", 2, by=_days(exp.Add)),
+    _f("DATE_SUB", "DATE_SUB(date, days)", "So many days earlier, a DATE, as in Spark.",
+       "DATE_SUB(DATE '2024-03-01', 1)", "2024-02-29", 2, by=_days(exp.Sub)),
+    _f("ADD_MONTHS", "ADD_MONTHS(date, months)", "So many months later, a DATE.",
+       "ADD_MONTHS(DATE '2024-01-31', 1)", "2024-02-29", 2, by=_add_months),
+    _f("LAST_DAY", "LAST_DAY(date)", "The last day of the month.", "LAST_DAY(DATE '2024-02-03')", "2024-02-29", 1,
+       by=_last_day),
+    _f("STRFTIME", "STRFTIME(time, pattern)", "TO_CHAR under DuckDB's name.",
+       "STRFTIME(TIMESTAMP '2024-01-02 03:04:05', '%d.%m.%Y')", "02.01.2024", 2, by=renamed("to_char")),
     _f("DATE_TRUNC", "DATE_TRUNC('unit', time)", "The begin of the unit.", f"DATE_TRUNC('month', {_MOMENT})",
        "2024-02-01 00:00:00.000000", aliases=("DATETRUNC",)),
     _f("DATE_BIN", "DATE_BIN(interval, time, origin)", "The begin of an interval counted from an origin.",

@@ -51,6 +51,7 @@ from tsdb.sql.statements import DropSavepoint, ExecuteStatementSet, Explain, Ins
 
 _NO_TRANSACTIONS = "transactions of several statements: each statement commits by itself"
 _NO_MODULES = "modules and JARs: all functions are there, and CREATE TEMPORARY FUNCTION adds ones in Python"
+_NO_FORMATS = "this option of EXPLAIN: the plan is text; ANALYZE runs the query and measures it"
 _NOT_SUPPORTED = {
     **dict.fromkeys(("BEGIN", "COMMIT", "ROLLBACK", "START", "SAVEPOINT", "ABORT"), _NO_TRANSACTIONS),
     **dict.fromkeys(("LOAD", "UNLOAD", "LIST", "ADD", "REMOVE", "INSTALL"), _NO_MODULES),
@@ -205,6 +206,10 @@ def _read_explain(cursor: Cursor) -> Explain:
     mode: Literal["plan", "analyze", "changelog_mode"] = "plan"
     if cursor.accept("ANALYZE"):
         mode = "analyze"
+    elif any(cursor.sees("(", word) for word in ("ANALYZE", "VERBOSE", "FORMAT", "COSTS")):
+        mode = _explain_options(cursor)
+    elif cursor.sees("FORMAT"):
+        raise unsupported(cursor, _NO_FORMATS)
     elif cursor.accept_any("VERBOSE", "EXTENDED", "FORMATTED"):
         pass
     elif not cursor.accept("PLAN", "FOR"):
@@ -213,6 +218,19 @@ def _read_explain(cursor: Cursor) -> Explain:
             cursor.accept(",")
     inner = _read_statement_set(cursor) if cursor.sees("STATEMENT", "SET") else read_statement(cursor)
     return Explain(inner, mode)
+
+
+def _explain_options(cursor: Cursor) -> Literal["plan", "analyze"]:
+    """PostgreSQL's ( ANALYZE, VERBOSE, FORMAT TEXT )."""
+    cursor.expect("(")
+    mode: Literal["plan", "analyze"] = "plan"
+    while not cursor.accept(")"):
+        if cursor.accept("ANALYZE"):
+            mode = "analyze"
+        elif not (cursor.accept("VERBOSE") or cursor.accept("FORMAT", "TEXT")):
+            raise unsupported(cursor, _NO_FORMATS)
+        cursor.accept(",")
+    return mode
 
 
 def _read_statement_set(cursor: Cursor) -> ExecuteStatementSet:

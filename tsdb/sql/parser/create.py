@@ -74,16 +74,25 @@ def read_drop(cursor: Cursor) -> Statement:
     if cursor.accept("TABLE"):
         if_exists = cursor.accept("IF", "EXISTS")
         tables = tuple(DropTable(name, if_exists, temporary) for name in cursor.separated(cursor.table_name))
+        _read_drop_mode(cursor)
         return tables[0] if len(tables) == 1 else DropSeveral(tables)
     if cursor.accept("VIEW"):
         if_exists = cursor.accept("IF", "EXISTS")
         names = cursor.separated(lambda: cursor.table_name("a view's name"))
         views = tuple(DropView(name, if_exists) for name in names)
+        _read_drop_mode(cursor)
         return views[0] if len(views) == 1 else DropSeveral(views)
     if cursor.accept("FUNCTION") or cursor.accept("SYSTEM", "FUNCTION"):
         if_exists = cursor.accept("IF", "EXISTS")
         return DropFunction(cursor.identifier("a function's name"), if_exists)
     cursor.error("expected TABLE, VIEW, DATABASE, CATALOG, FUNCTION or JOB after DROP")
+
+
+def _read_drop_mode(cursor: Cursor) -> None:
+    """PURGE is what happens; nothing hangs on a table so that RESTRICT or CASCADE could matter, but views."""
+    if cursor.sees("CASCADE"):
+        raise unsupported(cursor, "CASCADE: views of a table stay when it goes; DROP VIEW drops them")
+    cursor.accept_any("PURGE", "RESTRICT")
 
 
 def _function(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateFunction:

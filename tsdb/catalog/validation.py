@@ -69,6 +69,13 @@ def _check(schema: TableSchema, name: str) -> None:
     options = TableOptions(schema.options)
     if options.get("type", "table") not in ("table", TYPE):
         raise NotSupportedError(f"'type' = '{options.get('type')}': table `{name}` can only be of type 'table'")
+    if ".." in (options.get("data-file.path-directory") or "").split("/"):
+        raise OptionError(
+            f"'data-file.path-directory' of table `{name}` is a directory inside the table's, not "
+            f"'{options.get('data-file.path-directory')}'; use 'data-file.external-paths' for one outside"
+        )
+    if options.get("partition.expiration-time") is not None and not schema.partition_keys:
+        raise OptionError(f"'partition.expiration-time': table `{name}` has no partitions, so none can expire")
     check_ranges(options)
     _check_buckets(schema, options, name)
     _check_option_columns(schema, options, name)

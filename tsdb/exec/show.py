@@ -211,7 +211,7 @@ def _partitions(names: Names, args: Mapping[str, Any], statement: Statement) -> 
         raise NotSupportedError(f"table `{table.identifier}` is not partitioned")
     wanted = args.get("partition") or {}
     distinct = {entry.partition for entry in newest_files(table)}
-    shown = [[v if v is None else value_text(table, v) for v in partition_values(table, p)] for p in distinct]
+    shown = [[value_text(table, v) for v in partition_values(table, p)] for p in distinct]
     rows = [dict(zip(table.schema.partition_keys, values, strict=True)) for values in shown]
     kept = [row for row in rows if all(str(row.get(key)) == str(value) for key, value in wanted.items())]
     return pa.table({"partition": pa.array(sorted(_partition_name(row) for row in kept), pa.string())})

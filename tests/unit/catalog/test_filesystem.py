@@ -254,6 +254,8 @@ REFUSED = [
     (NotSupportedError, "format 'csv' cannot be written", {}, (), (), {"file.format.per.level": "0:csv"}),
     (OptionError, "list such as '0:avro", {}, (), (), {"file.format.per.level": "avro"}),
     (NotSupportedError, "six digits", {"k": "TIMESTAMP(9)"}, (), (), {"file.format": "avro"}),
+    (OptionError, "inside the table's", {"k": "INT"}, (), (), {"data-file.path-directory": "a/../../b"}),
+    (OptionError, "has no partitions", {"k": "INT"}, (), (), {"partition.expiration-time": "1 d"}),
     (NotSupportedError, "only be of type", {"k": "INT"}, (), (), {"type": "format-table"}),
     (OptionError, "'truncate", {}, (), (), {"fields.k.stats-mode": "some"}),
     (

@@ -1,7 +1,10 @@
 """Rows a second into and out of a log table (batched Arrow) and a JSON topic, beside the client's own raw rate."""
 
+import importlib
+import importlib.util
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import kafka
@@ -18,11 +21,12 @@ from tsdb.table.log import log_of
 from tsdb.table.table import Identifier, Table, open_table
 
 _BATCH = 100_000
+_TURNS = 2
 
 
 def main(row_count: int, repeat: int) -> None:
     rows = min(row_count, 1_000_000)
-    messages = min(rows // 5, 100_000)
+    messages = min(rows // 5, 200_000)
     del repeat
     with broker() as address, warehouse() as folder, tsdb.connect(str(folder)) as con:
         ids = np.arange(rows)
@@ -60,45 +64,79 @@ def _read_log(table: Table, rows: int) -> None:
 
 
 def _json(con: tsdb.Connection, address: str, messages: int) -> None:
-    """One JSON message per row, and the same bodies by the client alone."""
-    admin = kafka.KafkaAdminClient(bootstrap_servers=address)
-    admin.create_topics([NewTopic(name, 1, 1) for name in ("json", "raw")])
-    admin.close()
-    con.execute(
-        f"CREATE TABLE json (id BIGINT, v BIGINT, s STRING) WITH ('connector' = 'kafka', 'topic' = 'json', "
-        f"'properties.bootstrap.servers' = '{address}', 'format' = 'json')"
-    )
-    some = f"SELECT * FROM source WHERE id < {messages}"
-    ours_in = _rate(messages, lambda: con.execute(f"INSERT INTO json {some}"))
-    ours_out = _rate(messages, lambda: con.execute("SELECT count(*), max(s) FROM json").fetchall())
+    """One JSON message per row, and the same bodies by the same client alone; with each client that is installed."""
     bodies = [b'{"id":%d,"v":%d,"s":"%d"}' % (n, n * 7 % 1000, n) for n in range(messages)]
-    raw_in = _rate(messages, lambda: _raw_produce(address, bodies))
-    raw_out = _rate(messages, lambda: _raw_consume(address, messages))
-    print(f"kafka_throughput: JSON in {ours_in:,.0f}/s, client alone {raw_in:,.0f}/s, ratio {ours_in / raw_in:.2f}")
-    print(
-        f"kafka_throughput: JSON out {ours_out:,.0f}/s, client alone {raw_out:,.0f}/s, ratio {ours_out / raw_out:.2f}"
-    )
+    some = f"SELECT * FROM source WHERE id < {messages}"
+    for client, (produce, consume) in _RAW.items():
+        if client == "confluent-kafka" and importlib.util.find_spec("confluent_kafka") is None:
+            continue
+        best: dict[str, list[float]] = {name: [] for name in ("in", "raw in", "out", "raw out")}
+        for turn in range(_TURNS):
+            ours, raw = f"json-{client}-{turn}", f"raw-{client}-{turn}"
+            admin = kafka.KafkaAdminClient(bootstrap_servers=address)
+            admin.create_topics([NewTopic(name, 1, 1) for name in (ours, raw)])
+            admin.close()
+            con.execute("DROP TABLE IF EXISTS json")
+            con.execute(
+                f"CREATE TABLE json (id BIGINT, v BIGINT, s STRING) WITH ('connector' = 'kafka', 'topic' = '{ours}', "
+                f"'properties.bootstrap.servers' = '{address}', 'format' = 'json', 'properties.client' = '{client}')"
+            )
+            best["in"].append(_rate(messages, lambda: con.execute(f"INSERT INTO json {some}")))
+            best["raw in"].append(_rate(messages, partial(produce, address, raw, bodies)))
+            best["out"].append(_rate(messages, lambda: con.execute("SELECT count(*), max(s) FROM json").fetchall()))
+            best["raw out"].append(_rate(messages, partial(consume, address, raw, messages)))
+        for way in ("in", "out"):
+            ours_best, raw_best = max(best[way]), max(best[f"raw {way}"])
+            text = f"{ours_best:,.0f}/s, client alone {raw_best:,.0f}/s, ratio {ours_best / raw_best:.2f}"
+            print(f"kafka_throughput: {client}: JSON {way} {text}")
 
 
-def _raw_produce(address: str, bodies: list[bytes]) -> None:
-    producer = kafka.KafkaProducer(bootstrap_servers=address, batch_size=256 << 10, linger_ms=20)
+def _python_produce(address: str, topic: str, bodies: list[bytes]) -> None:
+    producer = kafka.KafkaProducer(bootstrap_servers=address, batch_size=256 << 10, linger_ms=1)
     for body in bodies:
-        producer.send("raw", body)
+        producer.send(topic, body)
     producer.flush()
     producer.close()
 
 
-def _raw_consume(address: str, messages: int) -> None:
+def _python_consume(address: str, topic: str, messages: int) -> None:
     consumer = kafka.KafkaConsumer(
         bootstrap_servers=address, isolation_level="read_committed", max_partition_fetch_bytes=8 << 20
     )
-    partition = kafka.TopicPartition("raw", 0)
+    partition = kafka.TopicPartition(topic, 0)
     consumer.assign([partition])
     consumer.seek_to_beginning(partition)
     seen = 0
     while seen < messages:
-        seen += sum(map(len, consumer.poll(1000, max_records=32_768).values()))
+        for records in consumer.poll(1000, max_records=32_768).values():
+            seen += len([record.value for record in records])
     consumer.close()
+
+
+def _confluent_produce(address: str, topic: str, bodies: list[bytes]) -> None:
+    library = importlib.import_module("confluent_kafka")
+    own = {"enable.idempotence": True, "linger.ms": 1, "batch.size": 256 << 10, "queue.buffering.max.messages": 200_000}
+    producer = library.Producer({"bootstrap.servers": address, **own})
+    for body in bodies:
+        producer.produce(topic, body)
+    producer.flush()
+
+
+def _confluent_consume(address: str, topic: str, messages: int) -> None:
+    library = importlib.import_module("confluent_kafka")
+    own = {"group.id": "bench", "isolation.level": "read_committed", "max.partition.fetch.bytes": 8 << 20}
+    consumer = library.Consumer({"bootstrap.servers": address, "enable.auto.commit": False, **own})
+    consumer.assign([library.TopicPartition(topic, 0, 0)])
+    seen = 0
+    while seen < messages:
+        seen += len([message.value() for message in consumer.consume(32_768, 0.1)])
+    consumer.close()
+
+
+_RAW = {
+    "kafka-python": (_python_produce, _python_consume),
+    "confluent-kafka": (_confluent_produce, _confluent_consume),
+}
 
 
 def _rate(rows: int, work: Callable[[], Any]) -> float:

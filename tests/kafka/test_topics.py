@@ -343,3 +343,14 @@ def test_metadata_of_other_change_logs(
     topics.send(topic, json.dumps(message))
     create(con, "t", f"id INT, {columns}, PRIMARY KEY (id) NOT ENFORCED", topics, topic, format=form)
     assert sorted(rows(con, "SELECT * FROM t")) == wanted
+
+
+def test_messages_without_keys_are_spread_over_the_partitions(
+    con: tsdb.Connection, topics: Topics, client: str
+) -> None:
+    topic = topics.create(partitions=3)
+    create(con, "t", "n INT", topics, topic, format="json")
+    con.execute("INSERT INTO t SELECT CAST(n AS INT) FROM generate_series(1, 30000) AS s(n)")
+    assert rows(con, "SELECT count(*), count(DISTINCT n) FROM t") == [(30000, 30000)]
+    found = [len(messages) for messages in topics.partitioned(topic).values()]
+    assert sum(found) == 30000 and (client != "kafka-python" or min(found) > 9000), found

@@ -160,8 +160,11 @@ class Client(Protocol):
         """The library's."""
         ...
 
-    def consumer(self, group: str | None = None) -> Consumer:
-        """Reads only what is committed, unless the properties say otherwise. Raises OperationalError."""
+    def consumer(self, group: str | None = None, *, times: bool = True) -> Consumer:
+        """Reads only what is committed, unless the properties say otherwise. Raises OperationalError.
+
+        times: whether timestamps are wanted, which cost one client more than all the rest; without, they may be -1.
+        """
         ...
 
     def producer(self, transactional_id: str | None = None) -> Producer:

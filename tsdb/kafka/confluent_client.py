@@ -47,7 +47,7 @@ _CONSUMER = {
     "isolation.level": "read_committed",
     "enable.partition.eof": "true",
     "max.partition.fetch.bytes": str(8 << 20),
-    "fetch.wait.max.ms": "100",
+    "fetch.wait.max.ms": "50",
     "allow.auto.create.topics": "false",
 }
 _PRODUCER = {
@@ -90,11 +90,11 @@ class ConfluentClient:
         self.servers = ", ".join(self._servers)
         self._logger = quiet_logger("tsdb.kafka", [v for k, v in self._configuration.items() if is_secret(k)])
 
-    def consumer(self, group: str | None = None) -> "ConfluentConsumer":
+    def consumer(self, group: str | None = None, *, times: bool = True) -> "ConfluentConsumer":
         """See `Client`."""
         # librdkafka wants a group also where none is used: nothing is committed to it
         inner = self._open(Consumer, {**_CONSUMER, "group.id": group or "tsdb"})
-        return ConfluentConsumer(inner, self.servers)
+        return ConfluentConsumer(inner, self.servers, times=times)
 
     def producer(self, transactional_id: str | None = None) -> ConfluentProducer:
         """See `Client`."""
@@ -192,9 +192,10 @@ class ConfluentClient:
 class ConfluentConsumer:
     """See `tsdb.kafka.client.Consumer`."""
 
-    def __init__(self, inner: Any, servers: str) -> None:
+    def __init__(self, inner: Any, servers: str, *, times: bool = True) -> None:
         self._inner = inner
         self._servers = servers
+        self._times = times
         self._next: dict[Partition, int] = {}
         self._failure: Any = None
 
@@ -222,20 +223,29 @@ class ConfluentConsumer:
             if not messages and timeout_ms:  # `consume` would wait for all of them
                 first = self._inner.poll(timeout_ms / 1000)
                 messages = [] if first is None else [first, *self._inner.consume(rows_max, 0)]
-        groups: dict[Partition, list[Any]] = {}
-        for message in messages:
-            if message.error() is None:
-                groups.setdefault((message.topic(), message.partition()), []).append(message)
-            else:
+        groups = self._grouped([message for message in messages if message.error() is None])
+        for message in messages if sum(map(len, groups.values())) < len(messages) else ():
+            if message.error() is not None:
                 self._event(message)
         if not groups:
             self._fail()
         found = []
         for partition, those in groups.items():
             if partition in self._next:
-                found.append(_columns(partition, those))
+                found.append(_columns(partition, those, self._times))
                 self._next[partition] = max(self._next[partition], found[-1].offsets[-1] + 1)
         return found
+
+    def _grouped(self, messages: list[Any]) -> dict[Partition, list[Any]]:
+        if not messages:
+            return {}
+        ends = {(message.topic(), message.partition()) for message in (messages[0], messages[-1])}
+        if len(self._next) == 1 and ends == self._next.keys():
+            return dict.fromkeys(ends, messages)
+        groups: dict[Partition, list[Any]] = {}
+        for message in messages:
+            groups.setdefault((message.topic(), message.partition()), []).append(message)
+        return groups
 
     def _event(self, message: Any) -> None:
         """What comes among the messages and is none; a failure waits until they are handed over."""
@@ -338,9 +348,10 @@ class ConfluentConsumer:
         return f"Kafka at {self._servers}: the topic was cut off or made anew: {text}"
 
 
-def _columns(partition: Partition, messages: list[Any]) -> Fetched:
-    times = [m.timestamp() for m in messages]
+def _columns(partition: Partition, messages: list[Any], with_times: bool) -> Fetched:
+    times = [m.timestamp() for m in messages] if with_times else [(-1, -1)] * len(messages)
     epochs = [m.leader_epoch() for m in messages]
+    nothing: list[Any] = []  # one for all: many small ones keep the garbage collector busy
     return Fetched(
         partition,
         [m.offset() for m in messages],
@@ -349,7 +360,7 @@ def _columns(partition: Partition, messages: list[Any]) -> Fetched:
         [at for _, at in times],
         [_TYPES.get(kind, -1) for kind, _ in times],
         [-1 if epoch is None else epoch for epoch in epochs],
-        [m.headers() or [] for m in messages],
+        [m.headers() or nothing for m in messages],
     )
 
 

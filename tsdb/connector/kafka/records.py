@@ -98,6 +98,11 @@ class RecordReader:
         self._check(options)
         self.mode: ChangelogMode = "upsert" if options.upsert else self._values.mode
 
+    @property
+    def wants_times(self) -> bool:
+        """Whether a column holds the messages' timestamps, or of which type they are."""
+        return any(key.startswith("timestamp") for key in self._layout.metadata.values())
+
     def _check(self, options: KafkaOptions) -> None:
         layout, is_log = self._layout, self._values.mode != "append"
         if self._keys is not None and self._keys.mode != "append":

@@ -36,7 +36,7 @@ class KafkaSource:
         self._options = options
         self._reader = RecordReader(table, options)
         self._client: Client = connect(options.properties)
-        self._consumer: Consumer = self._client.consumer(options.group)
+        self._consumer: Consumer = self._client.consumer(options.group, times=self._reader.wants_times)
         self._dead_letters: Producer | None = None
         self._latest = False
         self._away_since_s: float | None = None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tsdb.data_types import DataField, sql_name, to_arrow
 from tsdb.errors import ColumnNotFound, DataError, NullKeyError, nearest
@@ -64,7 +65,15 @@ def _column(
 def _converted(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     if pa.types.is_integer(values.type) and pa.types.is_decimal(wanted):
         values = values.cast(pa.decimal256(76, wanted.scale))  # Arrow refuses by type, not by value, otherwise
+    elif pa.types.is_decimal(values.type) and pa.types.is_decimal(wanted) and values.type.scale > wanted.scale:
+        values = _rounded(values, wanted.scale)
     return with_hidden_values(in_place(values, wanted), wanted).cast(wanted)
+
+
+def _rounded(values: pa.ChunkedArray, scale: int) -> pa.ChunkedArray:
+    """Decimals with fewer digits behind the point, halves away from zero: what SQL does when a value is stored."""
+    wide = values.cast(pa.decimal256(76, values.type.scale))  # 9.99 to one digit is 10.0, a digit more
+    return pc.round(wide, ndigits=scale, round_mode="half_towards_infinity")
 
 
 def _first_misfit(values: pa.ChunkedArray, wanted: pa.DataType, first_row: int) -> str:

@@ -1,6 +1,7 @@
 """What a table refuses to take, and in which words."""
 
 import datetime
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +45,13 @@ def test_columns_are_matched_by_name_cast_and_get_their_defaults():
 def test_whole_numbers_are_decimals():
     rows = conform(pa.table(ROWS | {"d": [999, -1]}), SCHEMA, "db.t")
     assert rows["d"].to_pylist() == [999, -1]
+
+
+def test_digits_that_the_column_lacks_are_rounded_half_away_from_zero():
+    rows = conform(pa.table(ROWS | {"d": [Decimal("1.2350"), Decimal("-1.2350")]}), SCHEMA, "db.t")
+    assert rows["d"].to_pylist() == [Decimal("1.24"), Decimal("-1.24")]
+    with pytest.raises(DataError, match="in row 1: Decimal value does not fit in precision 5"):
+        conform(pa.table(ROWS | {"d": [Decimal("999.995"), Decimal("0.001")]}), SCHEMA, "db.t")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ BUILT_IN: tuple[tuple[str, Callable[..., Any], tuple[pa.DataType, ...], pa.DataT
     ("encode_text", texts.encode_text, (_TEXT, _TEXT), pa.binary()),
     ("decode_text", texts.decode_text, (pa.binary(), _TEXT), _TEXT),
     ("only_one", texts.only_one, (pa.int64(),), pa.int64()),
+    ("only_row", texts.only_row, (pa.int64(),), pa.int64()),
     ("sha1", texts.sha1, (_TEXT,), _TEXT),
     ("type_name", texts.type_name, (_TEXT,), _TEXT),
     ("date_text", moments.date_text, (pa.timestamp("us"), _TEXT), _TEXT),

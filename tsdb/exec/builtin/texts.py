@@ -187,6 +187,14 @@ def only_one(size: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_valid(size), pa.scalar(1, pa.int64()), None)
 
 
+def only_row(rows: pa.Array) -> pa.Array:
+    """The number of rows, 0 or 1, that a subquery gives for a row around it. Raises ValueError for more."""
+    most = pc.max(rows).as_py()
+    if most is not None and most > 1:
+        raise ValueError(f"a subquery that stands for one value gave {most} rows; use an aggregate or LIMIT 1")
+    return rows
+
+
 def sha1(text: pa.Array) -> pa.Array:
     """In hexadecimal digits."""
     return by_value(lambda value: hashlib.sha1(value.encode()).hexdigest(), pa.string(), text)

@@ -20,7 +20,8 @@ from tsdb.sql.rewrite.decimal_arithmetic import scale_decimals
 from tsdb.sql.rewrite.filtered_count import filtered_as_cases
 from tsdb.sql.rewrite.float_operands import merge_zeros, widen_decimals
 from tsdb.sql.rewrite.integer_arithmetic import check_integers, double_averages
-from tsdb.sql.rewrite.lateral_limit import join_lateral_limits
+from tsdb.sql.rewrite.lateral import join_laterals
+from tsdb.sql.rewrite.null_safe_join import join_on_values
 from tsdb.sql.rewrite.ordering import order_nulls
 from tsdb.sql.rewrite.outer_join_order import hide_constants
 from tsdb.sql.rewrite.part_of_rows import take_parts
@@ -37,6 +38,7 @@ SUGAR: tuple[Rule, ...] = (expand_pivots, expand_asof_joins, plain_forms)
 """Rules before names are resolved, after window functions are written out, in order."""
 
 RULES: tuple[Rule, ...] = (
+    join_on_values,
     widen_decimals,
     merge_zeros,
     check_integers,
@@ -47,7 +49,7 @@ RULES: tuple[Rule, ...] = (
 )
 """Rules after names are resolved, in order, for both modes."""
 
-SUBQUERY_RULES: tuple[Rule, ...] = (join_lateral_limits, subqueries_as_values, join_correlated_subqueries)
+SUBQUERY_RULES: tuple[Rule, ...] = (subqueries_as_values, join_laterals, join_correlated_subqueries)
 """Rules after names are resolved that come before all others, for both modes."""
 
 BATCH_RULES: tuple[Rule, ...] = (hide_constants, filtered_as_cases)

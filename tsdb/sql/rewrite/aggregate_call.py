@@ -1,17 +1,50 @@
-"""An aggregate with what stands around it, its FILTER and OVER: replaced as a whole, or by that of another function."""
+"""Calls of aggregates in a query: which nodes are such, and what stands around them, their FILTER and OVER."""
 
 from __future__ import annotations
 
 from sqlglot import exp
 
-from tsdb.sql.functions.spec import call
+from tsdb.sql.functions import FUNCTIONS
+from tsdb.sql.functions.spec import AGGREGATE, call
 
-_AROUND = (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls, exp.Window)
+_AROUND = (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
+_COUNTS = ("APPROX_COUNT_DISTINCT", "APPROX_DISTINCT", "COUNT", "COUNT_IF", "REGR_COUNT")
+
+
+def is_call_of_aggregate(node: exp.Expr) -> bool:
+    """The node is the call of an aggregate, with its FILTER and the like."""
+    return _name(node) is not None
+
+
+def is_count(node: exp.Expr) -> bool:
+    """The node is the call of an aggregate that gives 0 of nothing; the others give NULL."""
+    return _name(node) in _COUNTS
+
+
+def is_aggregate(node: exp.Expr) -> bool:
+    """The value is made of aggregates: one of them is in it, outside of any window or subquery."""
+    return bool(aggregate_calls(node))
+
+
+def aggregate_calls(node: exp.Expr) -> list[exp.Expr]:
+    """The outermost calls of aggregates in an expression, with their FILTER and the like."""
+    calls = []
+    pending = [node]
+    while pending:
+        item = pending.pop()
+        if is_call_of_aggregate(item):
+            calls.append(item)
+        elif isinstance(item, exp.Window):  # the function itself is no aggregate, its arguments may be
+            beside = [child for child in item.iter_expressions() if child is not item.this]
+            pending += reversed([*item.this.iter_expressions(), *beside])
+        elif not isinstance(item, exp.Query):
+            pending += reversed(list(item.iter_expressions()))
+    return calls
 
 
 def outermost(node: exp.Expr) -> exp.Expr:
     """The aggregate with its FILTER and OVER."""
-    while isinstance(node.parent, _AROUND) and node.parent.this is node:
+    while isinstance(node.parent, (*_AROUND, exp.Window)) and node.parent.this is node:
         node = node.parent
     return node
 
@@ -35,3 +68,13 @@ def is_nested(node: exp.Anonymous) -> bool:
         return False
     inside = node.expressions[0].find_all(exp.Anonymous, exp.AggFunc)
     return any(isinstance(n, exp.AggFunc) or str(n.this).upper() in ("AVG", "MEAN", "SUM") for n in inside)
+
+
+def _name(node: exp.Expr) -> str | None:
+    while isinstance(node, _AROUND):
+        node = node.this
+    if not isinstance(node, exp.Anonymous):
+        return None
+    name = str(node.this).upper()
+    function = FUNCTIONS.get(name)
+    return name if function is not None and function.kind == AGGREGATE else None

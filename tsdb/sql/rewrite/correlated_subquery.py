@@ -1,15 +1,15 @@
-"""A correlated scalar subquery that is tied to the outer query by more than equalities, as a join.
+"""A correlated scalar subquery that DataFusion cannot plan, as a join.
 
     SELECT a, (SELECT count(*) FROM u WHERE u.x < t.a) FROM t
 
-becomes, with the distinct outer values computed first,
+becomes, with the distinct outer values computed first (`tsdb.sql.rewrite.dependent_query`),
 
-    SELECT a, coalesce(v.value, 0) FROM t LEFT JOIN (
-        SELECT d.o0, count(*) AS value FROM u CROSS JOIN (SELECT DISTINCT t.a AS o0 FROM t) AS d WHERE u.x < d.o0
-        GROUP BY d.o0) AS v ON v.o0 IS NOT DISTINCT FROM t.a
+    SELECT a, v.value FROM t LEFT JOIN (the subquery for each of SELECT DISTINCT t.a FROM t) AS v ON v.key IS NOT
+        DISTINCT FROM t.a
 
-DataFusion plans equalities under AND itself, so those are left to it. A subquery must be one aggregate, or end with
-LIMIT 1; it must depend on the query directly around it. Others are left alone, and refused where they are planned.
+What may have several rows for one outer row is checked while it runs. DataFusion plans one aggregate tied by equalities
+under AND itself where it is an output or a condition, so those are left to it. Subqueries of a subquery come after it,
+when they depend on the query directly around them.
 """
 
 from __future__ import annotations
@@ -18,173 +18,215 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from tsdb.sql.rewrite.scalar_subquery import can_join, inside, is_aggregate, is_call_of_aggregate, is_scalar, join_row
+from tsdb.sql.rewrite.aggregate_call import is_aggregate, is_call_of_aggregate
+from tsdb.sql.rewrite.dependent_query import KEY, Undecidable, Unnesting, derived, key_names, relations
+from tsdb.sql.rewrite.scalar_subquery import can_join, inside, is_scalar, join_row
 
+_NAMES = "$correlated"
+_SOURCES = ("with_", "from_", "joins")
 _CLAUSES = ("group", "having", "offset", "qualify", "distinct", "with_", "windows")
 
 
 def join_correlated_subqueries(query: exp.Expr) -> exp.Expr:
-    """Every such subquery in `query` as a join, innermost first, in place."""
-    for number, node in enumerate(reversed(list(query.find_all(exp.Subquery))), 1):
-        select = node.parent_select
-        if not is_scalar(node) or not isinstance(select, exp.Select) or not isinstance(node.this, exp.Select):
+    """Every such subquery in `query` as a join, in place: what is in FROM first, outer before inner."""
+    number = 0
+    pending: list[tuple[exp.Expr, exp.Select | None]] = [(query, None)]
+    while pending:
+        node, select = pending.pop()
+        if isinstance(node, exp.Select):
+            children = list(node.iter_expressions())
+            first = [(child, None) for child in children if child.arg_key in _SOURCES]
+            pending += reversed([*first, *((child, node) for child in children if child.arg_key not in _SOURCES)])
             continue
-        outer = outer_columns(node.this)
-        if not outer or _only_equalities(node.this) or not _is_plain(node.this) or not can_join(select, node):
-            continue
-        domain = outer_values(select, outer)
-        if domain is not None:
-            _join(select, node, outer, domain, f"$correlated{number}")
+        rows = None
+        if isinstance(node, exp.Subquery) and select is not None:
+            rows = _joined(node, select, f"{_NAMES}{number + 1}")
+        if rows is not None:
+            number += 1
+            pending.append((rows, None))
+        else:
+            pending += reversed([(child, select) for child in node.iter_expressions()])
     return query
 
 
-def outer_columns(body: exp.Select) -> list[exp.Column]:
-    """The columns of the outer query in the subquery, each once. Empty if what it holds is itself correlated."""
-    own = [column for column in body.find_all(exp.Column) if column.meta.get("outer")]
-    if any(column.parent_select is not body for column in own):
-        return []
-    return list({(column.meta.get("source"), column.name): column for column in own}.values())
-
-
-def _only_equalities(body: exp.Select) -> bool:
-    """Every outer column stands in a conjunct `outer = inner` of WHERE, which DataFusion can plan."""
-    where = body.args.get("where")
-    free = [column for column in body.find_all(exp.Column) if column.meta.get("outer")]
-    for conjunct in where.this.flatten() if where is not None and isinstance(where.this, exp.And) else []:
-        if isinstance(conjunct, exp.EQ):
-            free = [column for column in free if not _is_side(column, conjunct)]
-    if where is not None and isinstance(where.this, exp.EQ):
-        free = [column for column in free if not _is_side(column, where.this)]
-    return not free and body.args.get("limit") is None
-
-
-def _is_side(column: exp.Column, equality: exp.EQ) -> bool:
-    """One side of the equality is the outer column alone, the other has none, and no field of a struct."""
-    sides = [equality.this, equality.expression]
-    return any(
-        side is column and not any(c.meta.get("outer") or c.meta.get("field") for c in other.find_all(exp.Column))
-        for side, other in (sides, reversed(sides))
-    )
-
-
-def _is_plain(body: exp.Select) -> bool:
-    """One aggregate over rows, or the first row of an order; the outer columns stand in WHERE."""
-    if any(body.args.get(key) for key in _CLAUSES) or len(body.expressions) != 1 or body.args.get("from_") is None:
-        return False
-    where = body.args.get("where")
-    inside_where = set(map(id, where.find_all(exp.Column))) if where is not None else set()
-    if any(c.meta.get("outer") and id(c) not in inside_where for c in body.find_all(exp.Column)):
-        return False
-    limit = body.args.get("limit")
-    if is_aggregate(body.expressions[0]):
-        return limit is None
-    return isinstance(limit, exp.Limit) and limit.expression.name == "1"
-
-
-def outer_values(select: exp.Select, outer: Sequence[exp.Column]) -> exp.Select | None:
-    """SELECT DISTINCT the outer columns FROM what gives them; None if that is not FROM of `select` itself."""
-    clause = select.args.get("from_")
-    if clause is None:
+def _joined(node: exp.Subquery, select: exp.Select, alias: str) -> exp.Select | None:
+    """The relation that the subquery is now in FROM of `select`; None if it was left as it is."""
+    if not is_scalar(node) or not can_join(select, node):
         return None
-    relations = [clause.this, *(join.this for join in select.args.get("joins") or ())]
-    named = {relation.alias_or_name: relation for relation in relations}
-    sources = {str(column.meta.get("source")) for column in outer}
-    if not sources <= set(named):
+    outer = free_columns(node)
+    return _join(select, node, outer, alias) if outer and not _is_planned(node, select) else None
+
+
+def free_columns(node: exp.Expr) -> list[exp.Column]:
+    """The columns in a query that belong to one around it."""
+    return [column for column in node.find_all(exp.Column) if column.meta.get("outer") and not _is_bound(column, node)]
+
+
+def _is_bound(column: exp.Column, node: exp.Expr) -> bool:
+    """A query between the column's own and `node` has it in FROM."""
+    own = column.parent_select
+    scope = own.parent_select if own is not None and own is not node else None
+    while scope is not None and _is_within(scope, node):
+        if isinstance(scope, exp.Select) and _source(column) in {r.alias_or_name for r in relations(scope)}:
+            return True
+        scope = scope.parent_select
+    return False
+
+
+def _is_within(scope: exp.Expr, node: exp.Expr) -> bool:
+    found: exp.Expr | None = scope
+    while found is not None and found is not node:
+        found = found.parent
+    return found is not None
+
+
+def _source(column: exp.Column) -> str:
+    return str(column.table or column.meta.get("source"))
+
+
+def domain_of(
+    columns: Sequence[exp.Column],
+    names: str,
+    clause: exp.From,
+    joins: Sequence[exp.Join],
+    where: exp.Expr | None,
+) -> tuple[exp.Select, list[exp.Column]] | None:
+    """The distinct values of outer columns, and these columns; marks each with its number.
+
+    names: what the names of the keys begin with. clause, joins, where: those of the query that they belong to. None:
+    they are not (all) its.
+    """
+    joins = [join for join in joins if not join.this.alias.startswith(_NAMES)]  # they give one row for each
+    named = {relation.alias_or_name: relation for relation in (clause.this, *(join.this for join in joins))}
+    places = list(dict.fromkeys((_source(column), column.name) for column in columns))
+    if any(source not in named for source, _ in places):
         return None
-    items = [
-        exp.alias_(exp.column(column.name, table=str(column.meta["source"]), quoted=True), f"o{i}", quoted=True)
-        for i, column in enumerate(outer)
-    ]
+    for column in columns:
+        column.meta[KEY] = places.index((_source(column), column.name))
+    outer = [exp.column(name, table=source, quoted=True) for source, name in places]
+    for column in columns:
+        outer[column.meta[KEY]].meta["type"] = column.meta.get("type")
+    keys = zip(key_names(names, len(outer)), outer, strict=True)
+    items = [exp.alias_(column.copy(), key, quoted=True) for key, column in keys]
     domain = exp.Select(expressions=items, distinct=exp.Distinct())
+    sources = {source for source, _ in places}
     only = named[next(iter(sources))]
     if len(sources) == 1 and not only.args.get("joins") and not isinstance(only, exp.Lateral):
         domain.set("from_", exp.From(this=only.copy()))
     else:
         domain.set("from_", clause.copy())
-        domain.set("joins", [join.copy() for join in select.args.get("joins") or ()])
-    return domain
+        domain.set("joins", [join.copy() for join in joins])
+        sources = set(named)
+    kept = [test.copy() for test in _conjuncts(where) if _is_over(test, sources)]
+    if kept and not any(join.side for join in joins):
+        domain.set("where", exp.Where(this=exp.and_(*kept, copy=False)))
+    return domain, outer
 
 
-def _join(select: exp.Select, node: exp.Subquery, outer: Sequence[exp.Column], domain: exp.Select, alias: str) -> None:
-    projection = node.this.expressions[0].unalias()
-    body = node.this.copy()
-    inner = f"{alias}d"
-    places = {(column.meta.get("source"), column.name): f"o{i}" for i, column in enumerate(outer)}
-    for column in list(body.find_all(exp.Column)):
-        if column.meta.get("outer"):
-            column.replace(exp.column(places[column.meta.get("source"), column.name], table=inner, quoted=True))
-    body.append("joins", exp.Join(this=_derived(domain, inner), kind="CROSS"))
-    keys = [exp.column(f"o{i}", table=inner, quoted=True) for i in range(len(outer))]
-    rows = _grouped(body, keys) if is_aggregate(projection) else _first(body, keys, alias)
-    condition = exp.and_(
-        *(
-            exp.paren(
-                exp.NullSafeEQ(
-                    this=exp.column(f"o{i}", table=alias, quoted=True),
-                    expression=exp.column(column.name, table=str(column.meta["source"]), quoted=True),
-                )
-            )
-            for i, column in enumerate(outer)
-        ),
-        copy=False,
+def _conjuncts(where: exp.Expr | None) -> list[exp.Expr]:
+    if where is None:
+        return []
+    return list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
+
+
+def _is_over(test: exp.Expr, sources: set[str]) -> bool:
+    """The condition needs nothing but columns of these relations."""
+    columns = list(test.find_all(exp.Column))
+    return test.find(exp.Query, exp.Anonymous) is None and all(
+        _source(column) in sources and not column.meta.get("outer") for column in columns
     )
-    column = exp.column("value", table=alias, quoted=True)
-    value = _value(column, projection, node, alias)
-    if select.args.get("group") is not None and not inside(node, select, "where"):
-        for needed in value.find_all(exp.Column):
-            select.args["group"].append("expressions", needed.copy())
+
+
+def _is_planned(node: exp.Subquery, select: exp.Select) -> bool:
+    """DataFusion can do it: one aggregate, tied by equalities, as an output or in WHERE."""
+    body = node.this
+    if not isinstance(body, exp.Select) or any(body.args.get(key) for key in (*_CLAUSES, "limit")):
+        return False
+    if len(body.expressions) != 1 or not is_aggregate(body.expressions[0]) or body.args.get("from_") is None:
+        return False
+    parent = node.parent
+    while parent is not None and parent is not select:
+        if isinstance(parent, exp.Window | exp.Order) or is_call_of_aggregate(parent):
+            return False
+        parent = parent.parent
+    return _only_equalities(body)
+
+
+def _only_equalities(body: exp.Select) -> bool:
+    """Every outer column stands in a conjunct `outer = inner` of its WHERE."""
+    free = [column for column in body.find_all(exp.Column) if column.meta.get("outer")]
+    for conjunct in _conjuncts(body.args.get("where")):
+        if isinstance(conjunct, exp.EQ):
+            free = [column for column in free if not _is_side(column, conjunct)]
+    return not free
+
+
+def _is_side(column: exp.Column, equality: exp.EQ) -> bool:
+    """One side of the equality is the outer column alone, the other has inner ones, and no field of a struct."""
+    for side, other in ((equality.this, equality.expression), (equality.expression, equality.this)):
+        columns = list(other.find_all(exp.Column))
+        if side is column and columns and not any(c.meta.get("outer") or c.meta.get("field") for c in columns):
+            return True
+    return False
+
+
+def _join(select: exp.Select, node: exp.Subquery, columns: list[exp.Column], alias: str) -> exp.Select | None:
+    """The subquery as a relation of `select`, and what it is there; None if it cannot be."""
+    clause = select.args.get("from_")
+    joins, where = select.args.get("joins") or (), select.args.get("where")
+    found = None if clause is None else domain_of(columns, alias, clause, joins, where)
+    if found is None:
+        return None
+    domain, outer = found
+    unnesting = Unnesting(domain, [column.meta.get("type") for column in outer], alias)
+    try:
+        rows = unnesting.query(node.this.copy(), ["value"])
+    except Undecidable:
+        return None
+    if not _has_one_row(node.this):
+        rows = _only_rows(unnesting, rows, f"{alias}r")
+    condition = unnesting.same_keys(unnesting.key_columns(alias), outer)
+    value: exp.Expr = exp.column("value", table=alias, quoted=True)
+    if select.args.get("group") is not None and not inside(node, select, "where") and not _is_aggregated(node, select):
+        select.args["group"].append("expressions", value.copy())
     if isinstance(node.parent, exp.Select):
         value = exp.alias_(value, str(node.sql()), quoted=True)
     node.replace(value)
     join_row(select, rows, alias, condition)
+    return rows
 
 
-def _grouped(body: exp.Select, keys: Sequence[exp.Expr]) -> exp.Select:
-    value = exp.alias_(body.expressions[0].unalias(), "value", quoted=True)
-    body.set("expressions", [*_named(keys), value, exp.alias_(exp.Boolean(this=True), "some", quoted=True)])
-    body.set("group", exp.Group(expressions=[key.copy() for key in keys]))
-    body.set("order", None)
-    return body
+def _is_aggregated(node: exp.Expr, select: exp.Select) -> bool:
+    """It is an argument of an aggregate, or a key of GROUP BY already."""
+    parent = node.parent
+    while parent is not None and parent is not select:
+        if is_call_of_aggregate(parent) or isinstance(parent, exp.Group):
+            return True
+        parent = parent.parent
+    return False
 
 
-def _first(body: exp.Select, keys: Sequence[exp.Expr], alias: str) -> exp.Select:
-    """The first row of each outer value, in the order of the subquery."""
-    number = exp.Window(
-        this=exp.Anonymous(this="row_number"), partition_by=[key.copy() for key in keys], order=body.args.get("order")
-    )
-    value = exp.alias_(body.expressions[0].unalias(), "value", quoted=True)
-    body.set("expressions", [*_named(keys), value, exp.alias_(number, "number", quoted=True)])
-    body.set("order", None)
-    body.set("limit", None)
-    first = exp.EQ(this=exp.column("number", quoted=True), expression=exp.Literal.number(1))
-    names = [f"o{i}" for i in range(len(keys))] + ["value"]
+def _has_one_row(body: exp.Expr) -> bool:
+    """It never has more rows than one."""
+    limit = body.args.get("limit")
+    if isinstance(limit, exp.Limit) and limit.expression.name in ("0", "1"):
+        return True
+    aggregates = isinstance(body, exp.Select) and any(is_aggregate(item) for item in body.expressions)
+    return aggregates and body.args.get("group") is None
+
+
+def _only_rows(unnesting: Unnesting, rows: exp.Select, alias: str) -> exp.Select:
+    """The only row of each key; more are an error when they come."""
+    value = exp.column("value", table=alias, quoted=True)
+    first = exp.Anonymous(this="first_value", expressions=[value])
+    count = exp.Anonymous(this="count", expressions=[exp.Star()])
+    is_one = exp.EQ(this=exp.Anonymous(this="only_row", expressions=[count]), expression=exp.Literal.number(1))
+    keys = unnesting.key_columns(alias)
     return exp.Select(
-        expressions=[exp.column(name, quoted=True) for name in names],
-        from_=exp.From(this=_derived(body, f"{alias}r")),
-        where=exp.Where(this=first),
+        expressions=[
+            *(exp.alias_(key.copy(), key.name, quoted=True) for key in keys),
+            exp.alias_(exp.Case(ifs=[exp.If(this=is_one, true=first)]), "value", quoted=True),
+        ],
+        from_=exp.From(this=derived(rows, alias)),
+        group=exp.Group(expressions=keys),
     )
-
-
-def _value(column: exp.Expr, projection: exp.Expr, node: exp.Subquery, alias: str) -> exp.Expr:
-    """What the subquery gives where it finds no rows: 0 of a COUNT, NULL of most others, else asked for once."""
-    if not is_aggregate(projection):
-        return column
-    if is_call_of_aggregate(projection):
-        call = projection
-        while not isinstance(call, exp.Anonymous):
-            call = call.this
-        is_count = str(call.this).upper() in ("COUNT", "APPROX_COUNT_DISTINCT", "APPROX_DISTINCT", "REGR_COUNT")
-        zero = exp.Literal.number(0)
-        return exp.Anonymous(this="coalesce", expressions=[column, zero]) if is_count else column
-    nothing = node.this.copy()
-    nothing.set("where", exp.Where(this=exp.Boolean(this=False)))
-    found = exp.column("some", table=alias, quoted=True)
-    return exp.Case(ifs=[exp.If(this=found, true=column)], default=exp.Subquery(this=nothing))
-
-
-def _named(keys: Sequence[exp.Expr]) -> list[exp.Expr]:
-    return [exp.alias_(key.copy(), f"o{i}", quoted=True) for i, key in enumerate(keys)]
-
-
-def _derived(query: exp.Select, alias: str) -> exp.Subquery:
-    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))

@@ -10,34 +10,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-_AGGREGATES = frozenset(
-    [
-        "ARRAY_AGG",
-        "AVG",
-        "BIT_AND",
-        "BIT_OR",
-        "BIT_XOR",
-        "BOOL_AND",
-        "BOOL_OR",
-        "COUNT",
-        "FIRST_VALUE",
-        "LAST_VALUE",
-        "LISTAGG",
-        "MAX",
-        "MEDIAN",
-        "MIN",
-        "STDDEV",
-        "STDDEV_POP",
-        "STDDEV_SAMP",
-        "STRING_AGG",
-        "SUM",
-        "VARIANCE",
-        "VAR_POP",
-        "VAR_SAMP",
-        "APPROX_COUNT_DISTINCT",
-        "APPROX_DISTINCT",
-    ]
-)
+from tsdb.sql.rewrite.aggregate_call import aggregate_calls, is_aggregate, is_call_of_aggregate
 
 
 def join_scalar_subqueries(query: exp.Expr) -> exp.Expr:
@@ -104,18 +77,6 @@ def _single_row(node: exp.Subquery) -> exp.Select | None:
     return None
 
 
-def is_aggregate(node: exp.Expr) -> bool:
-    """The value is made of aggregates: one of them is in it, outside of any window or subquery."""
-    pending = [node]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, exp.Anonymous) and str(item.this).upper() in _AGGREGATES:
-            return True
-        if not isinstance(item, exp.Window | exp.Query):
-            pending.extend(item.iter_expressions())
-    return False
-
-
 def can_join(select: exp.Select, node: exp.Subquery) -> bool:
     """Joining one row to FROM does not change `select`: it reads columns by name, and is no aggregate of everything."""
     if any(isinstance(item, exp.Star) for item in select.expressions) and not _star_sources(select):
@@ -154,7 +115,7 @@ def _nest_aggregates(select: exp.Select) -> None:
         select.set(key, None)
     having = select.args.get("having")
     parts = [*select.expressions, *([having] if having is not None else [])]
-    for number, call in enumerate([call for part in parts for call in _aggregate_calls(part)], 1):
+    for number, call in enumerate([call for part in parts for call in aggregate_calls(part)], 1):
         name = f"$aggregate{number}"
         call.replace(exp.column(name, table="$aggregates", quoted=True))
         inner.append("expressions", exp.alias_(call, name, quoted=True))
@@ -166,22 +127,6 @@ def _nest_aggregates(select: exp.Select) -> None:
 
 def _quoted_alias(name: str) -> exp.TableAlias:
     return exp.TableAlias(this=exp.to_identifier(name, quoted=True))
-
-
-def _aggregate_calls(node: exp.Expr) -> list[exp.Expr]:
-    """The outermost calls of aggregates in an expression, with their FILTER and the like."""
-    if is_call_of_aggregate(node):
-        return [node]
-    if isinstance(node, exp.Query):
-        return []
-    return [call for child in node.iter_expressions() for call in _aggregate_calls(child)]
-
-
-def is_call_of_aggregate(node: exp.Expr) -> bool:
-    """The node is the call of an aggregate, with its FILTER and the like."""
-    if isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
-        return is_call_of_aggregate(node.this)
-    return isinstance(node, exp.Anonymous) and str(node.this).upper() in _AGGREGATES
 
 
 def inside(node: exp.Expr, select: exp.Select, key: str) -> bool:

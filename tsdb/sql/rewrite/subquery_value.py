@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from tsdb.sql.rewrite.correlated_subquery import free_columns
+from tsdb.sql.rewrite.dependent_query import columns_of, derived
+
 _CONDITIONS = (exp.And, exp.Or, exp.Not, exp.Paren)
 _CLAUSES = ("group", "having", "limit", "offset", "qualify", "distinct", "with_", "windows")
 
@@ -36,15 +39,20 @@ def subqueries_as_values(query: exp.Expr) -> exp.Expr:
 
 def _replacement(node: exp.In | exp.Exists) -> exp.Expr | None:
     if isinstance(node, exp.Exists):
-        body = node.this.this if isinstance(node.this, exp.Subquery) else node.this
-        return _more_than_none(_count(body)) if not _is_condition(node) and _is_plain(body) else None
+        body = _for_existence(node.this.this if isinstance(node.this, exp.Subquery) else node.this)
+        if _is_condition(node) and _is_planned(body):
+            return None if body is node.this else exp.Exists(this=body)
+        return _more_than_none(_count(_plain(body)))
     found = node.args.get("query")
     if found is None:
         return exp.Boolean(this=False) if not node.expressions and not _has_values(node) else None
     body = found.this if isinstance(found, exp.Subquery) else found
     if isinstance(node.this, exp.Tuple):
         return _rows_in(node, body)
-    if _is_condition(node) or not _is_plain(body) or len(body.expressions) != 1:
+    if _is_condition(node) and _is_planned(body) and not (_is_negated(node) and free_columns(body)):
+        return None
+    body = _plain(body)
+    if len(body.expressions) != 1:
         return None
     if isinstance(body.expressions[0], exp.Star):
         outputs = list(body.meta.get("outputs") or ())
@@ -53,6 +61,55 @@ def _replacement(node: exp.In | exp.Exists) -> exp.Expr | None:
         body = body.copy()
         body.set("expressions", [exp.column(outputs[0].name, quoted=True)])
     return _is_in(node.this, body)
+
+
+def _for_existence(body: exp.Expr) -> exp.Expr:
+    """The query without what does not matter to whether it has rows."""
+    limit = body.args.get("limit")
+    matters = limit is not None and not (isinstance(limit, exp.Limit) and limit.expression.name not in ("", "0"))
+    if (
+        not isinstance(body, exp.Select)
+        or matters
+        or body.args.get("offset")
+        or not any(body.args.get(key) for key in ("limit", "order", "distinct"))
+    ):
+        return body
+    body = body.copy()
+    for key in ("limit", "order", "distinct"):
+        body.set(key, None)
+    return body
+
+
+def _is_planned(body: exp.Expr) -> bool:
+    """DataFusion can do it as a condition: it depends on the outer query by its own WHERE alone, or not at all."""
+    free = free_columns(body)
+    if not free:
+        return True
+    where = body.args.get("where")
+    inside = set(map(id, where.find_all(exp.Column))) if where is not None else set()
+    return _is_plain(body) and all(id(column) in inside and column.parent_select is body for column in free)
+
+
+def _is_negated(node: exp.Expr) -> bool:
+    parent = node.parent
+    while isinstance(parent, _CONDITIONS) and not isinstance(parent, exp.Not):
+        parent = parent.parent
+    return isinstance(parent, exp.Not)
+
+
+def _plain(body: exp.Expr) -> exp.Select:
+    """The query as a SELECT that can be given more conditions."""
+    if _is_plain(body):
+        assert isinstance(body, exp.Select)
+        return body
+    columns = columns_of(body)
+    rows = derived(body.copy(), "$rows")
+    if columns is None or len(columns) != 1:
+        return exp.Select(expressions=[exp.Star()], from_=exp.From(this=rows))
+    rows.args["alias"].set("columns", [exp.to_identifier("$value", quoted=True)])
+    value = exp.column("$value", table="$rows", quoted=True)
+    value.meta["source"] = "$rows"
+    return exp.Select(expressions=[value], from_=exp.From(this=rows))
 
 
 _OPPOSITES: dict[type[exp.Expr], type[exp.Binary]] = {
@@ -68,8 +125,11 @@ _OPPOSITES: dict[type[exp.Expr], type[exp.Binary]] = {
 def _quantified(node: exp.Expr, quantifier: exp.Any | exp.All) -> exp.Expr | None:
     """x op ANY (q); x op ALL (q) is NOT (x opposite ANY (q))."""
     body = quantifier.this.this if isinstance(quantifier.this, exp.Subquery) else quantifier.this
-    if type(node) not in _OPPOSITES or node.expression is not quantifier or _is_condition(node) or not _is_plain(body):
+    if type(node) not in _OPPOSITES or node.expression is not quantifier:
         return None
+    if _is_condition(node) and _is_planned(body) and _is_plain(body):
+        return None
+    body = _plain(body)
     if len(body.expressions) != 1 or isinstance(body.expressions[0], exp.Star):
         return None
     is_all = isinstance(quantifier, exp.All)

@@ -78,6 +78,7 @@ public class PaimonJudge {
                     case "alter": alter(q); answer.put("ok", true); break;
                     case "stream": answer.put("rows", stream(table(q))); break;
                     case "cast": answer.put("values", cast(q)); break;
+                    case "bitmap64": answer.put("value", bitmap64(q)); break;
                     case "maintain": maintain((FileStoreTable) table(q), q); answer.put("ok", true); break;
                     case "drop": catalog(q).dropTable(id(q), true); answer.put("ok", true); break;
                     default: answer.put("error", "unknown request " + q.get("do"));
@@ -114,6 +115,22 @@ public class PaimonJudge {
             }
         }
         return out;
+    }
+
+    /** {"numbers": […]}: their 64-bit bitmap in base64; {"bitmap": base64}: its numbers. */
+    static Object bitmap64(JsonNode q) throws Exception {
+        org.apache.paimon.utils.RoaringBitmap64 written = new org.apache.paimon.utils.RoaringBitmap64();
+        if (q.has("numbers")) {
+            for (JsonNode n : q.get("numbers")) written.add(n.asLong());
+            return Base64.getEncoder().encodeToString(written.serialize());
+        }
+        byte[] bytes = Base64.getDecoder().decode(q.get("bitmap").asText());
+        org.apache.paimon.shade.org.roaringbitmap.longlong.Roaring64Bitmap read =
+                new org.apache.paimon.shade.org.roaringbitmap.longlong.Roaring64Bitmap();
+        read.deserialize(new java.io.DataInputStream(new java.io.ByteArrayInputStream(bytes)));
+        List<Long> numbers = new ArrayList<>();
+        read.forEach((long n) -> numbers.add(n));
+        return numbers;
     }
 
     static Catalog catalog(JsonNode q) {

@@ -83,7 +83,8 @@ class PaimonJava(_LineServer):
         request: dict[str, Any] = {"warehouse": str(warehouse), "database": database, "table": name, "options": options}
         if where is not None:
             request["where"] = list(where)
-        return self.ask(do="read", **request)["rows"]
+        rows: list[list[Any]] = self.ask(do="read", **request)["rows"]
+        return rows
 
     def write(
         self, warehouse: Path, table: str, rows: list[list[Any]], identifier: int, user: str = "judge", **more: Any
@@ -126,6 +127,15 @@ class PaimonJava(_LineServer):
         found: list[list[Any]] = self.ask(
             do="stream", warehouse=str(warehouse), database=database, table=name, options=options
         )["rows"]
+        return found
+
+    def bitmap64(self, numbers: list[int]) -> bytes:
+        """The numbers, signed, as Java serializes them."""
+        return base64.b64decode(self.ask(do="bitmap64", numbers=numbers)["value"])
+
+    def numbers(self, bitmap: bytes) -> list[int]:
+        """The numbers of a serialized 64-bit bitmap, signed."""
+        found: list[int] = self.ask(do="bitmap64", bitmap=base64.b64encode(bitmap).decode())["value"]
         return found
 
     def cast(self, old: Any, new: Any, values: list[Any]) -> list[Any] | None:

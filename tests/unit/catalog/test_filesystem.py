@@ -176,12 +176,12 @@ REFUSED = [
         {"merge-engine": "aggregation", "fields.s.aggregate-function": "sum"},
     ),
     (
-        NotSupportedError,
-        "such bitmaps",
-        {},
+        OptionError,
+        r"BINARY\(8\), which 'rbm64' does not take",
+        {"k": "INT", "b": "BINARY(8)"},
         ("k",),
         (),
-        {"merge-engine": "aggregation", "fields.v.aggregate-function": "rbm64"},
+        {"merge-engine": "aggregation", "fields.b.aggregate-function": "rbm64"},
     ),
     (
         ColumnNotFound,

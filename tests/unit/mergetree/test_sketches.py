@@ -7,6 +7,7 @@ import pyroaring
 import pytest
 
 import tsdb
+from tsdb.metadata.roaring_tree import portable_to_tree, tree_to_portable
 
 
 def hll(values: range) -> bytes:
@@ -27,15 +28,21 @@ def bitmap(values: range) -> bytes:
     return bytes(pyroaring.BitMap(values).serialize())
 
 
+def bitmap64(values: range) -> bytes:
+    return portable_to_tree(bytes(pyroaring.BitMap64(values).serialize()))
+
+
 def estimate(name: str, value: bytes) -> float:
     if name == "hll_sketch":
         return float(datasketches.hll_sketch.deserialize(value).get_estimate())
     if name == "theta_sketch":
         return float(datasketches.compact_theta_sketch.deserialize(value).get_estimate())
+    if name == "rbm64":
+        return len(pyroaring.BitMap64.deserialize(tree_to_portable(value)))
     return len(pyroaring.BitMap.deserialize(value))
 
 
-MAKERS: dict[str, Any] = {"hll_sketch": hll, "theta_sketch": theta, "rbm32": bitmap}
+MAKERS: dict[str, Any] = {"hll_sketch": hll, "theta_sketch": theta, "rbm32": bitmap, "rbm64": bitmap64}
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -55,11 +62,3 @@ def test_values_are_joined(name: str) -> None:
         con.execute("INSERT INTO t VALUES (1, x'0102')")
         with pytest.raises(tsdb.DataError, match=f"column `v`: a value is no {name}"):
             con.execute("SELECT * FROM t").fetchall()
-
-
-def test_what_only_paimon_reads_is_refused() -> None:
-    with tsdb.connect(":memory:") as con, pytest.raises(tsdb.NotSupportedError, match="rbm64"):
-        con.execute(
-            "CREATE TABLE t (k INT PRIMARY KEY NOT ENFORCED, v BYTES) "
-            "WITH ('merge-engine' = 'aggregation', 'fields.v.aggregate-function' = 'rbm64')"
-        )

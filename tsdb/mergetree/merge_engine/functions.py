@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tsdb.data_types import DataField, TypeRoot
-from tsdb.errors import NotSupportedError, OptionError, nearest
+from tsdb.errors import OptionError, nearest
 from tsdb.mergetree.merge_engine.aggregate import Aggregate
 from tsdb.mergetree.merge_engine.choice import Extreme, FirstNonNullValue, FirstValue, LastNonNullValue, LastValue
 from tsdb.mergetree.merge_engine.column_rule import ColumnRule
@@ -137,24 +137,17 @@ FUNCTIONS: Mapping[str, _Maker] = {
     "merge_map_with_keytime": _Maker((TypeRoot.MAP,), _keytime),
     "nested_update": _Maker((TypeRoot.ARRAY,), _nested_update),
     "nested_partial_update": _Maker((TypeRoot.ARRAY,), _nested_partial_update),
-    **{
-        name: _Maker((TypeRoot.BINARY, TypeRoot.VARBINARY), _union(name))
-        for name in ("hll_sketch", "theta_sketch", "rbm32")
-    },
+    **{name: _Maker((TypeRoot.VARBINARY,), _union(name)) for name in ("hll_sketch", "theta_sketch", "rbm32", "rbm64")},
 }
-# functions of Paimon over bitmaps in a form that only its own library reads
-REFUSED_FUNCTIONS = ("rbm64",)
 
 
 def column_rule(field: DataField, options: TableOptions, function: str) -> ColumnRule:
     """The rule of a column with the function of that name.
 
     Raises OptionError for a function that does not exist or does not take the column's type, NotSupportedError for one
-    that only Paimon has.
+    whose library is not installed.
     """
     where = f"'fields.{field.name}.aggregate-function' = '{function}'"
-    if function in REFUSED_FUNCTIONS:
-        raise NotSupportedError(f"{where}: such bitmaps cannot be merged here; use rbm32, or Paimon for such a table")
     maker = FUNCTIONS.get(function)
     if maker is None:
         near = nearest(function, FUNCTIONS)

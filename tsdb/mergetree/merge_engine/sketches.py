@@ -1,9 +1,10 @@
-"""Functions over serialized sketches and bitmaps: `hll_sketch`, `theta_sketch` (DataSketches), `rbm32` (Roaring).
+"""Functions over serialized sketches (`hll_sketch`, `theta_sketch`: DataSketches) and bitmaps (`rbm32`, `rbm64`: Roaring).
 
 The libraries read and join one value at a time, so this is the one place where the values of a column are looped over;
 only keys that have more than one value cost anything. They come with the extra `sketches`.
 
-Source: Paimon, `FieldHllSketchAgg`, `FieldThetaSketchAgg`, `FieldRoaringBitmap32Agg`.
+Source: Paimon, `FieldHllSketchAgg`, `FieldThetaSketchAgg`, `FieldRoaringBitmap32Agg`,
+`FieldRoaringBitmap64Agg`.
 """
 
 import importlib
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from tsdb.errors import DataError, NotSupportedError
 from tsdb.mergetree.merge_engine.events import Events, valid
+from tsdb.metadata.roaring_tree import portable_to_tree, tree_to_portable
 
 Join = Callable[[Any, Sequence[bytes]], bytes]
 
@@ -41,10 +43,17 @@ def _join_bitmaps(library: Any, values: Sequence[bytes]) -> bytes:
     return bytes(joined.serialize())
 
 
+def _join_trees(library: Any, values: Sequence[bytes]) -> bytes:
+    joined = library.BitMap64.union(*(library.BitMap64.deserialize(tree_to_portable(value)) for value in values))
+    joined.run_optimize()
+    return portable_to_tree(bytes(joined.serialize()))
+
+
 _JOINS: Mapping[str, tuple[str, Join]] = {
     "hll_sketch": ("datasketches", _join_hll),
     "theta_sketch": ("datasketches", _join_theta),
     "rbm32": ("pyroaring", _join_bitmaps),
+    "rbm64": ("pyroaring", _join_trees),
 }
 
 

@@ -103,9 +103,9 @@ def watch_live(con: Any) -> Counter[tuple[Any, ...]]:
         take(cursor, bag, timeout=0.1)
 
     def settled() -> bool:
+        ended = ids(con) == [1, 3, 4, 20, 51, 60] and done(con) and agrees(con)
         take(cursor, bag, timeout=0.1)
-        rows = sorted(con.execute(LIVE))
-        return ids(con) == [1, 3, 4, 20, 51, 60] and agrees(con) and sorted(bag.elements()) == rows and done(con)
+        return ended and sorted(bag.elements()) == sorted(con.execute(LIVE))  # asked when nothing comes any more
 
     wait_for("the end of the log", settled, jobs)
     cursor.close()

@@ -1,4 +1,4 @@
-"""Functions over serialized sketches and bitmaps: `hll_sketch`, `theta_sketch` (DataSketches), Roaring `rbm32`, `rbm64`.
+"""Functions over sketches and bitmaps: `hll_sketch`, `theta_sketch` (DataSketches), Roaring `rbm32`, `rbm64`.
 
 The libraries read and join one value at a time, so this is the one place where the values of a column are looped over;
 only keys that have more than one value cost anything. They come with the extra `sketches`.

@@ -205,3 +205,30 @@ def _known(name: str, rows: list[list[Any]]) -> list[list[Any]]:
     if name == "branches":
         rows = [row[:1] for row in rows]
     return in_order(rows)
+
+
+@pytest.mark.judged("incremental reads", "Paimon Java", "reads", "is read")
+@pytest.mark.parametrize("producer", ["none", "lookup"])
+@pytest.mark.parametrize("writer", ["ours", "java"])
+def test_incremental_reads_of_first_rows(
+    ask: Ask, tmp_path: Path, java: PaimonJava, producer: str, writer: str
+) -> None:
+    ask(
+        "CREATE TABLE t (k INT, v STRING, PRIMARY KEY (k) NOT ENFORCED)"
+        f" WITH ('bucket' = '1', 'merge-engine' = 'first-row', 'changelog-producer' = '{producer}')"
+    )
+    for number, rows in enumerate([[(1, "a"), (2, "b")], [(1, "c"), (3, "d")], [(4, "e"), (2, "f")]]):
+        if writer == "java":
+            java.write(tmp_path, "default.t", [["+I", *row] for row in rows], identifier=number)
+        else:
+            ask(f"INSERT INTO t VALUES {', '.join(map(str, rows))}")
+        if number == 1:
+            ask("CALL sys.compact('t')") if writer == "java" else java.compact(tmp_path, "default.t")
+    last = ask("SELECT max(snapshot_id) FROM t$snapshots")[0][0]
+    for first in range(last):
+        for mode in ("delta", "changelog", *(["diff"] if first else [])):
+            options = {"incremental-between": f"{first},{last}", "incremental-between-scan-mode": mode}
+            hint = ", ".join(f"'{key}' = '{value}'" for key, value in options.items())
+            for name in ("t", "t$audit_log"):
+                mine = ours(ask, f"{name} /*+ OPTIONS({hint}) */")
+                assert mine == theirs(java, tmp_path, name, **options), (first, last, mode)

@@ -11,7 +11,8 @@ from tsdb.errors import ProgrammingError
 from tsdb.procedure.procedure import TABLE, Argument, Procedure, result, table_argument
 from tsdb.table.commit import commit_statistics
 from tsdb.table.newest import on_newest
-from tsdb.table.statistics import write_statistics
+from tsdb.table.statistics import delete_statistics, write_statistics
+from tsdb.table.write import undone_unless_committed
 
 
 def _analyze(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
@@ -22,7 +23,9 @@ def _analyze(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     text = arguments.get("columns", "")
     columns = table.schema.names if text.strip() == "*" else [c.strip() for c in text.split(",") if c.strip()]
     name = on_newest(table, lambda newest: write_statistics(table, newest or snapshot, columns))
-    made = commit_statistics(table, name, user=clock.current().new_id())
+    user = clock.current().new_id()
+    with undone_unless_committed(table, lambda: delete_statistics(table, name), user=user):
+        made = commit_statistics(table, name, user=user)
     return result(statistics=name, snapshot_id=None if made is None else made.id)
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from tsdb.errors import CommitConflict
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.file_index import FileIndexWriter, WantedIndex, wanted_indexes
 from tsdb.metadata.manifest import ManifestEntry
@@ -22,6 +21,7 @@ from tsdb.table.newest import on_newest
 from tsdb.table.prune import file_index
 from tsdb.table.scan import live_files
 from tsdb.table.table import Table
+from tsdb.table.write import undone_unless_committed
 
 _SUFFIX = ".index"
 
@@ -37,11 +37,8 @@ def rewrite_file_indexes(
     messages = on_newest(table, lambda snapshot: _messages(table, live_files(table, snapshot, partitions), wanted))
     if not messages:
         return []
-    try:
+    with undone_unless_committed(table, lambda: _delete_indexes(table, messages), user=user):
         commit(table, messages, user=user)
-    except CommitConflict:
-        _delete_indexes(table, messages)
-        raise
     return messages
 
 

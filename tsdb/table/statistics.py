@@ -40,7 +40,7 @@ def find_statistics(table: Table, snapshot: Snapshot | None) -> Statistics | Non
     """Those that the snapshot names. Raises CorruptFile."""
     if snapshot is None or snapshot.statistics is None:
         return None
-    path = f"{table.path}/statistics/{snapshot.statistics}"
+    path = _path(table, snapshot.statistics)
     try:
         spec = json.loads(table.file_io.read_bytes(path))
         return Statistics(
@@ -78,8 +78,17 @@ def write_statistics(table: Table, snapshot: Snapshot, columns: Sequence[str]) -
         "colStats": {name: _column(table, snapshot, table.schema.field(name)) for name in columns},
     }
     name = f"stat-{clock.current().new_id()}-0"
-    table.file_io.write_bytes(f"{table.path}/statistics/{name}", json.dumps(spec, indent=2).encode())
+    table.file_io.write_bytes(_path(table, name), json.dumps(spec, indent=2).encode())
     return name
+
+
+def delete_statistics(table: Table, name: str) -> None:
+    """Delete a file that no snapshot names."""
+    table.file_io.delete(_path(table, name))
+
+
+def _path(table: Table, name: str) -> str:
+    return f"{table.path}/statistics/{name}"
 
 
 def _column(table: Table, snapshot: Snapshot, field: DataField) -> dict[str, Any]:

@@ -354,13 +354,20 @@ def discarded_unless_committed(table: Table, messages: Sequence[CommitMessage], 
 
     user: the commit user. Whatever comes after the publication, such as an interrupt, leaves them.
     """
+    with undone_unless_committed(table, lambda: discard(table, messages), user=user):
+        yield
+
+
+@contextmanager
+def undone_unless_committed(table: Table, undo: Callable[[], None], *, user: str) -> Iterator[None]:
+    """The same for files that are in no message. undo: deletes them."""
     before = table.snapshots.latest_id() or 0
     try:
         yield
     except BaseException as err:
         if isinstance(err, CommitConflict) or _is_surely_not_committed(table, user, before):
             with suppress(OSError):
-                discard(table, messages)
+                undo()
         raise
 
 

@@ -96,6 +96,109 @@ def test_a_full_disk(tmp_path, monkeypatch, kind, statement):
     assert disk.left >= 0
 
 
+PARTS = "k INT, v STRING, PRIMARY KEY (k, v) NOT ENFORCED) PARTITIONED BY (v) WITH ('bucket' = '1'"
+LOG = "k INT, v STRING, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '1', 'changelog-producer' = "
+OTHER_STATEMENTS = {
+    "update": (TABLES["key"], "UPDATE t SET v = 'new' WHERE k > 2"),
+    "update in places": (TABLES["places"], "UPDATE t SET v = 'new' WHERE k > 2"),
+    "update of files": (TABLES["append"], "UPDATE t SET v = 'new' WHERE k > 2"),
+    "merge": (TABLES["key"], "MERGE INTO t USING (VALUES (2, 'm'), (8, 'm')) AS s(a, b) ON t.k = s.a "
+              "WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (a, b)"),
+    "overwrite": (TABLES["dynamic"], "INSERT OVERWRITE t VALUES (2, 'new'), (9, 'new')"),
+    "overwrite with vectors": (TABLES["vectors"], "INSERT OVERWRITE t VALUES (2, 'new'), (9, 'new')"),
+    "overwrite a partition": (PARTS, "INSERT OVERWRITE t PARTITION (v = 'x') VALUES (9)"),
+    "truncate": (TABLES["append"], "TRUNCATE TABLE t"),
+    "drop a partition": (PARTS, "ALTER TABLE t DROP PARTITION (v = 'x')"),
+    "lookup": (LOG + "'lookup'", "INSERT INTO t VALUES (2, 'new'), (9, 'new')"),
+    "input": (LOG + "'input'", "INSERT INTO t VALUES (2, 'new'), (9, 'new')"),
+    "full compaction": (LOG + "'full-compaction'", "CALL sys.compact('default.t')"),
+    "add a column": (TABLES["key"], "ALTER TABLE t ADD COLUMN w INT FIRST"),
+    "rename a column": (TABLES["append"], "ALTER TABLE t RENAME COLUMN v TO w"),
+    "set an option": (TABLES["key"], "ALTER TABLE t SET ('snapshot.num-retained.max' = '20')"),
+    "rescale": (LOG + "'none'", "ALTER TABLE t SET ('bucket' = '2'); CALL sys.rescale('default.t')"),
+    "sort": (TABLES["append"],
+             "CALL sys.compact(`table` => 'default.t', order_strategy => 'zorder', order_by => 'v,k')"),
+    "rewrite indexes": (TABLES["append"], "ALTER TABLE t SET ('file-index.bitmap.columns' = 'v'); "
+                        "CALL sys.rewrite_file_index('default.t')"),
+    "expire": (TABLES["key"], "CALL sys.expire_snapshots(`table` => 'default.t', retain_max => 1)"),
+    "tag": (TABLES["key"], "CALL sys.create_tag('default.t', 'x', 1)"),
+    "branch": (TABLES["append"], "CALL sys.create_branch('default.t', 'b')"),
+    "roll back": (TABLES["append"], "CALL sys.rollback_to('default.t', 1)"),
+    "analyze": (TABLES["append"], "ANALYZE TABLE t COMPUTE STATISTICS FOR ALL COLUMNS"),
+    "rename": (TABLES["append"], "ALTER TABLE t RENAME TO u"),
+    "create": (TABLES["append"], "CREATE TABLE u (k INT, PRIMARY KEY (k) NOT ENFORCED)"),
+    "create as": (TABLES["append"], "CREATE TABLE u AS SELECT * FROM t"),
+    "replace": (TABLES["append"], "CREATE OR REPLACE TABLE t AS SELECT k, 'r' AS v FROM t"),
+    "drop": (TABLES["append"], "DROP TABLE t"),
+    "a database": (TABLES["append"], "CREATE DATABASE other"),
+    "a view": (TABLES["append"], "CREATE VIEW u AS SELECT * FROM t"),
+}  # fmt: skip
+
+
+def everything(path):
+    """All that a statement may change, as a new process sees it: tables, schemas, rows, tags, branches."""
+    forget_what_was_read()
+    found = {}
+    with tsdb.connect(path) as con:
+        found["databases"] = con.execute("SHOW DATABASES").fetchall()
+        for (name,) in con.execute("SHOW TABLES").fetchall():
+            found[name] = sorted(map(str, con.execute(f"SELECT * FROM {name}").fetchall()))
+            found[f"{name} columns"] = con.execute(f"DESCRIBE {name}").fetchall()
+            if (name,) in con.execute("SHOW VIEWS").fetchall():
+                continue
+            found[f"{name} snapshots"] = con.execute(f"SELECT count(*) FROM {name}$snapshots").fetchone()[0] > 1
+            for part, columns in (("tags", "tag_name"), ("branches", "branch_name"), ("options", "key, `value`")):
+                found[f"{name} {part}"] = sorted(con.execute(f"SELECT {columns} FROM {name}${part}").fetchall())
+    return found
+
+
+def writing(patch, n):
+    """Counts the files that are written; there is no space for the n-th."""
+    disk = FullDisk(n, forever=n % 2 == 0)
+    for name in WRITES:
+        patch.setattr(LocalFileIO, name, disk.before(getattr(LocalFileIO, name)))
+    return disk
+
+
+@pytest.mark.parametrize("case", OTHER_STATEMENTS)
+def test_a_full_disk_at_any_statement(tmp_path, monkeypatch, case):
+    columns, text = OTHER_STATEMENTS[case]
+    *first, last = text.split("; ")
+    whole = str(tmp_path / "whole")
+    with warehouse(whole, columns) as con:
+        for statement in first:
+            con.execute(statement)
+        before = everything(whole)
+        with monkeypatch.context() as patch:
+            disk = writing(patch, 1000)
+            con.execute(last)
+    after, steps = everything(whole), 1000 - disk.left
+    for n in sorted({steps * i // 8 for i in range(8)}):
+        path = str(tmp_path / str(n))
+        failed = None
+        with warehouse(path, columns) as con, monkeypatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for statement in first:
+                con.execute(statement)
+            writing(patch, n)
+            try:
+                con.execute(last)
+            except tsdb.OperationalError as err:
+                failed = err
+        told = str(failed)
+        assert failed is None or "No space left on device" in told
+        is_done = failed is None or "committed" in told
+        assert everything(path) == (after if is_done else before), (n, told)
+        with tsdb.connect(path) as con:  # nothing is left over, and the same goes on
+            for (name,) in con.execute("SHOW TABLES").fetchall():
+                orphans = f"CALL sys.remove_orphan_files(`table` => 'default.{name}', older_than => '2999-01-01 00:00')"
+                if (name,) not in con.execute("SHOW VIEWS").fetchall() and "committed" not in told:
+                    assert con.execute(orphans).fetchone()[0] == 0, (n, told)
+            if not is_done:
+                con.execute(last)
+        assert everything(path) == after, (n, told)
+
+
 def test_rows_are_there_though_the_compaction_that_came_with_them_failed(tmp_path, monkeypatch):
     with warehouse(str(tmp_path), TABLES["key"] + ", 'commit.force-compact' = 'true'") as con:
         publish, calls = commit_module.try_publish, []

@@ -10,6 +10,7 @@ from tsdb import errors
 from tsdb.catalog.system import GLOBAL_TABLES, SYSTEM_TABLES
 from tsdb.connector import CONNECTORS
 from tsdb.connector.serde import SERDES
+from tsdb.fs import S3_OPTIONS
 from tsdb.options import OPTIONS, SCAN, SESSION, TABLE, OptionSpec
 from tsdb.procedure import PROCEDURES, REFUSED
 from tsdb.sql.functions import ALL
@@ -35,6 +36,8 @@ def options() -> str:
         (SESSION, "Session options"),
     ):
         parts.append(f"\n## {title}\n\n" + table(heads, option_rows(o for o in OPTIONS if o.scope == scope)))
+    stores = ((f"`{key}`", meaning) for key, (_, meaning) in S3_OPTIONS.items())
+    parts.append("\n## Warehouses in object stores\n\n" + table(("option", "meaning"), stores))
     for connector in CONNECTORS.values():
         parts.append(f"\n## Connector `{connector.name}`\n\n" + table(heads, option_rows(connector.options)))
     parts.append("\n## Formats\n\n" + ", ".join(f"`{name}`" for name in SERDES) + "\n")

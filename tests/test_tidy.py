@@ -57,6 +57,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "datafusion": ("tsdb/exec/",),
     "sqlglot": ("tsdb/sql/", "tsdb/exec/"),
     "kafka": ("tsdb/kafka/python_client.py",),
+    "obstore": ("tsdb/fs/object_store.py",),
     "confluent_kafka": ("tsdb/kafka/confluent_",),
     "prompt_toolkit": ("repl/",),
     "uuid": ("tsdb/clock.py",),

@@ -51,7 +51,7 @@ from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.changelog import open_changelog
 from tsdb.exec.streaming.draft import check_targets
 from tsdb.exec.streaming.registry import JobRegistry
-from tsdb.fs import Storage, open_warehouse
+from tsdb.fs import S3_OPTIONS, Storage, open_warehouse
 from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
 from tsdb.options import BY_KEY, SCAN
 from tsdb.procedure import PROCEDURES, REFUSED, Procedure
@@ -79,9 +79,13 @@ _T = TypeVar("_T")
 
 
 def open_session(warehouse: str, options: Mapping[str, str]) -> Session:
-    """A session on a warehouse directory, which is made if it is not there. `:memory:` lasts as long as the session."""
-    checked = SessionOptions(options)
-    return Session(open_warehouse(warehouse), checked)
+    """A session on a warehouse, which is made if it is not there. `:memory:` lasts as long as the session.
+
+    options: of the session, and those of an object store.
+    """
+    checked = SessionOptions({key: value for key, value in options.items() if key not in S3_OPTIONS})
+    place = {key: value for key, value in options.items() if key in S3_OPTIONS}
+    return Session(open_warehouse(warehouse, place), checked)
 
 
 class Session:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from judge import PaimonJava, PythonPeers, java_missing, peers_missing
+from judge import PaimonJava, PythonPeers, S3Server, java_missing, peers_missing
 
 
 def need(why: str) -> None:
@@ -28,3 +28,11 @@ def peers() -> Iterator[PythonPeers]:
     judge = PythonPeers()
     yield judge
     judge.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    need(peers_missing())
+    server = S3Server()
+    yield server
+    server.close()

@@ -150,8 +150,35 @@ class PythonPeers(_LineServer):
     def __init__(self) -> None:
         super().__init__([str(PEERS), str(Path(__file__).with_name("peer_server.py"))])
 
-    def read(self, peer: str, warehouse: Path, table: str) -> list[list[Any]]:
-        return self.ask(do="read", peer=peer, warehouse=str(warehouse), table=table)["rows"]
+    def read(self, peer: str, warehouse: Path | str, table: str, **options: str) -> list[list[Any]]:
+        """options: of the catalog."""
+        return self.ask(do="read", peer=peer, warehouse=str(warehouse), table=table, options=options)["rows"]
+
+    def write(self, warehouse: str, table: str, rows: dict[str, list[Any]], **options: str) -> None:
+        """Append columns of BIGINT, DOUBLE and STRING by pypaimon. options: of the catalog."""
+        self.ask(do="write", warehouse=warehouse, table=table, rows=rows, options=options)
+
+
+class S3Server:
+    """A server that speaks S3, with an empty bucket `lake`. url: its address."""
+
+    user, secret, bucket = "user", "hush", "lake"
+
+    def __init__(self) -> None:
+        command = [str(PEERS), str(Path(__file__).with_name("s3_server.py"))]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout is not None
+        lines = iter(self._process.stdout.readline, "")
+        self.url = next((line.strip() for line in lines if line.startswith("http")), "")
+        assert self.url, "the S3 server died"
+
+    def close(self) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._process.stdout.close()
 
 
 def plain(value: Any) -> Any:

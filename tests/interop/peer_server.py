@@ -28,27 +28,43 @@ def plain(v):
     return v
 
 
-def read_rust(warehouse, table):
+def read_rust(options, table):
     from pypaimon_rust.datafusion import PaimonCatalog
 
-    t = PaimonCatalog({"warehouse": warehouse}).get_table(table)
+    t = PaimonCatalog(options).get_table(table)
     builder = t.new_read_builder()
     splits = builder.new_scan().plan().splits()
     return [row for b in builder.new_read().read(splits) for row in b.to_pylist()]
 
 
-def read_python(warehouse, table):
+def read_python(options, table):
     import pypaimon
 
-    t = pypaimon.CatalogFactory.create({"warehouse": warehouse}).get_table(table)
+    t = pypaimon.CatalogFactory.create(options).get_table(table)
     builder = t.new_read_builder()
     splits = builder.new_scan().plan().splits()
     return builder.new_read().to_arrow(splits).to_pylist()
 
 
+def write_python(options, table, rows):
+    import pyarrow as pa
+    import pypaimon
+
+    builder = pypaimon.CatalogFactory.create(options).get_table(table).new_batch_write_builder()
+    write, commit = builder.new_write(), builder.new_commit()
+    write.write_arrow(pa.table(rows))
+    commit.commit(write.prepare_commit())
+    write.close()
+    commit.close()
+
+
 def answer(q):
+    options = {"warehouse": q["warehouse"], **q.get("options", {})}
+    if q.get("do") == "write":
+        write_python(options, q["table"], q["rows"])
+        return {}
     read = {"pypaimon-rust": read_rust, "pypaimon": read_python}[q["peer"]]
-    return {"rows": [[plain(v) for v in row.values()] for row in read(q["warehouse"], q["table"])]}
+    return {"rows": [[plain(v) for v in row.values()] for row in read(options, q["table"])]}
 
 
 def main():

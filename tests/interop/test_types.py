@@ -153,7 +153,8 @@ def test_as_keys(kind: str, literals: tuple[str, ...], tmp_path: Path, java: Pai
     assert written_down(tmp_path, "t") == written_down(tmp_path, "twin")
     assert ours(tmp_path, "SELECT * FROM twin") == wanted
     for i, value in enumerate(values):  # pruned by bucket and key range
-        assert len(ours(tmp_path, f"SELECT * FROM twin WHERE k = CAST({value} AS {kind}) AND v = {i}")) == 1
+        key = value if kind.startswith("CHAR") else f"CAST({value} AS {kind})"  # CAST pads, and is not what is stored
+        assert len(ours(tmp_path, f"SELECT * FROM twin WHERE k = {key} AND v = {i}")) == 1
     java.write(tmp_path, "default.t", [["-D", *wanted[0]], ["+U", *wanted[1][:1], 99]], identifier=1)
     java.compact(tmp_path, "default.t")
     after = numeric(java.read(tmp_path, "default.t"), schema)

@@ -25,7 +25,7 @@ def connect(
 ) -> "Connection":
     """Open a warehouse, which is made if it is not there. `:memory:` lasts as long as the connection.
 
-    options: session options, as SET would set them.
+    options: session options, as SET would set them, and for a warehouse `s3://bucket/path` those of the store.
     """
     return Connection(open_session(os.fspath(warehouse), dict(options or {})))
 

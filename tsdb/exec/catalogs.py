@@ -13,7 +13,7 @@ from tsdb.catalog.catalog import Catalog
 from tsdb.catalog.filesystem import FileSystemCatalog
 from tsdb.errors import AlreadyExists, CatalogNotFound, NotSupportedError, OptionError, ProgrammingError, nearest
 from tsdb.exec.view_store import ViewStore
-from tsdb.fs import Storage, open_warehouse
+from tsdb.fs import S3_OPTIONS, Storage, open_warehouse
 from tsdb.table.log import close_logs
 from tsdb.table.table import Table
 
@@ -21,7 +21,7 @@ HOME = "default_catalog"
 """What the warehouse of the connection is called."""
 
 DEFAULT_DATABASE = "default"
-_OPTIONS = ("type", "warehouse", "metastore", "default-database")
+_OPTIONS = ("type", "warehouse", "metastore", "default-database", *S3_OPTIONS)
 _IN_MEMORY = "generic_in_memory"
 
 
@@ -74,7 +74,8 @@ class Catalogs:
                 return
             raise AlreadyExists(f"catalog `{name}` exists; DROP CATALOG it first, or choose another name")
         location = _location(name, options)
-        self._mounted[name] = mount(name, open_warehouse(location), options)
+        place = {key: value for key, value in options.items() if key in S3_OPTIONS}
+        self._mounted[name] = mount(name, open_warehouse(location, place), options)
 
     def drop(self, name: str, *, if_exists: bool = False) -> None:
         """Forget the name; its warehouse stays as it is. Raises ProgrammingError for the current one and the home."""

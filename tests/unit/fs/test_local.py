@@ -143,6 +143,6 @@ def test_where_a_warehouse_may_not_lie(tmp_path: Path) -> None:
         open_warehouse(str(tmp_path / "file"))
     with pytest.raises(WarehouseError, match=r"cannot be made"):
         open_warehouse(str(tmp_path / "file" / "below"))
-    for url in ("s3://bucket/x", "file://elsewhere/x"):
+    for url in ("gs://bucket/x", "file://elsewhere/x"):
         with pytest.raises(NotSupportedError, match=url):
             open_warehouse(url)

@@ -12,7 +12,7 @@ KEPT_OPTIONS = frozenset([
     "compaction.file-num-limit", "compaction.force-rewrite-all-files",
     "compaction.offpeak-ratio", "compaction.offpeak.end.hour",
     "compaction.offpeak.start.hour", "compaction.skip-expired-partitions",
-    "continuous.discovery-interval", "cross-partition-upsert.bootstrap-parallelism",
+    "cross-partition-upsert.bootstrap-parallelism",
     "dynamic-bucket.assigner-parallelism", "file-operation.thread-num", "file-reader-async-threshold",
     "local-kv-db.block-size",
     "local-merge-buffer-size", "local-sort.max-num-file-handles", "manifest-sort.enabled",

@@ -222,6 +222,8 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _scan("incremental-between-scan-mode", "auto|delta|changelog|diff", "auto",
           "What came: rows of new files, of changelog files, or the difference of both states."),
     _scan("incremental-between-tag-to-snapshot", "bool", "false", "Whether two tags mean their snapshots."),
+    _scan("continuous.discovery-interval", "duration", None,
+          "How long a stream that has read everything waits to look again; not said: `1 s` in object stores, else 0."),
     _scan("consumer-id", "string", None, "Name under which a streaming read keeps its place in the table."),
     _scan("consumer.mode", "exactly-once|at-least-once", "exactly-once", "How exact that place is; always exact here."),
     _scan("consumer.ignore-progress", "bool", "false", "Start where the options say, not where the consumer was."),

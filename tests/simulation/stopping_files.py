@@ -27,7 +27,7 @@ class StoppingFileIO:
 
     def __getattr__(self, name: str):
         operation = getattr(self._inner, name)
-        if name == "local_path":
+        if name in ("local_path", "look_interval_s"):
             return operation
 
         def call(*args):

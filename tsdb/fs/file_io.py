@@ -21,7 +21,12 @@ class FileStatus:
 
 
 class FileIO(Protocol):
-    """A file system. Paths are absolute, with `/`. Implementations are thread-safe."""
+    """A file system. Paths are absolute, with `/`. Implementations are thread-safe.
+
+    look_interval_s: how long who waits for a new file should leave the storage alone between two looks.
+    """
+
+    look_interval_s: float
 
     def read_bytes(self, path: str) -> bytes:
         """The whole file. Raises FileNotFoundError."""

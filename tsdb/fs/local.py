@@ -22,6 +22,8 @@ _FOREIGN = ".tmp"
 class LocalFileIO:
     """See `FileIO`."""
 
+    look_interval_s = 0.0
+
     def read_bytes(self, path: str) -> bytes:
         """The whole file."""
         with open(path, "rb") as file:

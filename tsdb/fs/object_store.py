@@ -54,6 +54,8 @@ _T = TypeVar("_T")
 class ObjectStoreFileIO:
     """See `FileIO`. Paths are URLs in one bucket, such as `s3://bucket/warehouse/default.db/t/snapshot/snapshot-1`."""
 
+    look_interval_s = 1.0  # requests cost money
+
     def __init__(self, bucket_url: str, options: Mapping[str, str]) -> None:
         """bucket_url: `s3://bucket`. Raises NotSupportedError without obstore, OptionError for options unknown."""
         if obstore is None:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tsdb import clock
 from tsdb.changes import RowKind
 from tsdb.data_types import to_arrow
 from tsdb.errors import NotSupportedError, OperationalError, OptionError
@@ -26,7 +27,7 @@ from tsdb.format.parquet import VALUE_KIND
 from tsdb.mergetree.merge import is_add
 from tsdb.metadata.manifest import ADD, ManifestEntry
 from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
-from tsdb.options import TableOptions, parse_bool
+from tsdb.options import TableOptions, parse_bool, parse_duration_ms
 from tsdb.table.bucket import BucketMode
 from tsdb.table.changed_keys import resolved_changes
 from tsdb.table.changelog import changelog_ids, find_changelog
@@ -98,6 +99,11 @@ class StreamScan:
         self._followed = 0 if start is None or str(start) == asked else start - 1
         self._last: Snapshot | None = None
         self._kept: int | None = None
+        interval = self._table.options.get(key := "continuous.discovery-interval")
+        self._interval_s = (
+            table.file_io.look_interval_s if interval is None else parse_duration_ms(interval, key) / 1000
+        )
+        self._look_again_s = 0.0
 
     @property
     def position(self) -> int:
@@ -160,8 +166,12 @@ class StreamScan:
 
     def _is_there(self, snapshot_id: int) -> bool:
         snapshots = self._table.snapshots
+        now_s = clock.current().monotonic_s()
+        if now_s < self._look_again_s:
+            return False
         if snapshots.exists(snapshot_id):
             return True
+        self._look_again_s = now_s + self._interval_s
         latest = snapshots.latest_id() or 0
         if latest < min(snapshot_id, self._followed):
             raise OperationalError(self._rewritten(self._followed))

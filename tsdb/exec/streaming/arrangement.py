@@ -57,15 +57,19 @@ class Arrangement:
         """The key columns of rows of this arrangement."""
         return arrays(rows, self._key)
 
-    def insert(self, delta: ChangeBatch) -> None:
-        """Add a Z-set."""
+    def insert(self, delta: ChangeBatch, ascending: U64 | None = None) -> None:
+        """Add a Z-set. ascending: the hashes of its keys, if its rows are in their order."""
         if not delta.num_rows:
             return
         columns = arrays(delta.rows)
         row_hashes = hash_rows(columns, delta.num_rows)
-        every = self._key == tuple(range(len(columns)))
-        hashes = row_hashes if every else hash_rows([columns[k] for k in self._key], delta.num_rows)
-        run = consolidated(hashes, row_hashes, delta.weights, columns, self._schema)
+        if ascending is not None:
+            hashes = ascending
+        else:
+            every = self._key == tuple(range(len(columns)))
+            hashes = row_hashes if every else hash_rows([columns[k] for k in self._key], delta.num_rows)
+        in_parts = ascending is not None
+        run = consolidated(hashes, row_hashes, delta.weights, columns, self._schema, in_parts=in_parts)
         if len(run.hashes):
             self._runs.append(run)
             self._merge_neighbours()

@@ -6,13 +6,15 @@ one block; a run on disk (see `spilled_run.py`) is a list of such blocks, whose 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from tsdb.exec.streaming.watermark import median
 from tsdb.row_hash import I64, U64, arrays, equal_rows, take
+
+_FEW_PROBES = 1000
 
 
 @dataclass(slots=True)
@@ -59,6 +61,9 @@ class Run:
 
     def under(self, hashes: U64) -> list[tuple["Run", I64, I64]]:
         """(block, probe, position in the block) of every pair of equal hashes."""
+        if len(hashes) > _FEW_PROBES and not is_ascending(hashes):
+            order = np.argsort(hashes)
+            return [(block, order[probe], at) for block, probe, at in self.under(hashes[order])]
         probe, at = _candidates(self, hashes)
         return [(self, probe, at)] if len(at) else []
 
@@ -86,12 +91,18 @@ def merged(parts: Sequence[Run], schema: pa.Schema) -> Run:
         np.concatenate([r.weights for r in parts]),
         arrays(pa.concat_tables([r.rows for r in parts])),
         schema,
+        in_parts=True,
     )
 
 
-def consolidated(hashes: U64, row_hashes: U64, weights: I64, columns: Sequence[pa.Array], schema: pa.Schema) -> Run:
-    """A run of these rows: sorted by (hash, row hash), equal rows summed, zeros dropped."""
-    order = _sorted_order(hashes, row_hashes)
+def consolidated(
+    hashes: U64, row_hashes: U64, weights: I64, columns: Sequence[pa.Array], schema: pa.Schema, *, in_parts: bool
+) -> Run:
+    """A run of these rows: sorted by (hash, row hash), equal rows summed, zeros dropped.
+
+    in_parts: the hashes are a few ascending sequences one after the other, which merge faster than they sort.
+    """
+    order = _sorted_order(hashes, row_hashes, "stable" if in_parts else "quicksort")
     hashes, row_hashes, weights = hashes[order], row_hashes[order], weights[order]
     again = np.flatnonzero((hashes[1:] == hashes[:-1]) & (row_hashes[1:] == row_hashes[:-1])) + 1
     if len(again):
@@ -107,6 +118,11 @@ def consolidated(hashes: U64, row_hashes: U64, weights: I64, columns: Sequence[p
         hashes, row_hashes, weights, order = hashes[kept], row_hashes[kept], weights[kept], order[kept]
     rows = pa.Table.from_arrays(take(columns, order), schema=schema)
     return Run(hashes, row_hashes, weights, rows, widest(hashes))
+
+
+def is_ascending(hashes: U64) -> bool:
+    """Whether probes come in the order of a run, in which one is found near the one before."""
+    return bool((hashes[1:] >= hashes[:-1]).all())
 
 
 def widest(hashes: U64) -> int:
@@ -128,9 +144,9 @@ def _candidates(run: Run, hashes: U64) -> tuple[I64, I64]:
     return np.repeat(found, counts), at
 
 
-def _sorted_order(hashes: U64, row_hashes: U64) -> I64:
+def _sorted_order(hashes: U64, row_hashes: U64, kind: Literal["stable", "quicksort"]) -> I64:
     """The order by hash, equal rows side by side. The second sort only touches rows that share a hash."""
-    order: Any = np.argsort(hashes)
+    order: Any = np.argsort(hashes, kind=kind)
     in_order = hashes[order]
     equal = in_order[1:] == in_order[:-1]
     if not equal.any():

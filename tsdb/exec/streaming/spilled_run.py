@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from tsdb.exec.streaming.run import Run, merged, widest
+from tsdb.exec.streaming.run import Run, is_ascending, merged, widest
 from tsdb.exec.streaming.state_memory import StateMemory
 from tsdb.row_hash import I64, U64, arrays
 
@@ -50,7 +50,7 @@ class SpilledRun:
 
     def under(self, hashes: U64) -> list[tuple[Run, I64, I64]]:
         """(block, probe, position in the block) of every pair of equal hashes."""
-        if len(hashes) > 1 and not (hashes[1:] >= hashes[:-1]).all():
+        if not is_ascending(hashes):
             order = np.argsort(hashes, kind="stable")
             return [(block, order[probe], at) for block, probe, at in self.under(hashes[order])]
         cuts = np.concatenate([[0], np.searchsorted(hashes, self._firsts[1:]), [len(hashes)]])

@@ -55,7 +55,7 @@ class Side:
         self.rows = Arrangement(stream.schema, key)
 
     def keyed(self, delta: ChangeBatch) -> "Keyed":
-        """The rows of a delta that can match, with their keys."""
+        """The rows of a delta that can match, with their keys, in the order of their hashes."""
         keys = arrays(delta.rows, self.key)
         at = np.arange(delta.num_rows)
         if not self.nulls_match and any(k.null_count for k in keys):
@@ -64,12 +64,17 @@ class Side:
                 known &= np.asarray(key.is_valid().to_numpy(zero_copy_only=False))
             at = np.flatnonzero(known)
             keys = take(keys, at)
-        return Keyed(delta, at, keys, hash_rows(keys, len(at)))
+        hashes = hash_rows(keys, len(at))
+        order = np.argsort(hashes)
+        return Keyed(delta, at[order], take(keys, order), hashes[order])
 
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """A delta and its rows that can match: at[i] is the position of the row with keys[…][i] and hashes[i]."""
+    """A delta and its rows that can match: at[i] is the position of the row with keys[…][i] and hashes[i].
+
+    hashes: ascending, because neighbours are found near each other in the other side, which is many times faster.
+    """
 
     delta: ChangeBatch
     at: I64
@@ -77,9 +82,7 @@ class Keyed:
     hashes: U64
 
     def matching(self) -> ChangeBatch:
-        """Only the rows that can match."""
-        if len(self.at) == self.delta.num_rows:
-            return self.delta
+        """Only the rows that can match, in the order of `at`."""
         return ChangeBatch(self.delta.rows.take(pa.array(self.at)), self.delta.weights[self.at])
 
     def distinct(self) -> tuple[list[pa.Array], U64]:
@@ -111,15 +114,16 @@ class Join:
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """The change of the joined rows."""
         delta_left, delta_right = self._left.keyed(deltas[0]), self._right.keyed(deltas[1])
+        came_left, came_right = delta_left.matching(), delta_right.matching()
         kind, parts = self._kind, []
         left_touched = _under(self._left, delta_right) if kind.left != "none" else None
         right_touched = _under(self._right, delta_left) if kind.right != "none" else None
         if kind.pairs:
-            parts += self._pairs(delta_right, self._right, self._left, flipped=True)
-        self._right.rows.insert(delta_right.matching())
+            parts += self._pairs(delta_right, came_right, self._left, flipped=True)
+        self._right.rows.insert(came_right, delta_right.hashes)
         if kind.pairs:
-            parts += self._pairs(delta_left, self._left, self._right, flipped=False)
-        self._left.rows.insert(delta_left.matching())
+            parts += self._pairs(delta_left, came_left, self._right, flipped=False)
+        self._left.rows.insert(came_left, delta_left.hashes)
         if left_touched is not None:
             parts += self._one_side(
                 kind.left, self._left, delta_left, left_touched, self._right, delta_right, flipped=False
@@ -148,16 +152,14 @@ class Join:
         sizes = [self._left.rows.state_size(), self._right.rows.state_size()]
         return StateSize(sum(s.rows for s in sizes), sum(s.size_bytes for s in sizes))
 
-    def _matches(
-        self, rows: pa.Table, keys: Sequence[pa.Array], hashes: U64, other: Arrangement, *, flipped: bool
-    ) -> list[Matches]:
-        """For each row (with its key) the rows of the other side for which the whole condition holds, in parts."""
+    def _matches(self, probes: Keyed, matching: ChangeBatch, other: Arrangement, *, flipped: bool) -> list[Matches]:
+        """For each row that can match the rows of the other side for which the whole condition holds, in parts."""
         found = []
-        for begin, end in _slices(hashes, other):
-            part = other.lookup([k.slice(begin, end - begin) for k in keys], hashes[begin:end])
+        for begin, end in _slices(probes.hashes, other):
+            part = other.lookup([k.slice(begin, end - begin) for k in probes.keys], probes.hashes[begin:end])
             probe = part.probe + begin
             if self._residual is not None and len(probe):
-                own, its = rows.take(pa.array(probe)), part.rows
+                own, its = matching.rows.take(pa.array(probe)), part.rows
                 joined = _side_by_side(its, own) if flipped else _side_by_side(own, its)
                 (holds,) = self._residual.columns(joined)
                 kept = np.flatnonzero(holds.fill_null(False).to_numpy(zero_copy_only=False))
@@ -166,11 +168,10 @@ class Join:
             found.append(Matches(probe, part.rows, part.weights))
         return found
 
-    def _pairs(self, delta: Keyed, own: Side, other: Side, *, flipped: bool) -> list[ChangeBatch]:
+    def _pairs(self, delta: Keyed, matching: ChangeBatch, other: Side, *, flipped: bool) -> list[ChangeBatch]:
         """The pairs of a delta with the other side. flipped: the delta belongs to the right side."""
-        matching = delta.matching()
         parts = []
-        for match in self._matches(matching.rows, delta.keys, delta.hashes, other.rows, flipped=flipped):
+        for match in self._matches(delta, matching, other.rows, flipped=flipped):
             if not len(match.probe):
                 continue
             rows = matching.rows.take(pa.array(match.probe))
@@ -191,13 +192,12 @@ class Join:
         flipped: bool,
     ) -> list[ChangeBatch]:
         """The change of one side's rows by whether they match. touched: its old rows whose matches may differ now."""
-        came = np.zeros(delta.delta.num_rows, np.int64)
-        came[delta.at] = self._count(delta.matching().rows, delta.keys, delta.hashes, other.rows, flipped=flipped)
+        came = self._count(delta, other.rows, flipped=flipped)
         old = own.keyed(touched)
-        now = self._count(touched.rows, old.keys, old.hashes, other.rows, flipped=flipped)
+        now = self._count(old, other.rows, flipped=flipped)
         difference = Arrangement(other.schema, other.key)
-        difference.insert(other_delta.matching())
-        before = now - self._count(touched.rows, old.keys, old.hashes, difference, flipped=flipped)
+        difference.insert(other_delta.matching(), other_delta.hashes)
+        before = now - self._count(old, difference, flipped=flipped)
         parts = [
             self._emit(what, delta.delta, came > 0, flipped=flipped),
             self._emit(what, touched, now > 0, flipped=flipped),
@@ -205,13 +205,12 @@ class Join:
         ]
         return [p for p in parts if p.num_rows]
 
-    def _count(
-        self, rows: pa.Table, keys: Sequence[pa.Array], hashes: U64, other: Arrangement, *, flipped: bool
-    ) -> I64:
-        """How many rows of the other side match each row."""
-        counts = np.zeros(len(hashes), np.int64)
-        for match in self._matches(rows, keys, hashes, other, flipped=flipped):
-            np.add.at(counts, match.probe, match.weights)
+    def _count(self, probes: Keyed, other: Arrangement, *, flipped: bool) -> I64:
+        """How many rows of the other side match each row of the delta."""
+        counts = np.zeros(probes.delta.num_rows, np.int64)
+        matching = probes.delta if self._residual is None else probes.matching()
+        for match in self._matches(probes, matching, other, flipped=flipped):
+            np.add.at(counts, probes.at[match.probe], match.weights)
         return counts
 
     def _emit(self, what: str, rows: ChangeBatch, matched: Mask, *, flipped: bool) -> ChangeBatch:

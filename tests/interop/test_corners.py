@@ -127,3 +127,12 @@ def test_spaces_at_the_end_of_char_are_no_part_of_it_in_orc(tmp_path: Path, java
         assert str(before[0]) == str(wanted)
         con.execute("INSERT INTO t SELECT * FROM t")
     assert in_order(java.read(tmp_path, "default.t")) == in_order(theirs + theirs)
+
+
+@pytest.mark.judged("scalar types", "Paimon Java", "reads")
+@pytest.mark.parametrize("kind", ["DECIMAL(9, 2)", "DECIMAL(18, 2)", "DECIMAL(19, 2)", "DECIMAL(38, 2)"])
+def test_java_finds_decimals_in_our_files(kind: str, tmp_path: Path, java: PaimonJava) -> None:
+    run(tmp_path, f"CREATE TABLE t (k INT, d {kind})", "INSERT INTO t VALUES (1, 0.01), (2, -0.01), (3, 7), (4, 0.01)")
+    for text, wanted in (("0.01", [1, 4]), ("-0.01", [2]), ("7.00", [3])):
+        found = java.read(tmp_path, "default.t", ("d", text))
+        assert sorted(row[0] for row in found if row[1] == text) == wanted

@@ -4,6 +4,7 @@ every step both see the same rows, changes and system tables.
 `python tests/interop/test_wild_tables.py FIRST LAST` tries more seeds and goes on after a failure.
 """
 
+import copy
 import json
 import random
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from judge import PaimonJava
 from typed_rows import typed
-from wild_kinds import NESTED, random_kind, random_type
+from wild_kinds import NESTED, Kind, random_kind, random_type
 from wild_rows import Values, arrow_table, canonical, literal
 
 import tsdb
@@ -37,13 +38,19 @@ class Game:
 
     def __init__(self, seed: int, warehouse: Path, java: PaimonJava) -> None:
         self.chance = random.Random(seed)
-        self.kind = random_kind(self.chance)
+        self.kinds = {"t": random_kind(self.chance)}  # of the table and its branches
+        self.at = "t"
         self.values = Values(self.chance, "orc" if "orc" in str(self.kind.options) else "")
         self.warehouse, self.java = warehouse, java
         self.log: list[str] = []
         self.identifier = 0
-        self.known: dict[int, Rows] = {}
+        self.tags: dict[str, list[str]] = {}
         self.added = 0
+
+    @property
+    def kind(self) -> Kind:
+        """The kind that the table or branch at hand has now."""
+        return self.kinds[self.at]
 
     def play(self) -> None:
         """Create, then some steps, each checked."""
@@ -52,6 +59,8 @@ class Game:
             if not self.create():
                 return
             for _ in range(STEPS):
+                self.at = self.chance.choice(list(self.kinds))
+                self.log.append(f"at {self.at}")
                 self.step()
                 self.check()
 
@@ -102,7 +111,8 @@ class Game:
         """One random change by one of both."""
         steps = [(30, self.we_write), (30, self.java_writes), (8, self.we_delete), (5, self.we_update),
                  (8, self.we_compact), (8, self.java_compacts), (12, self.evolve), (3, self.overwrite),
-                 (2, self.expire)]  # fmt: skip
+                 (2, self.expire), (4, self.branch), (3, self.fast_forward), (4, self.tag),
+                 (2, self.roll_back)]  # fmt: skip
         self.chance.choices([s for _, s in steps], [w for w, _ in steps])[0]()
 
     @property
@@ -148,14 +158,14 @@ class Game:
         rows = self.rows()
         self.con.register("given", arrow_table(self.kind.columns, rows))
         self.log.append(f"given: {rows}")
-        self.run("INSERT INTO t SELECT * FROM given")
+        self.run(f"INSERT INTO {self.at} SELECT * FROM given")
 
     def overwrite(self) -> None:
         """INSERT OVERWRITE."""
         rows = self.rows()
         self.con.register("given", arrow_table(self.kind.columns, rows))
         self.log.append(f"given: {rows}")
-        self.run("INSERT OVERWRITE t SELECT * FROM given")
+        self.run(f"INSERT OVERWRITE {self.at} SELECT * FROM given")
 
     def java_writes(self) -> None:
         """Rows of random kinds, where the table takes them and Java can place them."""
@@ -168,7 +178,9 @@ class Game:
         rows = [[self.chance.choice(kinds), *row] for row in self.rows()]
         self.log.append(f"Java writes {rows}")
         self.identifier += 1
-        self.java.write(self.warehouse, "default.t", rows, self.identifier, **({"bucket": 0} if unaware else {}))
+        self.java.write(
+            self.warehouse, f"default.{self.at}", rows, self.identifier, **({"bucket": 0} if unaware else {})
+        )
         return None
 
     def condition(self) -> tuple[str, str] | None:
@@ -190,32 +202,81 @@ class Game:
         """DELETE."""
         found = self.condition()
         if found:
-            self.run(f"DELETE FROM t WHERE {found[1]}")
+            self.run(f"DELETE FROM {self.at} WHERE {found[1]}")
 
     def we_update(self) -> None:
         """UPDATE of one column to a value that another row has."""
         found = self.condition()
         free = [n for n in self.kind.columns if n not in self.kind.primary and n not in self.kind.partition]
         if found and free:
-            self.run(f"UPDATE t SET `{self.chance.choice(free)}` = NULL WHERE {found[1]}")
+            self.run(f"UPDATE {self.at} SET `{self.chance.choice(free)}` = NULL WHERE {found[1]}")
 
     def we_compact(self) -> None:
         """Compaction by us."""
-        self.run("CALL sys.compact('default.t')")
+        self.run(f"CALL sys.compact('default.{self.at}')")
 
     def java_compacts(self) -> None:
         """Compaction by Java."""
         if self.kind.options["bucket"] != "-1" or self.kind.primary:
             self.log.append("Java compacts")
-            self.java.compact(self.warehouse, "default.t")
+            self.java.compact(self.warehouse, f"default.{self.at}")
 
     def expire(self) -> None:
         """All snapshots but two."""
         if self.chance.random() < 0.5:
-            self.run("CALL sys.expire_snapshots(`table` => 't', retain_max => 2, retain_min => 1)")
+            self.run(f"CALL sys.expire_snapshots(`table` => '{self.at}', retain_max => 2, retain_min => 1)")
         else:
             self.log.append("Java expires")
-            self.java.maintain(self.warehouse, "default.t", "expire_snapshots", 2)
+            self.java.maintain(self.warehouse, f"default.{self.at}", "expire_snapshots", 2)
+
+    def snapshots(self) -> list[int]:
+        """The ids of the snapshots there are."""
+        return [row[0] for row in self.con.execute(f"SELECT snapshot_id FROM {self.at}$snapshots").fetchall()]
+
+    def maintain(self, what: str, *arguments: Any) -> None:
+        """A procedure by one of both."""
+        if self.chance.random() < 0.5:
+            values = [f"'{v}'" if isinstance(v, str) else str(v) for v in (self.at, *arguments)]
+            self.run(f"CALL sys.{what}({', '.join(values)})")
+        else:
+            self.log.append(f"Java: {what}{arguments}")
+            self.java.maintain(self.warehouse, f"default.{self.at}", what, *arguments)
+
+    def tag(self) -> None:
+        """A tag, which then has the rows of its snapshot."""
+        found = self.snapshots()
+        if found:
+            self.added += 1
+            self.maintain("create_tag", f"tag{self.added}", self.chance.choice(found))
+            self.tags.setdefault(self.at, []).append(f"tag{self.added}")
+
+    def branch(self) -> None:
+        """A branch from a tag of now."""
+        self.at = "t"
+        found = self.snapshots()
+        if found and self.has_schema_of(str(found[-1])) and len(self.kinds) < 3:
+            self.added += 1
+            name = f"b{self.added}"
+            self.maintain("create_tag", f"for_{name}", found[-1])
+            self.maintain("create_branch", name, f"for_{name}")
+            self.kinds[f"t$branch_{name}"] = copy.deepcopy(self.kind)
+
+    def fast_forward(self) -> None:
+        """The table becomes what its branch is."""
+        branches = [name for name in self.kinds if name != "t"]
+        if branches:
+            name = self.chance.choice(branches)
+            self.at = "t"
+            self.maintain("fast_forward", name.removeprefix("t$branch_"))
+            self.kinds["t"] = copy.deepcopy(self.kinds[name])
+            self.tags = {}
+
+    def roll_back(self) -> None:
+        """To an older snapshot of the same schema."""
+        found = [number for number in self.snapshots() if self.has_schema_of(str(number))]
+        if found and not (self.at == "t" and len(self.kinds) > 1):
+            self.maintain("rollback_to", self.chance.choice(found))
+            self.tags = {}
 
     def evolve(self) -> None:
         """A change of the schema by one of both."""
@@ -267,11 +328,11 @@ class Game:
     def alter(self, sql: str, change: list[Any]) -> None:
         """By one of both."""
         if self.chance.random() < 0.7:
-            self.log.append(f"ALTER TABLE t {sql}")
-            self.con.execute(f"ALTER TABLE t {sql}")
+            self.log.append(f"ALTER TABLE {self.at} {sql}")
+            self.con.execute(f"ALTER TABLE {self.at} {sql}")
         else:
-            self.log.append(f"Java: ALTER TABLE t {sql}")
-            self.java.alter(self.warehouse, "default.t", change)
+            self.log.append(f"Java: ALTER TABLE {self.at} {sql}")
+            self.java.alter(self.warehouse, f"default.{self.at}", change)
 
     # --- checks
 
@@ -281,9 +342,9 @@ class Game:
         columns = [column.combine_chunks() for column in table.columns]
         return [[typed(column[i]) for column in columns] for i in range(table.num_rows)]
 
-    def ours(self, table: str = "t") -> Rows:
+    def ours(self, table: str = "") -> Rows:
         """All rows as we see them."""
-        return self.ask(f"SELECT * FROM {table}")
+        return self.ask(f"SELECT * FROM {table or self.at}")
 
     def same(self, rows: Rows, kinds: list[DataType]) -> Rows:
         """Rows in the form that is compared."""
@@ -300,12 +361,14 @@ class Game:
         """Everything that both can be asked."""
         kinds = list(self.kind.columns.values())
         rows = self.ours()
-        self.compare("rows", rows, self.java.read(self.warehouse, "default.t"), kinds)
-        found = self.con.execute("SELECT min(snapshot_id), max(snapshot_id) FROM t$snapshots").fetchall()[0]
+        self.compare("rows", rows, self.java.read(self.warehouse, f"default.{self.at}"), kinds)
+        found = self.con.execute(f"SELECT min(snapshot_id), max(snapshot_id) FROM {self.at}$snapshots").fetchall()[0]
         if found[0] is None:
             return
         first, last = found
         self.check_filter(rows, kinds)
+        self.check_pruning(rows, kinds)
+        self.check_tag(kinds)
         self.check_time(first, last, kinds)
         self.check_changes(first, last, kinds)
         self.check_system()
@@ -319,22 +382,52 @@ class Game:
         at = list(self.kind.columns).index(name)
         text = condition.split(" = ", 1)[1]
         wanted = [r for r in rows if r[at] is not None and literal(r[at], kinds[at]) == text]
-        mine = self.same(self.ask(f"SELECT * FROM t WHERE {condition}"), kinds)
+        mine = self.same(self.ask(f"SELECT * FROM {self.at} WHERE {condition}"), kinds)
         if mine != self.same(wanted, kinds):
             raise self.differ(f"WHERE {condition}", mine, self.same(wanted, kinds))
+
+    def check_pruning(self, rows: Rows, kinds: list[DataType]) -> None:
+        """Java leaves out no file that may have a row, whoever wrote its statistics and indexes."""
+        names = [
+            n
+            for n, k in self.kind.columns.items()
+            if k.root not in (*NESTED, TypeRoot.FLOAT, TypeRoot.DOUBLE) and "." not in n  # a path, to Java
+        ]
+        if not rows or not names:
+            return
+        name = self.chance.choice(names)
+        at = list(self.kind.columns).index(name)
+        value = self.chance.choice(rows)[at]
+        if value is None or (kinds[at].root is TypeRoot.CHAR and "orc" in str(self.kind.options)):
+            return  # Java loses such rows by itself: the statistics have spaces
+        found = self.same(self.java.read(self.warehouse, f"default.{self.at}", (name, value)), kinds)
+        wanted = self.same([r for r in rows if r[at] == value], kinds)
+        missing = [row for row in wanted if row not in found]
+        if missing:
+            raise self.differ(f"Java prunes by {name} = {value}", missing, [])
+
+    def check_tag(self, kinds: list[DataType]) -> None:
+        """A tag."""
+        if self.tags.get(self.at):
+            name = self.chance.choice(self.tags[self.at])
+            number = self.con.execute(f"SELECT schema_id FROM {self.at}$tags WHERE tag_name = '{name}'").fetchall()
+            if number == self.con.execute(f"SELECT max(schema_id) FROM {self.at}$schemas").fetchall():
+                mine = self.ours(f"{self.at} /*+ OPTIONS('scan.tag-name' = '{name}') */")
+                theirs = self.java.read(self.warehouse, f"default.{self.at}", None, **{"scan.tag-name": name})
+                self.compare(f"tag {name}", mine, theirs, kinds)
 
     def check_time(self, first: int, last: int, kinds: list[DataType]) -> None:
         """An older snapshot."""
         number = str(self.chance.randint(first, last))
         if self.has_schema_of(number):
-            mine = self.ours(f"t /*+ OPTIONS('scan.snapshot-id' = '{number}') */")
-            theirs = self.java.read(self.warehouse, "default.t", **{"scan.snapshot-id": number})
+            mine = self.ours(f"{self.at} /*+ OPTIONS('scan.snapshot-id' = '{number}') */")
+            theirs = self.java.read(self.warehouse, f"default.{self.at}", **{"scan.snapshot-id": number})
             self.compare(f"snapshot {number}", mine, theirs, kinds)
 
     def has_schema_of(self, number: str) -> bool:
         """Whether a snapshot has the schema that the table has now."""
-        schema = self.con.execute(f"SELECT schema_id FROM t$snapshots WHERE snapshot_id = {number}").fetchall()
-        return bool(schema == self.con.execute("SELECT max(schema_id) FROM t$schemas").fetchall())
+        schema = self.con.execute(f"SELECT schema_id FROM {self.at}$snapshots WHERE snapshot_id = {number}").fetchall()
+        return bool(schema == self.con.execute(f"SELECT max(schema_id) FROM {self.at}$schemas").fetchall())
 
     def check_changes(self, first: int, last: int, kinds: list[DataType]) -> None:
         """What came between two snapshots, and what a stream gives."""
@@ -345,7 +438,7 @@ class Game:
             has_log = self.kind.options.get("changelog-producer", "none") != "none"
             mode = self.chance.choice(["delta", *(["changelog"] if has_log else [])])
             options = {"incremental-between": f"{start},{end}", "incremental-between-scan-mode": mode}
-            self.both(f"{mode} {start} {end}", "t$audit_log", options, kinds)
+            self.both(f"{mode} {start} {end}", f"{self.at}$audit_log", options, kinds)
         self.stream(first, last, kinds)
 
     def both(self, what: str, table: str, options: dict[str, str], kinds: list[DataType]) -> None:
@@ -370,8 +463,8 @@ class Game:
         if not self.has_schema_of(start):
             return
         producer = self.kind.options.get("changelog-producer", "none")
-        if producer == "input" and "sequence.field" in self.kind.options:
-            return  # which we put in the order of the field
+        if producer in ("none", "input") and ("sequence.field" in self.kind.options or self.kind.crosses):
+            return  # we show what becomes of the row of the key
         sees = bool(self.kind.primary) and producer in ("none", "input") and self.chance.random() < 0.5
         options = {
             "scan.mode": "from-snapshot",
@@ -385,7 +478,7 @@ class Game:
         try:
             hint = ", ".join(f"'{key}' = '{value}'" for key, value in options.items())
             hint = f"/*+ OPTIONS({hint}) */"
-            mine = [row[-len(kinds) :] for row in self.ours(f"t$audit_log {hint}")]
+            mine = [row[-len(kinds) :] for row in self.ours(f"{self.at}$audit_log {hint}")]
         except NotSupportedError:
             return
         except Error as err:
@@ -394,7 +487,7 @@ class Game:
             self.con.execute("SET 'execution.mode' = 'batch'")
             self.con.execute("RESET 'scan.bounded.mode'")
         try:
-            theirs = self.java.stream(self.warehouse, "default.t$audit_log", **options)
+            theirs = self.java.stream(self.warehouse, f"default.{self.at}$audit_log", **options)
         except AssertionError as err:
             complaint = str(err)
         if bool(why) != bool(complaint):
@@ -421,8 +514,8 @@ class Game:
             return  # Java fails to read it
         if name in ("files", "file_key_ranges") and any(kinds[n].root in BINARY for n in self.kind.primary):
             return  # Java shows where they lie in its memory
-        mine = self.ours(f"t${name}")
-        theirs = self.java.read(self.warehouse, f"default.t${name}")
+        mine = self.ours(f"{self.at}${name}")
+        theirs = self.java.read(self.warehouse, f"default.{self.at}${name}")
         if name == "ro":
             self.compare("ro", mine, theirs, list(self.kind.columns.values()))
             return

@@ -166,13 +166,18 @@ def _dictionary_columns(schema: pa.Schema, sample: pa.Table) -> list[str]:
     """Columns that repeat themselves: a dictionary of distinct values would be built only to be thrown away."""
     kept = []
     for i, field in enumerate(schema):
-        nested = pa.types.is_nested(field.type)
+        nested = pa.types.is_nested(field.type) or _is_wide_decimal(field.type)
         if nested or pa.types.is_boolean(field.type) or field.name == SEQUENCE_NUMBER or sample.num_columns <= i:
             continue
         head = sample.column(i).slice(0, _DICTIONARY_SAMPLE)
         if len(head) and len(head.unique()) <= max(1024, _DICTIONARY_RATIO * len(head)):
             kept.append(field.name)
     return kept
+
+
+def _is_wide_decimal(kind: pa.DataType) -> bool:
+    """Whether it is kept in bytes: Paimon 1.4 seeks a value in a dictionary without the bytes that fill it up."""
+    return bool(pa.types.is_decimal(kind)) and kind.precision > 18
 
 
 def open_parquet(file_io: FileIO, path: str, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:

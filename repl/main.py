@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _connect(options: argparse.Namespace) -> tsdb.Connection:
-    settings = {"execution.mode": options.mode} if options.mode else {}
+    settings = {"python.replacement-scans": "false"} | ({"execution.mode": options.mode} if options.mode else {})
     return tsdb.connect(options.warehouse, options=settings)
 
 

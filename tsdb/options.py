@@ -261,6 +261,8 @@ OPTIONS: tuple[OptionSpec, ...] = (
              "What the state of a streaming query holds in memory; more lies in files that are mapped."),
     _session("sql.average", "flink|double", "flink",
              "What AVG gives: of integers an integer as in Flink, or always a DOUBLE as in most databases."),
+    _session("python.replacement-scans", "true|false", "true",
+             "A name in FROM that no table has stands for the caller's Python variable of that name."),
     _session("table.local-time-zone", "string", "UTC", "Zone of TIMESTAMP_LTZ in text."),
     _session("sql-client.execution.result-mode", "table|changelog", "table", "How the shell shows streaming results."),
 )  # fmt: skip

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.errors import (
-    CommitConflict,
     DataError,
     IntegrityError,
     InternalError,
     NotSupportedError,
-    OperationalError,
     ProgrammingError,
     SnapshotExpired,
     nearest,
@@ -36,6 +34,7 @@ from tsdb.exec import (
     show,
     summary,
 )
+from tsdb.exec.attempts import retried
 from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
 from tsdb.exec.catalogs import Catalogs, Mounted
 from tsdb.exec.continuous import submit, submit_set, submit_watch
@@ -45,6 +44,7 @@ from tsdb.exec.functions import Functions, built_in, create_function, drop_funct
 from tsdb.exec.information_schema import Holder
 from tsdb.exec.names import Names
 from tsdb.exec.plan import Mode, QueryPlan, all_of, plan_query
+from tsdb.exec.planner import Planner
 from tsdb.exec.relation import View
 from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount, one_text, rows_of
 from tsdb.exec.session_options import SessionOptions
@@ -52,7 +52,7 @@ from tsdb.exec.streaming.changelog import open_changelog
 from tsdb.exec.streaming.draft import check_targets
 from tsdb.exec.streaming.registry import JobRegistry
 from tsdb.fs import S3_OPTIONS, Storage, open_warehouse
-from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
+from tsdb.metadata.snapshot import SnapshotNotFound
 from tsdb.options import BY_KEY, SCAN
 from tsdb.procedure import PROCEDURES, REFUSED, Procedure
 from tsdb.procedure import bind as arguments
@@ -61,6 +61,7 @@ from tsdb.sql import materialized as kept
 from tsdb.sql import statements as sql
 from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.parameters import arranged, bind
+from tsdb.sql.parser import parse_one
 from tsdb.sql.prepared import ParsedQueries, Prepared
 from tsdb.sql.script import place_in
 from tsdb.sql.table_ref import references
@@ -70,12 +71,7 @@ from tsdb.table.table import Table
 
 if TYPE_CHECKING:
     from sqlglot import exp
-
-_ATTEMPTS = 5
-"""How often UPDATE and DELETE are tried when other writers replace the files that they rewrite; and queries when the
-snapshot that they read expires.
-"""
-_T = TypeVar("_T")
+_APPENDED = "rows that are appended"
 
 
 def open_session(warehouse: str, options: Mapping[str, str]) -> Session:
@@ -129,6 +125,21 @@ class Session:
         """Let `name` stand for these rows in this session."""
         self.names.register(name, rows)
 
+    def read_variables(self, variable: Callable[[str], pa.Table | None]) -> None:
+        """Where a bare name that no table has is looked up, unless 'python.replacement-scans' is off."""
+        self.names.variable = lambda name: variable(name) if self.options.reads_variables else None
+
+    def append(self, name: str, rows: pa.Table, *, by_name: bool) -> int:
+        """Insert rows, in one commit whatever the mode; how many."""
+        self.register(_APPENDED, rows)
+        try:
+            columns = " BY NAME" if by_name else ""
+            statement = parse_one(f"INSERT INTO {name}{columns} SELECT * FROM `{_APPENDED}`")
+            statement, target = self._insert_of(cast(sql.Insert, statement))
+            return dml.insert(statement, target, self._planner(statement))
+        finally:
+            self.unregister(_APPENDED)
+
     def unregister(self, name: str) -> None:
         """Forget a registered relation. Raises ProgrammingError if there is none."""
         if not self.names.unregister(name):
@@ -167,13 +178,14 @@ class Session:
 
     def query(self, statement: sql.Select) -> BatchResult:
         """The rows of a query in batch mode; planned anew where a snapshot expires meanwhile."""
-        return _retried(lambda: query.run(self.plan(statement.query, statement, "batch")))
+        return retried(lambda: query.run(self.plan(statement.query, statement, "batch")))
 
     def _run_all(
         self, statements: Sequence[sql.Statement], wanted: Sequence[int], params: list[Any]
     ) -> Iterator[Result]:
         for statement, number in zip(statements, wanted, strict=True):
             given, params = params[:number], params[number:]
+            self.names.forget_variables()
             try:
                 found = self._look_up(statement, given)
                 if found is not None:
@@ -198,8 +210,8 @@ class Session:
         except OSError as err:
             raise storage_failure(err) from err
 
-    def _planner(self, statement: sql.Statement) -> _Planner:
-        return _Planner(self, statement)
+    def _planner(self, statement: sql.Statement) -> Planner:
+        return Planner(self.names, self._engine, self.options.values, statement)
 
     def _select(self, statement: sql.Select) -> Result:
         if self.options.streaming:
@@ -220,7 +232,7 @@ class Session:
             return JobHandle(submit(statement, target, self.plan, self.names, self.options, self.jobs))
         if not isinstance(target, Table):
             return RowCount(dml.insert(statement, target, self._planner(statement)))
-        return RowCount(_retried(lambda: dml.insert(statement, target, self._planner(statement)), (SnapshotExpired,)))
+        return RowCount(retried(lambda: dml.insert(statement, target, self._planner(statement)), (SnapshotExpired,)))
 
     def _insert_of(self, statement: sql.Insert) -> tuple[sql.Insert, Table | ConnectorTable]:
         """The statement with its columns written out, and its target."""
@@ -233,15 +245,15 @@ class Session:
 
     def _update(self, statement: sql.Update) -> Result:
         target = self.names.written(statement.target, statement)
-        return RowCount(_retried(lambda: row_change.update(statement, target, self._planner(statement))))
+        return RowCount(retried(lambda: row_change.update(statement, target, self._planner(statement))))
 
     def _delete(self, statement: sql.Delete) -> Result:
         target = self.names.written(statement.target, statement)
-        return RowCount(_retried(lambda: row_change.delete(statement, target, self._planner(statement))))
+        return RowCount(retried(lambda: row_change.delete(statement, target, self._planner(statement))))
 
     def _merge(self, statement: sql.MergeInto) -> Result:
         target = self.names.written(statement.target, statement)
-        return RowCount(_retried(lambda: merge_into.merge(statement, target, self._planner(statement))))
+        return RowCount(retried(lambda: merge_into.merge(statement, target, self._planner(statement))))
 
     def _copy_to(self, statement: sql.CopyTo) -> Result:
         plan = self.plan(statement.query, statement, "batch")
@@ -378,29 +390,7 @@ class Session:
         if self.options.streaming:
             return JobHandle(submit_set(inserts, self.plan, self.names, self.options, self.jobs))
         expiry = (SnapshotExpired,) if all(isinstance(target, Table) for _, target in inserts) else ()
-        return RowCount(_retried(lambda: dml.insert_all(inserts, self._planner(statement)), expiry))
-
-
-class _Planner:
-    """Plans the queries of one statement that changes rows, in batch mode; all of them see the same snapshots."""
-
-    def __init__(self, session: Session, statement: sql.Statement) -> None:
-        self._session = session
-        self._statement = statement
-        self._snapshots: dict[str, Snapshot | None] = {}
-
-    def __call__(self, node: exp.Query, *, numbered_files: bool = False) -> QueryPlan:
-        session = self._session
-        return plan_query(
-            node,
-            session.names,
-            session._engine,
-            session.options.values,
-            "batch",
-            self._statement,
-            snapshots=self._snapshots,
-            numbered_files=numbered_files,
-        )
+        return RowCount(retried(lambda: dml.insert_all(inserts, self._planner(statement)), expiry))
 
 
 def called(statement: sql.Call, names: Names) -> tuple[Procedure, Mounted, tuple[Any, ...], dict[str, Any]]:
@@ -431,18 +421,6 @@ def _table_argument(value: str, mounted: Mounted, names: Names) -> tuple[Mounted
         return mounted, f"{names.database if mounted is names.catalogs.current else mounted.database}.{value}"
     first, _, rest = value.partition(".")
     return (names.catalogs.get(first), rest) if "." in rest and names.catalogs.has(first) else (mounted, value)
-
-
-def _retried(
-    work: Callable[[], _T], when: tuple[type[OperationalError], ...] = (CommitConflict, SnapshotExpired)
-) -> _T:
-    """The work, planned and done anew when another writer was faster, or expired what is being read."""
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return work()
-        except when:
-            continue
-    return work()
 
 
 HANDLERS: Mapping[type[sql.Statement], Callable[[Session, Any], Result | Iterator[Result] | None]] = {

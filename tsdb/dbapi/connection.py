@@ -6,11 +6,9 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
-import pyarrow as pa
-
 from tsdb import errors
-from tsdb.data_types import from_arrow, to_arrow
 from tsdb.dbapi.cursor import Cursor
+from tsdb.dbapi.frames import arrow_table, variable
 from tsdb.dbapi.table_handle import TableHandle
 from tsdb.errors import InterfaceError, NotSupportedError, ProgrammingError
 from tsdb.exec.result import BatchResult, Result
@@ -46,6 +44,7 @@ class Connection:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        session.read_variables(variable)
         self._cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
         self._closed = False
 
@@ -65,6 +64,10 @@ class Connection:
             cursor.close()
             raise
 
+    def sql(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Cursor:
+        """`execute` under the name that it has in DuckDB and Spark: `con.sql("SELECT …").df()`."""
+        return self.execute(sql, params)
+
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> Cursor:
         """A new cursor that has executed the SQL for each of rows."""
         return self.cursor().executemany(sql, rows)
@@ -81,12 +84,21 @@ class Connection:
         In streaming mode it is an append-only source that ends.
         """
         self.check_open()
-        self._session.register(name, _arrow_table(name, rows))
+        self._session.register(name, arrow_table(rows, f"register(`{name}`)"))
 
     def unregister(self, name: str) -> None:
         """Take a registered table away."""
         self.check_open()
         self._session.unregister(name)
+
+    def append(self, name: str, rows: Any, *, by_name: bool = False) -> int:
+        """Insert rows, of the kinds that `register` takes, into a table, in one commit; how many there were.
+
+        by_name: columns of rows go to those of the same name, and the others of the table get their defaults; else
+        they go by their places.
+        """
+        self.check_open()
+        return self._session.append(name, arrow_table(rows, f"append(`{name}`)"), by_name=by_name)
 
     def create_function(
         self,
@@ -202,6 +214,7 @@ class Connection:
         """A query in batch mode."""
         statement = parse_one(sql)
         assert isinstance(statement, Select)
+        self._session.names.forget_variables()
         return self._session.query(statement)
 
     def check_open(self) -> None:
@@ -212,21 +225,3 @@ class Connection:
     def forget(self, cursor: Cursor) -> None:
         """A cursor was closed."""
         self._cursors.discard(cursor)
-
-
-def _arrow_table(name: str, rows: Any) -> pa.Table:
-    """rows with the column types that tables have."""
-    if type(rows).__module__.split(".")[0] == "pandas":
-        table = pa.Table.from_pandas(rows, preserve_index=False)
-    elif isinstance(rows, pa.Table):
-        table = rows
-    elif isinstance(rows, pa.RecordBatchReader):
-        table = rows.read_all()
-    elif isinstance(rows, pa.RecordBatch) or hasattr(rows, "__arrow_c_stream__"):
-        table = pa.table(rows)
-    else:
-        raise InterfaceError(
-            f"register(`{name}`): {type(rows).__name__} is no table; give Arrow, pandas, polars or an Arrow stream"
-        )
-    fields = [pa.field(f.name, to_arrow(from_arrow(f.type, f.nullable)), f.nullable) for f in table.schema]
-    return table.cast(pa.schema(fields))

@@ -4,6 +4,7 @@ In streaming mode the first column is `op` (`+I -U +U -D`), the fetches wait for
 error unless the sources are bounded. Errors leave the cursor usable: execute again.
 """
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 from tsdb.dbapi.bulk import bulk_insert
 from tsdb.dbapi.rows import RowBuffer
 from tsdb.dbapi.values import Column, description_of
-from tsdb.errors import InterfaceError, ProgrammingError
+from tsdb.errors import InterfaceError, NotSupportedError, ProgrammingError
 from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount
 from tsdb.exec.streaming.changelog import ChangelogResult
 
@@ -147,6 +148,26 @@ class Cursor:
     def fetch_df(self) -> Any:
         """All rows that are left, as a pandas DataFrame; needs pandas."""
         return self.fetch_arrow_table().to_pandas()
+
+    def arrow(self) -> pa.Table:
+        """`fetch_arrow_table`, as DuckDB calls it."""
+        return self.fetch_arrow_table()
+
+    def df(self) -> Any:
+        """`fetch_df`, as DuckDB calls it."""
+        return self.fetch_df()
+
+    def pl(self) -> Any:
+        """All rows that are left, as a polars DataFrame. Raises NotSupportedError where polars is not installed."""
+        try:
+            polars = importlib.import_module("polars")
+        except ImportError as err:
+            raise NotSupportedError("pl() needs polars: pip install 'tsdb[polars]'") from err
+        return polars.from_arrow(self.fetch_arrow_table())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The rows that are left, for what reads Arrow streams: `pyarrow.table(cursor)`, `polars.DataFrame(cursor)`."""
+        return self.fetch_record_batch().__arrow_c_stream__(requested_schema)
 
     def poll(self, timeout: float = 0.0) -> pa.Table:
         """Changes that are there, or come within `timeout` seconds, as a table; empty if there are none.

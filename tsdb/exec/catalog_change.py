@@ -74,6 +74,7 @@ def alter_view(statement: sql.AlterView, names: Names, plan_of: Planner) -> None
     if not isinstance(found, View):
         raise _no_view(statement.name, found is not None)
     if statement.query is not None:
+        names.refuse_variables(statement.query, statement)
         plan_of(statement.query)
         _store(replace(found, query=statement.query_text, columns=None), statement.name, names)
         return

@@ -157,6 +157,7 @@ def create_view(statement: sql.CreateView, names: Names, plan_of: Planner) -> No
         if not (statement.temporary and not names.is_temporary(statement.name.name)):
             what = "view" if isinstance(found, View) else "table"
             raise AlreadyExists(f"{what} `{statement.name}` exists")
+    names.refuse_variables(statement.query, statement)
     plan = plan_of(statement.query)
     if statement.columns is not None and len(statement.columns) != len(plan.schema):
         raise ProgrammingError(

@@ -24,7 +24,7 @@ from tsdb.exec.view_store import ViewStore
 from tsdb.fs import open_warehouse
 from tsdb.sql.script import position_at, position_of
 from tsdb.sql.statements import Statement, TableName
-from tsdb.sql.table_ref import table_name
+from tsdb.sql.table_ref import references, table_name
 from tsdb.table.materialized import is_materialized
 from tsdb.table.table import Identifier, Table
 
@@ -46,6 +46,9 @@ class Names:
         self.database = DEFAULT_DATABASE
         self.described: Callable[[Mounted, str], SystemTable | None] = lambda mounted, name: None
         """Gives `information_schema.<name>` of a catalog; the session, which knows what it has, puts it here."""
+        self.variable: Callable[[str], pa.Table | None] = lambda name: None
+        """Gives the rows of the caller's Python variable of a name; the session puts it here."""
+        self._variables: dict[str, Registered] = {}
         self._temporary: dict[str, Registered | View | ConnectorTable | Identifier] = {}
         self._temporary_home: Mounted | None = None
 
@@ -216,12 +219,37 @@ class Names:
             found = _files(reference) or self.find(name)
             if found is None and len(name.parts) == 1 and looks_like_file(name.name):
                 found = find_files([name.name])
+            found = found or self.variable_of(name)
         except Error as err:
             err.position = err.position or position_of(reference.this, statement)
             raise
         if found is None:
             raise self.not_found(name, statement)
         return found
+
+    def variable_of(self, name: TableName) -> Registered | None:
+        """The caller's variable, as it is when the statement first reads it."""
+        if len(name.parts) > 1 or name.name in self._variables:
+            return self._variables.get(name.name) if len(name.parts) == 1 else None
+        rows = self.variable(name.name)
+        if rows is None:
+            return None
+        return self._variables.setdefault(name.name, Registered(name.name, rows))
+
+    def refuse_variables(self, query: exp.Query, statement: Statement) -> None:
+        """Raises NotSupportedError where a query that is to be stored reads variables."""
+        for reference in references(query):
+            name = table_name(reference)
+            if len(name.parts) == 1 and self.find(name) is None and self.variable_of(name) is not None:
+                raise NotSupportedError(
+                    f"a view cannot read the Python variable `{name}`, which may be another, or gone, when the view "
+                    f"is read; give it a name of the connection: con.register('{name}', {name})",
+                    position=_place(name, statement),
+                )
+
+    def forget_variables(self) -> None:
+        """A new statement begins, for which the variables are what they are then."""
+        self._variables.clear()
 
     def not_found(self, name: TableName, statement: Statement | None) -> TableNotFound:
         """The error for a name that stands for nothing."""

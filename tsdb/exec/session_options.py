@@ -54,6 +54,11 @@ class SessionOptions:
         return self.get("execution.mode") == "streaming"
 
     @property
+    def reads_variables(self) -> bool:
+        """'python.replacement-scans'."""
+        return self.get("python.replacement-scans") == "true"
+
+    @property
     def memory_limit_bytes(self) -> int | None:
         """'memory.limit'."""
         text = self.get("memory.limit")

@@ -181,6 +181,7 @@ def _schema_of(
     found = names.find(name)
     if found is None and len(name.parts) == 1 and looks_like_file(name.name):
         found = find_files([name.name])
+    found = found or names.variable_of(name)
     if found is None:
         raise names.not_found(name, statement)
     if isinstance(found, Table | ConnectorTable):

@@ -56,7 +56,11 @@ def _main(engine: str, row_count: int, repeat: int) -> None:
                 f"pypaimon-rust {theirs * 1000:7.0f} ms  {theirs / mine:5.2f}x"
             )
     total = {
-        p: sum(rust[f"{p}_{i}"] for i in range(3)) / sum(ours[f"{p}_{i}"] for i in range(3)) for p in ("cold", "warm")
+        p: sum(rust[f"{p}_{i}"] for i in range(3)) / sum(ours[f"{p}_{i}"] for i in range(3))
+        for p in ("cold", "warm", "cold_cpu", "warm_cpu")
     }
     memory = ours["peak_mib"] / rust["peak_mib"]
-    print(f"{name} ratios: cold {total['cold']:.2f}x, warm {total['warm']:.2f}x, memory {memory:.2f}x")
+    print(
+        f"{name} ratios: cold {total['cold']:.2f}x (processor {total['cold_cpu']:.2f}x), "
+        f"warm {total['warm']:.2f}x (processor {total['warm_cpu']:.2f}x), memory {memory:.2f}x"
+    )

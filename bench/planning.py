@@ -25,9 +25,10 @@ def main(row_count: int, repeat: int) -> None:
                 got[what].append(side.run(side.OURS, "plan", warehouse=str(folder), what=what))
     for what, runs in got.items():
         for phase, asked in ASKED_S.items():
-            seconds = statistics.median(run[phase] for run in runs)
+            seconds, cpu = (statistics.median(run[key] for run in runs) for key in (phase, f"{phase}_cpu"))
             print(
                 f"planning {FILES:,} files, {what:4} {phase}: {seconds:6.3f} s (asked {asked:.0f} s), "
+                f"{cpu:.3f} s of processor, "
                 f"{runs[0]['files']:,} files kept"
             )
     print(f"planning memory: {statistics.median(run['peak_mib'] for run in got['all']):,.0f} MiB")

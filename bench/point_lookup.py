@@ -23,8 +23,11 @@ def main(row_count: int, repeat: int) -> None:
                 side.run(side.OURS, "lookups", warehouse=str(folder), keys=row_count, count=LOOKUPS)
                 for _ in range(repeat)
             ]
-            cold, warm, slow = (statistics.median(run[key] for run in got) for key in ("cold", "warm", "slow"))
+            cold, warm, slow, cpu = (
+                statistics.median(run[key] for run in got) for key in ("cold", "warm", "slow", "cpu")
+            )
             print(
                 f"point_lookup {row_count:,} rows, {state}: warm {1000 * warm:.2f} ms (asked {ASKED_MS:.0f} ms), "
+                f"{1000 * cpu:.2f} ms of processor, "
                 f"19 of 20 within {1000 * slow:.2f} ms, first of a process {1000 * cold:.0f} ms"
             )

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 Words = tuple[npt.NDArray[np.int64], ...]
 _STRING_WORDS_MAX = 8
 _SIGN = np.uint64(1 << 63)
+_BLOCK = 1 << 16
 
 
 def order_words(runs: Sequence[Sequence[pa.ChunkedArray]], *, descending: bool = False) -> list[Words]:
@@ -49,10 +50,56 @@ def grouped_order(words: Words, then: Words = ()) -> tuple[npt.NDArray[np.int64]
     n = len(order)
     if n == 0:
         return order, np.zeros(1, np.int64)
-    new = np.zeros(n - 1, np.bool_)
-    for word in ordered:
+    new = ordered[0][1:] != ordered[0][:-1]
+    for word in ordered[1:]:
         new |= word[1:] != word[:-1]
+    del ordered
+    if bool(new.all()):
+        return order, np.arange(n + 1)
     return order, np.concatenate(([0], np.flatnonzero(new) + 1, [n]))
+
+
+def near_order(groups: npt.NDArray[np.int32], key: pa.ChunkedArray | None) -> npt.NDArray[np.int64] | None:
+    """The positions of some rows, those of a group side by side; within it about in order of the key, and rows of one
+    key, or all if there is none, in order of position. None: they are in that order.
+
+    key: the first column of a key; one of a type of which that is not cheap to tell leaves the order as it is.
+    """
+    count = len(groups)
+    low = int(groups.min())
+    word = (groups - np.int64(low)).astype(np.uint64)
+    group_bits, position_bits = int(word.max()).bit_length(), (count - 1).bit_length()
+    bits = 64 - group_bits - position_bits
+    near = None if key is None else _near_word(key)
+    if near is not None and bits > 0:
+        near -= near.min()
+        surplus = max(0, int(near.max()).bit_length() - bits)
+        word <<= np.uint64(min(bits, 63))
+        word |= near >> np.uint64(surplus)
+    elif group_bits == 0:
+        return None
+    if not bool((word[1:] < word[:-1]).any()):
+        return None
+    word <<= np.uint64(position_bits)
+    word |= np.arange(count, dtype=np.uint64)
+    word.sort()
+    return (word & np.uint64((1 << position_bits) - 1)).astype(np.int64)
+
+
+def _near_word(key: pa.ChunkedArray) -> npt.NDArray[np.uint64] | None:
+    """A number that grows with the key, the same for equal keys; None for types of which it takes long to find."""
+    kind = key.type
+    if key.null_count or pa.types.is_decimal(kind) or pa.types.is_nested(kind):
+        return None
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        chunks = [chunk for chunk in key.chunks if len(chunk)]
+        prefix = _common_prefix(chunks)[0]
+        words = np.concatenate([_chunk_words(chunk, prefix, 1)[0] for chunk in chunks])
+    elif pa.types.is_fixed_size_binary(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
+        return None
+    else:
+        words = _number_word(key)
+    return words.view(np.uint64) ^ _SIGN
 
 
 def is_sorted(words: Words) -> bool:
@@ -96,7 +143,10 @@ def _sort_word(word: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.
     smallest, largest = int(word.min()), int(word.max())
     position_bits = (n - 1).bit_length()
     if (largest - smallest).bit_length() + position_bits <= 63:
-        packed = ((word - np.int64(smallest)) << position_bits) | np.arange(n)
+        packed = word - np.int64(smallest)  # millions of rows: memory that is touched anew costs as much as the sort
+        packed <<= position_bits
+        for start in range(0, n, _BLOCK):
+            packed[start : start + _BLOCK] |= np.arange(start, min(n, start + _BLOCK))
         packed.sort()
         ordered = packed >> position_bits
         ordered += smallest

@@ -194,6 +194,8 @@ def newest_old_rows(
 
 def _selected(spec: MergeSpec, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     assert not isinstance(spec.engine, FoldEngine)
+    if len(starts) == len(order) + 1:  # no key has two rows
+        return order
     return order[spec.engine.survivors(starts[:-1], starts[1:])]
 
 
@@ -211,7 +213,7 @@ def survivors(
     """The positions in the concatenation of `rows` that survive, in key order. keys: the words of its key columns."""
     assert not isinstance(spec.engine, FoldEngine)
     order, starts = order_rows(keys, rows, spec, by_sequence_number=by_sequence_number)
-    return order[spec.engine.survivors(starts[:-1], starts[1:])]
+    return _selected(spec, order, starts)
 
 
 def order_rows(

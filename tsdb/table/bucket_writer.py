@@ -161,8 +161,8 @@ class BucketWriter:
 
     def flush(self, buffered: BufferedRows) -> None:
         """Write the rows as level-0 files, in a keyed table one row a key, and the changelog file if there is one."""
-        count = len(buffered.positions)
-        bytes_per_row = max(1, buffered.rows.nbytes // max(1, buffered.rows.num_rows))
+        count = buffered.rows.num_rows
+        bytes_per_row = max(1, buffered.rows.nbytes // max(1, count))
         # files are smaller than the rows in memory; half of them is a cautious guess that never exceeds the
         # target by much
         rows_per_file = max(1, 2 * self.plan.target_file_size_bytes // bytes_per_row)
@@ -293,18 +293,18 @@ class BucketWriter:
         self.compact_after = [f for f in self.compact_after if (f.file_name, f.level) not in gone] + list(result.after)
 
     def _merged(self, buffered: BufferedRows) -> Iterator[pa.Table]:
-        """The rows of the group, in a keyed table merged to one row a key, in key order."""
+        """The rows, in a keyed table merged to one row a key, in key order."""
         merge = self.plan.merge
         if merge is None:
-            yield from self._slices(buffered, np.arange(len(buffered.positions)))
+            yield from self._slices(buffered, np.arange(buffered.rows.num_rows))
             return
         # retractions to be ignored were left out before
         spec = replace(merge, ignore_delete=False)
-        words, fields = _key_words(buffered, spec), _take(buffered, spec.sequence_fields)
         if not spec.folds:
-            yield from self._slices(buffered, survivors(words, [fields], spec, by_sequence_number=False))
+            yield from self._slices(buffered, _survivors(buffered, spec))
             return
-        order, starts = order_rows(words, [fields], spec, by_sequence_number=False)
+        fields = buffered.rows.select(list(spec.sequence_fields))
+        order, starts = order_rows(_key_words(buffered, spec), [fields], spec, by_sequence_number=False)
         begin = 0
         while begin < len(starts) - 1:
             end = max(begin + 1, int(np.searchsorted(starts, starts[begin] + _SLICE_ROWS, side="right")) - 1)
@@ -313,30 +313,20 @@ class BucketWriter:
             begin = end
 
     def _slices(self, buffered: BufferedRows, chosen: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
-        """The chosen rows of the group, in that order, with the system columns. chosen: indices into
-        `buffered.positions`.
-        """
+        """The chosen rows, in that order, with the system columns."""
         for start in range(0, len(chosen), _SLICE_ROWS):
             part = chosen[start : start + _SLICE_ROWS]
-            positions = buffered.positions[part]
-            first = int(positions[0])
-            if bool(np.all(positions == np.arange(first, first + len(positions)))):
-                rows = buffered.rows.slice(first, len(positions))
-            else:
-                rows = buffered.rows.take(pa.array(positions))
-            rows = rows.append_column(SEQUENCE_NUMBER, pa.array(part + self.next_sequence, pa.int64()))
+            rows = buffered.take(part).append_column(SEQUENCE_NUMBER, pa.array(part + self.next_sequence, pa.int64()))
             if self.plan.merge is not None:
-                kinds = np.zeros(len(part), np.int8) if buffered.kinds is None else buffered.kinds[positions]
+                kinds = np.zeros(len(part), np.int8) if buffered.kinds is None else buffered.kinds[part]
                 rows = rows.append_column(VALUE_KIND, pa.array(kinds, pa.int8()))
             yield rows
 
 
+def _survivors(buffered: BufferedRows, spec: MergeSpec) -> npt.NDArray[np.int64]:
+    fields = buffered.rows.select(list(spec.sequence_fields))
+    return survivors(_key_words(buffered, spec), [fields], spec, by_sequence_number=False)
+
+
 def _key_words(buffered: BufferedRows, spec: MergeSpec) -> Words:
-    return order_words([_take(buffered, spec.key).columns])[0]
-
-
-def _take(buffered: BufferedRows, names: Sequence[str]) -> pa.Table:
-    columns = buffered.rows.select(list(names))
-    if len(buffered.positions) == columns.num_rows or not names:
-        return columns
-    return columns.take(pa.array(buffered.positions))
+    return order_words([buffered.rows.select(list(spec.key)).columns])[0]

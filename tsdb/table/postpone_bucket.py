@@ -150,9 +150,8 @@ class PostponeWriter:
 
 
 def _slices(buffered: BufferedRows) -> Iterator[pa.Table]:
-    for start in range(0, len(buffered.positions), _SLICE_ROWS):
-        positions = buffered.positions[start : start + _SLICE_ROWS]
-        rows = buffered.rows.take(pa.array(positions))
-        kinds = np.zeros(len(positions), np.int8) if buffered.kinds is None else buffered.kinds[positions]
-        rows = rows.append_column(SEQUENCE_NUMBER, pa.array(np.full(len(positions), _NO_SEQUENCE, np.int64)))
+    for start in range(0, buffered.rows.num_rows, _SLICE_ROWS):
+        rows = buffered.rows.slice(start, _SLICE_ROWS)
+        kinds = np.zeros(rows.num_rows, np.int8) if buffered.kinds is None else buffered.kinds[start:][:_SLICE_ROWS]
+        rows = rows.append_column(SEQUENCE_NUMBER, pa.array(np.full(rows.num_rows, _NO_SEQUENCE, np.int64)))
         yield rows.append_column(VALUE_KIND, pa.array(kinds, pa.int8()))

@@ -70,7 +70,7 @@ class TableWriter:
         if overwrite and replaces is None:
             replaces = _those_with_rows
         self._assigner = assigner or assigner_of(table, user=user, replaces=replaces if overwrite else None)
-        self._buffer = WriteBuffer()
+        self._buffer = WriteBuffer(_first_key(table))
         self._numbers: dict[tuple[bytes, int], int] = {}
         self._buckets: dict[tuple[bytes, int], BucketWriter | PostponeWriter] = {}
         self._live = _LiveFiles(table, user)
@@ -241,6 +241,13 @@ class TableWriter:
             if not message.is_empty:
                 out.append(replace(message, based_on=self._assigner.based_on))
         return out
+
+
+def _first_key(table: Table) -> str | None:
+    """The column by which rows may be brought near to the order of the key; None: they stay in order of arrival."""
+    if not table.is_primary_key or table.bucket_mode is BucketMode.POSTPONED:
+        return None
+    return table.schema.trimmed_primary_keys[0]
 
 
 class _LiveFiles:

@@ -12,7 +12,7 @@ from tsdb.connector import connector_of
 from tsdb.data_types import to_arrow
 from tsdb.errors import BindError, NotSupportedError
 from tsdb.exec.batch.columns import Arrangement, constant, real_name
-from tsdb.exec.batch.query import Rows, open_rows
+from tsdb.exec.batch.query import Rows, in_large_batches, open_rows
 from tsdb.exec.batch.writing import Prepared, prepare, write
 from tsdb.exec.plan import QueryPlan
 from tsdb.sql.statements import DropPartition, Insert
@@ -63,7 +63,7 @@ def _prepared(statement: Insert, target: Table, plan: QueryPlan) -> Prepared:
     arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition)
     table = target.with_options(statement.target_options)
     overwrite = _overwrite(statement, table, partition) if statement.overwrite else None
-    with_rows = open_rows(plan)
+    with_rows = open_rows(in_large_batches(plan))
     return prepare(table, ((arrangement.rows(batch), None) for batch in with_rows), overwrite=overwrite)
 
 

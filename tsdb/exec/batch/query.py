@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
-from datafusion.expr import Filter, Join, Projection, SubqueryAlias
+from datafusion.expr import Filter, Join, Projection, SubqueryAlias, TableScan, Union
 from datafusion.plan import LogicalPlan
 
 from tsdb.catalog.catalog import ConnectorTable
@@ -47,6 +47,7 @@ _PIECE_ROWS_MIN = 8192
 _LONG, _WIDE = 4, 8  # a string counts as four numbers
 _ALL = 2**63 - 1
 _JOIN_IN_MEMORY = "HashJoinInput"
+_PASSING_ON = (TableScan, Projection, Filter, SubqueryAlias, Union)
 _VOLATILE = ("random", "uuid")
 _MERGE_JOINS = (("datafusion.optimizer.prefer_hash_join", "false"),)
 
@@ -76,6 +77,13 @@ def run(plan: QueryPlan) -> BatchResult:
     """Start the query; its rows are computed while they are read."""
     rows = open_rows(plan)
     return BatchResult(plan.schema, pa.RecordBatchReader.from_batches(plan.schema, rows), rows.cancel)
+
+
+def in_large_batches(plan: QueryPlan) -> QueryPlan:
+    """The plan, with batches as large as a writer likes them if it only passes rows on: each batch has its price."""
+    if not all(isinstance(node.to_variant(), _PASSING_ON) for node in plan_nodes(plan.logical)):
+        return plan
+    return replace(plan, settings=(*plan.settings, ("datafusion.execution.batch_size", str(BATCH_ROWS))))
 
 
 def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tsdb.data_types import from_arrow
 from tsdb.errors import DataError
 from tsdb.mergetree.merge_engine.events import Events, valid
 
@@ -163,6 +164,6 @@ def _array(values: np.ndarray, missing: Mask | None, function: Sum | Product, ki
 def _refuse(outside: Mask, function: Sum | Product, kind: pa.DataType) -> None:
     if outside.any():
         raise DataError(
-            f"column `{function.column}`: '{function.name}' over the rows of a key is out of the range of {kind}; "
+            f"column `{function.column}`: '{function.name}' over the rows of a key is out of the range of {from_arrow(kind).sql()}; "
             f"give the column a wider type"
         )

@@ -298,6 +298,8 @@ def _check(key: str, value: str, scopes: Iterable[str], open_prefixes: tuple[str
             return
         if key in KEPT_OPTIONS or key.startswith(open_prefixes):
             return
+    if key in ("primary-key", "partition"):
+        raise OptionError(f"'{key}' is for CREATE TABLE; the keys of a table cannot be changed")
     if option is None or option.scope not in scopes:
         near = nearest(key, [o.key for o in OPTIONS if o.scope in scopes])
         raise OptionError(f"unknown option '{key}'.{near}")

@@ -44,6 +44,9 @@ def complete(draft: TableSchema, name: str) -> TableSchema:
         [replace(f, type=f.type.with_nullable(False)) if f.name in draft.primary_keys else f for f in draft.fields]
     )
     schema = replace(draft, id=0, fields=fields, options=options, highest_field_id=highest)
+    check_table_options(schema.options)
+    if "path" in schema.options:
+        raise NotSupportedError(f"'path' of table `{name}`: the catalog says where a table lies; leave the option out")
     _check(schema, name)
     return schema
 
@@ -54,17 +57,15 @@ def check_changed(schema: TableSchema, name: str, options_set: bool = False) -> 
     options_set: whether ALTER TABLE gave options, which then have to be such as tsdb can write with.
     """
     _check_columns(schema, name)
+    if options_set:
+        _check(schema, name)
+        return
     _check_option_columns(schema, TableOptions(schema.options), name)
     check_merging(schema, TableOptions(schema.options))
-    if options_set:
-        check_ranges(TableOptions(schema.options))
-        check_writable(schema, TableOptions(schema.options))
-        wanted_indexes(schema.options, schema.fields)
 
 
 def _check(schema: TableSchema, name: str) -> None:
     """Raise for a schema that tsdb cannot write a table of."""
-    check_table_options(schema.options)
     _check_columns(schema, name)
     options = TableOptions(schema.options)
     if options.get("type", "table") not in ("table", TYPE):

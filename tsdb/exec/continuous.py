@@ -74,7 +74,9 @@ def _planned(statement: Insert, target: Table | ConnectorTable, plan_of: Planner
     plan = plan_of(_with_constants(statement.source, fixed), statement)
     columns = _columns(statement, target, fixed)
     Arrangement(plan.schema, target.schema, target.identifier, columns)
-    return PlannedInsert(plan, target.with_options(dict(statement.target_options)), tuple(columns))
+    options = dict(statement.target_options)
+    sink = target.for_statement(options) if isinstance(target, Table) else target.with_options(options)
+    return PlannedInsert(plan, sink, tuple(columns))
 
 
 def submit_watch(

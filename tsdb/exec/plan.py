@@ -204,7 +204,7 @@ class _Binder:
     def _table(self, table: Table, name: str, shown: str, hint: Mapping[str, str]) -> Relation:
         check_table_options(hint)
         options = {**self._scan_options(hint), **hint}
-        changed = table.with_options(hint)
+        changed = table.for_statement(hint)
         key = tuple(table.schema.primary_keys) or None
         snapshot, wanted = None, None
         if self.mode == "batch" and is_incremental({**table.options.values, **options}):
@@ -233,7 +233,7 @@ class _Binder:
         """One that takes options: it is read, or followed, as they say."""
         check_table_options(hint)
         options = {**self._scan_options(hint), **hint}
-        of = table.with_options(options)
+        of = table.for_statement(options)
         changed = replace(source, table=of, read=partial(SYSTEM_TABLES[source.kind], of))
         return Relation(name, shown, source.schema, changed, options)
 

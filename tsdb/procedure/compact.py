@@ -25,7 +25,7 @@ from tsdb.table.table import Identifier, Table
 def _run(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
     table = table_argument(catalog, arguments)
     full = _is_full(arguments)
-    table = table.with_options(_options(arguments.get("options")))
+    table = table.for_statement(_options(arguments.get("options")))
     chosen = _chosen(table, arguments)
     user = clock.current().new_id()
     order = arguments.get("order_strategy", "none")
@@ -74,7 +74,7 @@ def _run_database(catalog: Catalog, arguments: Mapping[str, Any]) -> pa.Table:
                 continue
             table = catalog.get_table(Identifier(database, name))
             if isinstance(table, Table):
-                changed = table.with_options(options)
+                changed = table.for_statement(options)
                 chosen = _chosen(changed, arguments)
                 done = compact(changed, partitions=chosen, full=full, user=clock.current().new_id())
                 count += done is not None
@@ -87,7 +87,7 @@ def _watch(catalog: Catalog, arguments: Mapping[str, Any]) -> Watched:
     options = _options(arguments.get("options"))
 
     def opened(_: Identifier) -> Table:
-        return table_argument(catalog, arguments).with_options(options)
+        return table_argument(catalog, arguments).for_statement(options)
 
     identifier = opened(Identifier("", "")).identifier
     _chosen(opened(identifier), arguments)
@@ -106,7 +106,7 @@ def _watch_database(catalog: Catalog, arguments: Mapping[str, Any]) -> Watched:
                     yield Identifier(database, name)
 
     def opened(identifier: Identifier) -> Table:
-        return table_argument(catalog, {"table": str(identifier)}).with_options(options)
+        return table_argument(catalog, {"table": str(identifier)}).for_statement(options)
 
     return Watched(listed, opened, lambda _: None, is_given=False)
 

@@ -125,7 +125,7 @@ def dynamic_options(table: Table, arguments: Mapping[str, Any]) -> Table:
     pairs = [pair.partition("=") for pair in text.split(",")]
     options = {key.strip(): value.strip() for key, _, value in pairs}
     check_table_options(options)
-    return table.with_options(options)
+    return table.for_statement(options)
 
 
 def listed_result(name: str, values: Sequence[str]) -> pa.Table:

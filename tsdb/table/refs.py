@@ -22,6 +22,16 @@ TRAVEL_OPTIONS = (
     "scan.file-creation-time-millis",
 )
 INCREMENTAL_OPTIONS = ("incremental-between", "incremental-between-timestamp", "incremental-to-auto-tag")
+_SNAPSHOTS = ("scan.snapshot-id", "scan.tag-name", "scan.version", "scan.watermark")
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "from-timestamp": ("scan.timestamp", "scan.timestamp-millis"),
+    "from-snapshot": _SNAPSHOTS,
+    "from-snapshot-full": _SNAPSHOTS,
+    "from-file-creation-time": ("scan.file-creation-time-millis",),
+    "from-creation-timestamp": ("scan.creation-time-millis",),
+    "incremental": INCREMENTAL_OPTIONS,
+}
+"""By 'scan.mode', the options of which one has to say where that is."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
@@ -89,10 +99,15 @@ def is_incremental(options: Mapping[str, str]) -> bool:
 
 
 def given_option(options: Mapping[str, str]) -> str | None:
-    """The one option that travels in time, if any. Raises OptionError for two of them."""
+    """The one option that travels in time, if any. Raises OptionError for two, or none where 'scan.mode' needs one."""
     given = [key for key in TRAVEL_OPTIONS if options.get(key) is not None]
     if len(given) > 1:
         raise OptionError(f"'{given[0]}' and '{given[1]}' contradict each other; give one of them")
+    mode = options.get("scan.mode", "default")
+    needed = _NEEDED.get(mode, ())
+    if needed and not any(options.get(key) is not None for key in needed):
+        one_of = "' or '".join(needed[:2])
+        raise OptionError(f"'scan.mode' = '{mode}' needs '{one_of}'")
     return given[0] if given else None
 
 

@@ -12,6 +12,7 @@ from tsdb.metadata.schema import TableSchema
 from tsdb.nested_nulls import with_hidden_values
 from tsdb.table.default_value import default_scalar
 from tsdb.table.nested_check import check_values
+from tsdb.table.time_digits import cut_digits
 
 
 def conform(rows: pa.Table, schema: TableSchema, table_name: str, first_row: int = 1) -> pa.Table:
@@ -43,6 +44,7 @@ def _column(
     values: pa.ChunkedArray, field: DataField, schema: TableSchema, table_name: str, first_row: int
 ) -> pa.ChunkedArray:
     wanted = to_arrow(field.type)
+    values = cut_digits(values, field.type)
     where = f"column `{field.name}` of table `{table_name}`"
     if values.type != wanted:
         misfit = f"{where} is {field.type.sql()}; values of type {sql_name(values.type)} do not fit"
@@ -52,6 +54,7 @@ def _column(
             values = _converted(values, wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
             raise DataError(f"{misfit}{_first_misfit(values, wanted, first_row)}: {err}") from err
+        values = cut_digits(values, field.type)
     if field.default_value is not None and values.null_count:
         values = values.fill_null(default_scalar(field))
     if not field.type.nullable and values.null_count:

@@ -13,20 +13,9 @@ from tsdb.errors import CommitConflict, NotSupportedError, OptionError
 from tsdb.metadata.schema import SchemaManager, TableSchema
 from tsdb.options import TableOptions
 from tsdb.table.field_change import Edit, FieldList, added, at_path, dropped, placed, renamed, with_type
+from tsdb.table.table import FIXED_OPTIONS, IMMUTABLE_OPTIONS
 
 RETRIES_MAX = 10
-_FIXED_OPTIONS = ("primary-key", "partition", "connector", "type", "bucket")
-# what the files of a table were written with; others of Paimon's that tsdb does not know are refused anyway
-IMMUTABLE_OPTIONS = (
-    *_FIXED_OPTIONS, "merge-engine", "bucket-key", "bucket-function.type", "sequence.field",
-    "sequence.field.sort-order",
-    "rowkind.field", "aggregation.remove-record-on-delete", "partial-update.remove-record-on-delete",
-    "partial-update.remove-record-on-sequence-group", "row-tracking.enabled", "data-evolution.enabled",
-    "deletion-vectors.enabled",
-    "data-file.path-directory", "index-file-in-data-file-dir", "force-lookup",
-)  # fmt: skip
-
-
 # options that list columns
 _COLUMN_OPTIONS = (
     "bucket-key", "sequence.field", "rowkind.field", "partial-update.remove-record-on-sequence-group",
@@ -281,7 +270,7 @@ def _check_not_key(schema: TableSchema, name: str, done: str, table_name: str) -
 
 
 def _check_mutable(key: str, schema: TableSchema, value: str | None, has_rows: bool) -> None:
-    if schema.options.get(key) == value or (not has_rows and key not in _FIXED_OPTIONS):
+    if schema.options.get(key) == value or (not has_rows and key not in FIXED_OPTIONS):
         return
     if key == "bucket" and schema.options.get(key) != value:
         before = schema.options.get(key, "-1")

@@ -22,7 +22,7 @@ import pyarrow as pa
 from tsdb import clock
 from tsdb.changes import RowKind
 from tsdb.data_types import to_arrow
-from tsdb.errors import NotSupportedError, OperationalError, OptionError
+from tsdb.errors import NotSupportedError, OperationalError
 from tsdb.format.parquet import VALUE_KIND
 from tsdb.mergetree.merge import is_add
 from tsdb.metadata.manifest import ADD, ManifestEntry
@@ -403,6 +403,8 @@ def _start(table: Table) -> int:
         if kept is not None:
             return kept
     mode = options.get("scan.mode", "default")
+    if mode == "incremental":
+        raise NotSupportedError(f"'scan.mode' = '{mode}' is not supported for streaming reads; use 'latest-full'")
     given = given_option(options)
     if mode == "default":
         mode = _DEFAULT_MODES.get(given, "from-snapshot")
@@ -423,14 +425,11 @@ def _start(table: Table) -> int:
             return 1 if snapshot is None else -snapshot.id
         case "from-timestamp":
             time_ms = timestamp_option(options)
-            if time_ms is None:
-                raise OptionError("'scan.mode' = 'from-timestamp' needs 'scan.timestamp' or 'scan.timestamp-millis'")
+            assert time_ms is not None
             before = table.snapshots.at_or_before(time_ms - 1)
             first = (changelog_ids(table) or [earliest or 1])[0]
             return first if before is None else before.id + 1
         case "from-snapshot" | "from-snapshot-full":
-            if given not in ("scan.snapshot-id", "scan.tag-name", "scan.version", "scan.watermark"):
-                raise OptionError(f"'scan.mode' = '{mode}' needs 'scan.snapshot-id' or 'scan.tag-name'")
             if mode == "from-snapshot" and given == "scan.snapshot-id":
                 first = (changelog_ids(table) or [earliest or 1])[0]
                 return max(whole_number(given, options[given]), first)

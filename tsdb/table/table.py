@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from tsdb.errors import NotSupportedError
+from tsdb.errors import NotSupportedError, OptionError
 from tsdb.fs.file_io import FileIO
 from tsdb.mergetree.changelog_producer import changelog_producer
 from tsdb.mergetree.merge_engine import merge_engine
@@ -19,6 +19,16 @@ from tsdb.table.bucket import BucketMode, bucket_mode
 from tsdb.table.file_choice import check_files
 
 MAIN_BRANCH = "main"
+FIXED_OPTIONS = ("primary-key", "partition", "connector", "type", "bucket")
+# what the files of a table were written with; others of Paimon's that tsdb does not know are refused anyway
+IMMUTABLE_OPTIONS = (
+    *FIXED_OPTIONS, "merge-engine", "bucket-key", "bucket-function.type", "sequence.field",
+    "sequence.field.sort-order",
+    "rowkind.field", "aggregation.remove-record-on-delete", "partial-update.remove-record-on-delete",
+    "partial-update.remove-record-on-sequence-group", "row-tracking.enabled", "data-evolution.enabled",
+    "deletion-vectors.enabled",
+    "data-file.path-directory", "index-file-in-data-file-dir", "force-lookup",
+)  # fmt: skip
 _EXTERNAL, _STRATEGY = "data-file.external-paths", "data-file.external-paths.strategy"
 
 
@@ -63,6 +73,20 @@ class Table:
     def with_options(self, dynamic: Mapping[str, str]) -> "Table":
         """The same table, read or written with other options; the schema file does not change."""
         return replace(self, options=TableOptions({**self.options.values, **dynamic})) if dynamic else self
+
+    def for_statement(self, dynamic: Mapping[str, str]) -> "Table":
+        """The table with the options that one statement gives.
+
+        Raises OptionError for those that its files were written with, and everyone must read and write them with.
+        """
+        for key, value in dynamic.items():
+            there = self.options.get(key)
+            if key in IMMUTABLE_OPTIONS and value != there:
+                raise OptionError(
+                    f"'{key}' = '{value}' cannot be given for one statement: the files of table `{self.identifier}` "
+                    + (f"were written with '{there}'" if there else "were written without")
+                )
+        return self.with_options(dynamic)
 
     def with_schema(self, schema: TableSchema) -> "Table":
         """The same table under another version of its schema (time travel)."""

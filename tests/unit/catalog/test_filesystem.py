@@ -256,6 +256,7 @@ REFUSED = [
     (NotSupportedError, "six digits", {"k": "TIMESTAMP(9)"}, (), (), {"file.format": "avro"}),
     (OptionError, "inside the table's", {"k": "INT"}, (), (), {"data-file.path-directory": "a/../../b"}),
     (OptionError, "has no partitions", {"k": "INT"}, (), (), {"partition.expiration-time": "1 d"}),
+    (NotSupportedError, "the catalog says where", {"k": "INT"}, (), (), {"path": "/tmp/x"}),
     (NotSupportedError, "only be of type", {"k": "INT"}, (), (), {"type": "format-table"}),
     (OptionError, "'truncate", {}, (), (), {"fields.k.stats-mode": "some"}),
     (
@@ -330,6 +331,8 @@ def test_options_change(catalog):
         (NotSupportedError, "used by 'sequence.field'", DropColumn("s")),
         (OptionError, "'bucket' cannot be changed", SetOptions({"bucket": "-1"})),
         (OptionError, "unknown option", SetOptions({"buckets": "5"})),
+        (OptionError, "is for CREATE TABLE", SetOptions({"primary-key": "v"})),
+        (OptionError, "has no partitions", SetOptions({"partition.expiration-time": "1 d"})),
         (AlreadyExists, "already has a column `k`", RenameColumn("v", "k")),
     ],
 )

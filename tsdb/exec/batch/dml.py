@@ -61,7 +61,7 @@ def insert_all(statements: Sequence[tuple[Insert, Table | ConnectorTable]], plan
 def _prepared(statement: Insert, target: Table, plan: QueryPlan) -> Prepared:
     partition = _partition(statement, target)
     arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition)
-    table = target.with_options(statement.target_options)
+    table = target.for_statement(statement.target_options)
     overwrite = _overwrite(statement, table, partition) if statement.overwrite else None
     with_rows = open_rows(in_large_batches(plan))
     return prepare(table, ((arrangement.rows(batch), None) for batch in with_rows), overwrite=overwrite)

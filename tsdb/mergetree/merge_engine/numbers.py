@@ -164,6 +164,6 @@ def _array(values: np.ndarray, missing: Mask | None, function: Sum | Product, ki
 def _refuse(outside: Mask, function: Sum | Product, kind: pa.DataType) -> None:
     if outside.any():
         raise DataError(
-            f"column `{function.column}`: '{function.name}' over the rows of a key is out of the range of {from_arrow(kind).sql()}; "
-            f"give the column a wider type"
+            f"column `{function.column}`: '{function.name}' over the rows of a key is out of the range of "
+            f"{from_arrow(kind).sql()}; give the column a wider type"
         )

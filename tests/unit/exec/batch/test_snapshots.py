@@ -56,6 +56,9 @@ def test_travelling_reads_the_columns_of_that_time(t: Any) -> None:
     [
         ("SELECT * FROM t VERSION AS OF 99", OperationalError, "99"),
         ("SELECT * FROM t /*+ OPTIONS('scan.snapshot-idd' = '1') */", OptionError, "scan.snapshot-id"),
+        ("SELECT * FROM t /*+ OPTIONS('scan.mode' = 'from-snapshot') */", OptionError, "needs 'scan.snapshot-id'"),
+        ("SELECT * FROM t /*+ OPTIONS('merge-engine' = 'first-row') */", OptionError, "for one statement"),
+        ("INSERT INTO t /*+ OPTIONS('sequence.field' = 'v') */ VALUES (1, '')", OptionError, "for one statement"),
         ("SELECT * FROM t FOR SYSTEM_TIME AS OF TIMESTAMP '2001-01-01 00:00:00'", OperationalError, "2001-01-01"),
     ],
 )

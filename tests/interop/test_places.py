@@ -57,3 +57,16 @@ def test_places_that_are_none(tmp_path: Path) -> None:
         for strategy, message in (("'round-robin'", "no local path"), ("'entropy-inject'", "use 'round-robin'")):
             with pytest.raises(tsdb.NotSupportedError, match=message):
                 con.execute(f"CREATE TABLE t (k INT) WITH ({paths}{strategy})")
+
+
+def test_index_files_in_other_places_are_refused_by_name(tmp_path: Path, java: PaimonJava) -> None:
+    options = {"bucket": "-1", "dynamic-bucket.target-row-num": "2", "index-file-in-data-file-dir": "true"}
+    java.create(tmp_path, "default.t", [["k", "INT NOT NULL"], ["v", "INT"]], primaryKey=["k"], options=options)
+    java.write(tmp_path, "default.t", [["+I", key, 1] for key in range(4)], identifier=1)
+    assert list(tmp_path.glob("default.db/t/bucket-0/index-*"))
+    with tsdb.connect(tmp_path) as con:
+        for text in ("INSERT INTO t VALUES (1, 2)", "CALL sys.remove_orphan_files('default.t', '2100-01-01')"):
+            with pytest.raises(tsdb.NotSupportedError, match="index-file-in-data-file-dir"):
+                con.execute(text).fetchall()
+        assert con.execute("SELECT count(*) FROM t").fetchone() == (4,)
+    assert len(java.read(tmp_path, "default.t")) == 4

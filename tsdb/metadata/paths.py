@@ -17,6 +17,7 @@ import numpy as np
 
 from tsdb import clock
 from tsdb.data_types import DataType, TypeRoot
+from tsdb.errors import NotSupportedError
 from tsdb.metadata.data_file import local_path
 from tsdb.metadata.index_file import IndexFileMeta
 
@@ -35,6 +36,7 @@ class TablePaths:
 
     data_directory: in it are the data files, in place of the table's. external_paths: roots outside, for new files.
     partition_types: types of the partition columns; without them FLOAT, TIME and TIMESTAMP may be written differently.
+    has_scattered_indexes: index files lie beside the data files, where they are not looked for here.
     """
 
     table_path: str
@@ -43,13 +45,19 @@ class TablePaths:
     data_directory: str | None = None
     external_paths: tuple[str, ...] = ()
     partition_types: Mapping[str, DataType] = field(default_factory=dict)
+    has_scattered_indexes: bool = False
 
     def manifest(self, name: str) -> str:
         """A manifest, manifest list or index manifest."""
         return f"{self.table_path}/manifest/{name}"
 
     def index(self, name: str) -> str:
-        """A file of deletion vectors or of a hash index."""
+        """A file of deletion vectors or of a hash index. Raises NotSupportedError if they lie beside the data files."""
+        if self.has_scattered_indexes:
+            raise NotSupportedError(
+                f"table at {self.table_path}: 'index-file-in-data-file-dir' = 'true' is not supported for tables with "
+                f"deletion vectors or dynamic buckets"
+            )
         return f"{self.table_path}/index/{name}"
 
     def of_index(self, file: IndexFileMeta) -> str:

@@ -169,6 +169,7 @@ def open_table(file_io: FileIO, identifier: Identifier, path: str, branch: str =
         options.get("data-file.path-directory"),
         external_paths(options),
         types,
+        options.flag("index-file-in-data-file-dir"),
     )
     snapshots = SnapshotManager(file_io, metadata_path)
     return Table(identifier, path, file_io, schema, options, snapshots, schemas, paths, branch)

@@ -172,7 +172,8 @@ class _Seen:
             key_stats = compute_stats(extremes.select(self._key_names), key_fields, mode=KEY_MODE)[0]
             key_stats = _with_nulls(key_stats, by_name, self._key_names)
             types = [field.type for field in key_fields]
-            min_key, max_key = (encode_rows(k.columns, types)[0] for k in (self._first_key, self._last_key))
+            ends = pa.concat_tables([self._first_key, self._last_key])
+            min_key, max_key = encode_rows(ends.columns, types)
         return DataFileMeta(
             file_name=name, file_size=size_bytes, row_count=self._rows, min_key=min_key, max_key=max_key,
             key_stats=key_stats, value_stats=value_stats, value_stats_cols=value_stats_columns,

@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ import pyarrow as pa
 from tsdb.changes import RowKind
 from tsdb.errors import CorruptFile
 from tsdb.mergetree.key_order import Words, count_at_most, grouped_order, is_sorted, order_words
-from tsdb.mergetree.merge_engine import Deduplicate, Engine, FoldEngine, merge_engine
+from tsdb.mergetree.merge_engine import Deduplicate, Engine, MergeEngine, is_fold, merge_engine
 from tsdb.mergetree.sorted_run import KeyRange, SortedRun, sections, sorted_runs
 from tsdb.metadata.data_file import DataFileMeta
 from tsdb.metadata.schema import TableSchema
@@ -64,13 +65,13 @@ class MergeSpec:
     @property
     def folds(self) -> bool:
         """Whether a merged row is put together from several; there are no masks then."""
-        return isinstance(self.engine, FoldEngine)
+        return is_fold(self.engine)
 
     def columns_for(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """The table columns that merging needs to give the wanted ones; `_VALUE_KIND` and `_SEQUENCE_NUMBER` come on
         top.
         """
-        names = self.engine.columns_for(wanted) if isinstance(self.engine, FoldEngine) else tuple(wanted)
+        names = self.engine.columns_for(wanted) if is_fold(self.engine) else tuple(wanted)
         return tuple(dict.fromkeys((*names, *self.key, *self.sequence_fields)))
 
 
@@ -193,15 +194,15 @@ def newest_old_rows(
 
 
 def _selected(spec: MergeSpec, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    assert not isinstance(spec.engine, FoldEngine)
     if len(starts) == len(order) + 1:  # no key has two rows
         return order
-    return order[spec.engine.survivors(starts[:-1], starts[1:])]
+    assert not is_fold(spec.engine)
+    return order[cast(MergeEngine, spec.engine).survivors(starts[:-1], starts[1:])]
 
 
 def fold_rows(rows: pa.Table, spec: MergeSpec, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> pa.Table:
     """The merged rows of an engine that folds; see `FoldEngine.fold`."""
-    assert isinstance(spec.engine, FoldEngine)
+    assert is_fold(spec.engine)
     if int(starts[-1]) == len(starts) - 1:
         return rows.take(pa.array(order))
     return spec.engine.fold(rows, order, starts)
@@ -211,7 +212,6 @@ def survivors(
     keys: Words, rows: Sequence[pa.Table], spec: MergeSpec, *, by_sequence_number: bool
 ) -> npt.NDArray[np.int64]:
     """The positions in the concatenation of `rows` that survive, in key order. keys: the words of its key columns."""
-    assert not isinstance(spec.engine, FoldEngine)
     order, starts = order_rows(keys, rows, spec, by_sequence_number=by_sequence_number)
     return _selected(spec, order, starts)
 

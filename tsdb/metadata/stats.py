@@ -7,6 +7,7 @@ Source: Paimon, `SimpleStatsCollector`, `SimpleColStatsCollector`.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -45,16 +46,15 @@ def compute_stats(
     kept = [f for f in fields if lengths[f.name] != 0 or not dense]
     if not kept:
         return EMPTY_STATS, () if fields else None
-    low, high, nulls = [], [], []
+    ranges, nulls = [], []
     for field in kept:
         column, length = rows.column(field.name), lengths[field.name]
         smallest, largest = _extremes(column, field, length) if length else (None, None)
-        kind = to_arrow(field.type)
-        low.append(pa.array([smallest], kind))
-        high.append(pa.array([largest], kind))
+        ranges.append(pa.array([smallest, largest], to_arrow(field.type)))
         nulls.append(None if length == 0 else column.null_count)
     types = [f.type for f in kept]
-    stats = SimpleStats(encode_rows(low, types)[0], encode_rows(high, types)[0], tuple(nulls))
+    low, high = encode_rows(ranges, types)
+    stats = SimpleStats(low, high, tuple(nulls))
     return stats, None if len(kept) == len(fields) else tuple(f.name for f in kept)
 
 
@@ -73,6 +73,7 @@ def check_stats_modes(options: TableOptions, names: Sequence[str]) -> None:
         _length(mode)
 
 
+@lru_cache(maxsize=64)
 def _length(mode: str) -> int | None:
     """To how many characters texts are cut; None: only NULLs are counted; 0: nothing is kept."""
     match = re.fullmatch(r"\s*(?:(none)|(counts)|(full)|truncate\((\d{1,9})\))\s*", mode.lower())

@@ -8,7 +8,7 @@ from tsdb.mergetree.merge_engine.aggregate_options import aggregation
 from tsdb.mergetree.merge_engine.aggregation import Aggregation
 from tsdb.mergetree.merge_engine.deduplicate import Deduplicate
 from tsdb.mergetree.merge_engine.first_row import FirstRow
-from tsdb.mergetree.merge_engine.merge_engine import FoldEngine, MergeEngine
+from tsdb.mergetree.merge_engine.merge_engine import FoldEngine, MergeEngine, is_fold
 from tsdb.mergetree.merge_engine.partial_update import PartialUpdate
 from tsdb.mergetree.merge_engine.sequence_groups import partial_update
 from tsdb.metadata.schema import TableSchema
@@ -41,5 +41,5 @@ def merge_engine(schema: TableSchema, options: TableOptions) -> Engine:
 
 __all__ = [
     "MERGE_ENGINES", "Aggregation", "Deduplicate", "Engine", "FirstRow", "FoldEngine", "MergeEngine", "PartialUpdate",
-    "merge_engine",
+    "is_fold", "merge_engine",
 ]  # fmt: skip

@@ -9,7 +9,8 @@ write buffer, compaction, reads, changelog producers) calls one of them and need
 """
 
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from functools import cache
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,6 @@ class MergeEngine(Protocol):
         ...
 
 
-@runtime_checkable
 class FoldEngine(Protocol):
     """A merge engine that folds. Hashable, and equal to one made from the same schema and options.
 
@@ -70,3 +70,13 @@ class FoldEngine(Protocol):
         Raises NotSupportedError for retractions that the engine or a column's function cannot take.
         """
         ...
+
+
+def is_fold(engine: MergeEngine | FoldEngine) -> TypeGuard[FoldEngine]:
+    """Whether the engine folds. This is asked for every few rows, where `isinstance` of a protocol takes long."""
+    return _is_fold(type(engine))
+
+
+@cache
+def _is_fold(kind: type) -> bool:
+    return hasattr(kind, "fold")

@@ -48,12 +48,23 @@ def _mode(session: Session, rest: str) -> None:
     elif rest in FORMATS and rest != "arrow":
         session.format = rest
     else:
-        session.out.write(f"there is no mode `{rest}`: batch, streaming, table, csv or json\n")
+        session.out.write(f"there is no mode `{rest}`: batch, streaming, table, markdown, csv or json\n")
 
 
 def _timing(session: Session, rest: str) -> None:
     session.timing = {"on": True, "off": False}.get(rest, not session.timing)
     session.out.write(f"timing is {'on' if session.timing else 'off'}\n")
+
+
+def _rows(session: Session, rest: str) -> None:
+    if rest == "all":
+        session.rows_max = None
+    elif rest.isdigit() and int(rest) > 0:
+        session.rows_max = int(rest)
+    elif rest:
+        session.out.write(f"`{rest}` is no number of rows: .rows 100, or .rows all\n")
+        return
+    session.out.write(f"rows shown: {'all' if session.rows_max is None else session.rows_max}\n")
 
 
 def _jobs(session: Session, rest: str) -> None:
@@ -70,8 +81,9 @@ _ALL = (
     Command("tables", "[DATABASE]", "the tables", _tables),
     Command("schema", "TABLE", "the CREATE TABLE of a table", _schema),
     Command("mode", "batch|streaming", "how queries run: over a snapshot, or as changes that go on", _mode),
-    Command("format", "table|csv|json", "how results are shown", _mode),
+    Command("format", "table|markdown|csv|json", "how results are shown", _mode),
     Command("timing", "[on|off]", "whether the time of each statement is shown", _timing),
+    Command("rows", "[N|all]", "how many rows of a result are shown", _rows),
     Command("jobs", "", "the jobs of the warehouse", _jobs),
     Command("read", "FILE", "run the statements of a file", _read),
 )

@@ -1,4 +1,4 @@
-"""Rows to a stream, as they come: `table`, `csv`, `json` (one object a line) and `arrow` (an IPC stream).
+"""Rows to a stream, as they come: `table`, `markdown`, `csv`, `json` (one object a line) and `arrow` (an IPC stream).
 
 A printer never holds all rows, so it serves queries that end and changes that go on.
 """
@@ -6,6 +6,7 @@ A printer never holds all rows, so it serves queries that end and changes that g
 import base64
 import datetime as dt
 import json
+import shutil
 import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -14,6 +15,9 @@ from typing import Any, Protocol, TextIO
 import pyarrow as pa
 
 from .text import column_texts, is_number
+
+_CELL_MAX, _CELL_MIN = 60, 8
+"""How wide a column may be on a terminal, and how narrow it is made for the others to have room."""
 
 
 class Printer(Protocol):
@@ -31,11 +35,13 @@ class Printer(Protocol):
 class TablePrinter:
     """Aligned columns. Widths come from the first rows and grow when they must; numbers stand to the right."""
 
-    def __init__(self, schema: pa.Schema, out: TextIO, *, cut: bool, live: bool = False) -> None:
-        """cut: shorten long values, for a terminal; live: rows come one by one, so leave room for later ones."""
+    def __init__(self, schema: pa.Schema, out: TextIO, *, room: int | None = None, live: bool = False) -> None:
+        """room: columns of the terminal, into which long values are cut; live: rows come one by one, so leave room for
+        later ones.
+        """
         self._names = schema.names
         self._right = [is_number(f.type) for f in schema]
-        self._width_max = 60 if cut else 1 << 30
+        self._room = room
         self._widths = [_width(n) for n in self._names]
         if live:
             rooms = [2 if f.name == "op" else _room(f.type) for f in schema]
@@ -51,6 +57,8 @@ class TablePrinter:
         if len(columns) == 1:  # EXPLAIN, SHOW CREATE TABLE: a text of several lines is shown as it is
             columns = [[line for t in column_texts(table.column(0)) for line in t.splitlines() or [""]]]
         self._widths = [max([w, *map(_width, c)]) for w, c in zip(self._widths, columns, strict=True)]
+        if self._room is not None and len(columns) > 1:
+            self._widths = _fitted(self._widths, self._room)
         if not self._has_header:
             self._header()
         for row in zip(*columns, strict=True):
@@ -69,15 +77,36 @@ class TablePrinter:
         self._out.flush()
 
     def _line(self, cells: Any) -> str:
+        shown = [_cut(c, w) for c, w in zip(cells, self._widths, strict=True)]
         padded = [
             " " * (w - _width(c)) + c if right else c + " " * (w - _width(c))
-            for c, w, right in zip(cells, self._widths, self._right, strict=True)
+            for c, w, right in zip(shown, self._widths, self._right, strict=True)
         ]
         return " | ".join(padded).rstrip() + "\n"
 
     def _shown(self, text: str) -> str:
-        text = text.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
-        return text if len(text) <= self._width_max else text[: self._width_max - 1] + "…"
+        return text.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
+
+
+class MarkdownPrinter:
+    """A table of Markdown; numbers stand to the right."""
+
+    def __init__(self, schema: pa.Schema, out: TextIO) -> None:
+        self._out = out
+        self._line(schema.names)
+        self._line(["---:" if is_number(f.type) else "---" for f in schema])
+
+    def rows(self, table: pa.Table) -> None:
+        """One line per row."""
+        for row in zip(*(column_texts(c) for c in table.columns), strict=True):
+            self._line([t.replace("|", "\\|").replace("\r", "").replace("\n", "<br>") for t in row])
+        self._out.flush()
+
+    def close(self) -> None:
+        """Nothing more."""
+
+    def _line(self, cells: list[str]) -> None:
+        self._out.write("| " + " | ".join(cells) + " |\n")
 
 
 class CsvPrinter:
@@ -145,6 +174,7 @@ class ArrowPrinter:
 
 FORMATS: Mapping[str, Callable[..., Printer]] = {
     "table": TablePrinter,
+    "markdown": MarkdownPrinter,
     "csv": CsvPrinter,
     "json": JsonPrinter,
     "arrow": ArrowPrinter,
@@ -154,7 +184,7 @@ FORMATS: Mapping[str, Callable[..., Printer]] = {
 def printer(fmt: str, schema: pa.Schema, out: TextIO, *, live: bool = False) -> Printer:
     """The printer of a format; live: for changes that go on."""
     if fmt == "table":
-        return TablePrinter(schema, out, cut=out.isatty(), live=live)
+        return TablePrinter(schema, out, room=shutil.get_terminal_size().columns if out.isatty() else None, live=live)
     return FORMATS[fmt](schema, out)
 
 
@@ -163,6 +193,28 @@ def _width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _cut(text: str, width: int) -> str:
+    """What of a text a column shows."""
+    if _width(text) <= width:
+        return text
+    kept, used = [], 1
+    for c in text:
+        used += _width(c)
+        if used > width:
+            break
+        kept.append(c)
+    return "".join(kept) + "…"
+
+
+def _fitted(widths: list[int], room: int) -> list[int]:
+    """Widths that fit into `room` with what stands between them: the widest give way, but none below `_CELL_MIN`."""
+    fitted = [min(w, _CELL_MAX) for w in widths]
+    spare = room - 3 * (len(widths) - 1)
+    while sum(fitted) > spare and max(fitted) > _CELL_MIN:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
 
 
 def _room(kind: pa.DataType) -> int:

@@ -21,12 +21,16 @@ _POLL_S = 0.1
 
 @dataclass(slots=True)
 class Session:
-    """What the shell and the runner share: the connection, and how results are shown."""
+    """What the shell and the runner share: the connection, and how results are shown.
+
+    rows_max: how many rows of the result of a batch query a table shows; None: all.
+    """
 
     connection: tsdb.Connection
     format: str = "table"
     timing: bool = False
     out: TextIO = sys.stdout
+    rows_max: int | None = None
 
 
 def run_script(session: Session, sql: str) -> None:
@@ -49,12 +53,18 @@ def show(session: Session, cursor: tsdb.Cursor, started: float) -> None:
 
 def _show_rows(session: Session, cursor: tsdb.Cursor, started: float) -> None:
     to = printer(session.format, cursor.schema, session.out)
-    count = 0
+    count = shown = 0
+    limit = session.rows_max if session.format == "table" else None
     for batch in cursor.fetch_record_batch():
         count += batch.num_rows
-        to.rows(pa.Table.from_batches([batch]))
+        part = batch if limit is None else batch.slice(0, limit - shown)
+        shown += part.num_rows
+        if part.num_rows or not batch.num_rows:
+            to.rows(pa.Table.from_batches([part]))
     to.close()
-    _note(session, f"{count} row{'' if count == 1 else 's'}", started)
+    first = "" if shown == count else f"the first {shown} of "
+    more = "" if shown == count else ", .rows all shows all"
+    _note(session, f"{first}{count} row{'' if count == 1 else 's'}{more}", started)
 
 
 def _show_changes(session: Session, cursor: tsdb.Cursor, started: float) -> None:

@@ -22,6 +22,7 @@ from .runner import Session, describe, run_script
 
 _WELCOME = "tsdb {version}. Statements end with ;  .help shows commands, .quit leaves.\n"
 _CACHE_S = 2.0
+_ROWS_MAX = 1000
 
 
 class Shell:
@@ -29,7 +30,7 @@ class Shell:
 
     def __init__(self, session: Session, **prompt_options: Any) -> None:
         """prompt_options: for `PromptSession`, such as input and output in tests."""
-        session.timing = True
+        session.timing, session.rows_max = True, _ROWS_MAX
         self._session = session
         self._names = _Names(session.connection)
         self._prompt: PromptSession[str] = PromptSession(

@@ -132,5 +132,10 @@ def test_a_reader_that_had_enough_is_no_error(warehouse: str) -> None:
         assert "Traceback" not in process.stderr.read()
 
 
+def test_the_package_is_the_command() -> None:
+    command = [sys.executable, "-W", "error", "-m", "tsdb", "-c", "SELECT 1 AS a", "--format", "markdown"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "| a |\n| ---: |\n| 1 |\n"
+
+
 def test_version() -> None:
     assert run("--version").stdout.startswith("tsdb ")

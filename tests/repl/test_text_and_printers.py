@@ -7,8 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tsdb_repl.commands import run_command
 from tsdb_repl.printer import printer
+from tsdb_repl.runner import Session, run_script
 from tsdb_repl.text import column_texts
+
+import tsdb
 
 TABLE = pa.table(
     {
@@ -95,3 +99,50 @@ TEXTS: list[tuple[pa.Array, list[str]]] = [
 @pytest.mark.parametrize(("values", "expected"), TEXTS, ids=lambda x: str(x)[:20])
 def test_values(values: Any, expected: list[str]) -> None:
     assert column_texts(pa.chunked_array([values])) == expected
+
+
+class Screen(io.StringIO):
+    """A terminal of 60 columns."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_table_fits_into_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    wide = pa.table({"id": [1], "a": ["x" * 100], "b": ["客" * 100], "c": ["short"]})
+    out = Screen()
+    to = printer("table", wide.schema, out)
+    to.rows(wide)
+    lines = out.getvalue().splitlines()
+    assert [len(part) for part in lines[1].split("-+-")] == [2, 22, 22, 5]
+    assert lines[2] == f" 1 | {'x' * 21}… | {'客' * 10}…  | short"
+
+
+def test_a_single_column_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    plan = pa.table({"plan": ["y" * 100]})
+    out = Screen()
+    printer("table", plan.schema, out).rows(plan)
+    assert "y" * 100 in out.getvalue()
+
+
+def test_markdown() -> None:
+    rows = pa.table({"id": [1, 2], "s": ["a|b\nc", None]})
+    assert printed("markdown", rows) == "| id | s |\n| ---: | --- |\n| 1 | a\\|b<br>c |\n| 2 | NULL |\n"
+
+
+def test_the_first_rows_of_a_long_result() -> None:
+    with tsdb.connect() as con:
+        out = io.StringIO()
+        session = Session(con, out=out)
+        for line in (".rows 2", ".rows many", ".rows"):
+            run_command(session, line)
+        run_script(session, "SELECT a FROM UNNEST(generate_series(1, 9)) AS t (a); SELECT 1 AS a")
+        run_command(session, ".rows all")
+        run_script(session, "SELECT a FROM UNNEST(generate_series(1, 3)) AS t (a)")
+    assert out.getvalue().splitlines() == [
+        "rows shown: 2", "`many` is no number of rows: .rows 100, or .rows all", "rows shown: 2",
+        "a", "-", "1", "2", "(the first 2 of 9 rows, .rows all shows all)", "a", "-", "1", "(1 row)",
+        "rows shown: all", "a", "-", "1", "2", "3", "(3 rows)",
+    ]  # fmt: skip

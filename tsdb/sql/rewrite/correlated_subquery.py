@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from tsdb.sql.rewrite.aggregate_call import is_aggregate, is_call_of_aggregate
-from tsdb.sql.rewrite.dependent_query import KEY, Undecidable, Unnesting, derived, key_names, relations
+from tsdb.sql.rewrite.dependent_query import KEY, Undecidable, Unnesting, derived, key_names
+from tsdb.sql.rewrite.free_column import free_columns, source
 from tsdb.sql.rewrite.scalar_subquery import can_join, inside, is_scalar, join_row
 
 _NAMES = "$correlated"
@@ -57,33 +58,6 @@ def _joined(node: exp.Subquery, select: exp.Select, alias: str) -> exp.Select | 
     return _join(select, node, outer, alias) if outer and not _is_planned(node, select) else None
 
 
-def free_columns(node: exp.Expr) -> list[exp.Column]:
-    """The columns in a query that belong to one around it."""
-    return [column for column in node.find_all(exp.Column) if column.meta.get("outer") and not _is_bound(column, node)]
-
-
-def _is_bound(column: exp.Column, node: exp.Expr) -> bool:
-    """A query between the column's own and `node` has it in FROM."""
-    own = column.parent_select
-    scope = own.parent_select if own is not None and own is not node else None
-    while scope is not None and _is_within(scope, node):
-        if isinstance(scope, exp.Select) and _source(column) in {r.alias_or_name for r in relations(scope)}:
-            return True
-        scope = scope.parent_select
-    return False
-
-
-def _is_within(scope: exp.Expr, node: exp.Expr) -> bool:
-    found: exp.Expr | None = scope
-    while found is not None and found is not node:
-        found = found.parent
-    return found is not None
-
-
-def _source(column: exp.Column) -> str:
-    return str(column.table or column.meta.get("source"))
-
-
 def domain_of(
     columns: Sequence[exp.Column],
     names: str,
@@ -98,11 +72,11 @@ def domain_of(
     """
     joins = [join for join in joins if not join.this.alias.startswith(_NAMES)]  # they give one row for each
     named = {relation.alias_or_name: relation for relation in (clause.this, *(join.this for join in joins))}
-    places = list(dict.fromkeys((_source(column), column.name) for column in columns))
+    places = list(dict.fromkeys((source(column), column.name) for column in columns))
     if any(source not in named for source, _ in places):
         return None
     for column in columns:
-        column.meta[KEY] = places.index((_source(column), column.name))
+        column.meta[KEY] = places.index((source(column), column.name))
     outer = [exp.column(name, table=source, quoted=True) for source, name in places]
     for column in columns:
         outer[column.meta[KEY]].meta["type"] = column.meta.get("type")
@@ -133,7 +107,7 @@ def _is_over(test: exp.Expr, sources: set[str]) -> bool:
     """The condition needs nothing but columns of these relations."""
     columns = list(test.find_all(exp.Column))
     return test.find(exp.Query, exp.Anonymous) is None and all(
-        _source(column) in sources and not column.meta.get("outer") for column in columns
+        source(column) in sources and not column.meta.get("outer") for column in columns
     )
 
 

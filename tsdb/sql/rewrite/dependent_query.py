@@ -23,6 +23,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.sql.rewrite.aggregate_call import aggregate_calls, is_aggregate, is_count
+from tsdb.sql.rewrite.free_column import relations
 from tsdb.sql.rewrite.null_safe_join import same
 from tsdb.sql.scope import Output
 
@@ -291,14 +292,6 @@ def columns_of(relation: exp.Expr) -> tuple[str, ...] | None:
         body = body.this
     outputs = body.meta.get("outputs")
     return None if outputs is None else tuple(output.name for output in outputs)
-
-
-def relations(select: exp.Select) -> Iterator[exp.Expr]:
-    """The relations of FROM and of its joins, in order."""
-    if (clause := select.args.get("from_")) is not None:
-        yield clause.this
-    for join in select.args.get("joins") or ():
-        yield join.this
 
 
 def _depends(node: exp.Expr) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from tsdb.sql.rewrite.correlated_subquery import domain_of, free_columns
+from tsdb.sql.rewrite.correlated_subquery import domain_of
 from tsdb.sql.rewrite.dependent_query import Undecidable, Unnesting, columns_of, derived, expand_stars
+from tsdb.sql.rewrite.free_column import free_columns
 
 
 def join_laterals(query: exp.Expr) -> exp.Expr:

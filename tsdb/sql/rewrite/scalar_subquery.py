@@ -1,9 +1,9 @@
 """An uncorrelated scalar subquery as a cross join with its one row (streaming only).
 
 DataFusion keeps such a subquery inside the expression, where no incremental operator can see it. A subquery that is
-one aggregate without GROUP BY always has exactly one row, so `CROSS JOIN (subquery)` means the same. One that has at
-most one row (LIMIT 1) is folded by MAX first. What may have more rows, or stands where a join cannot be added, is
-left alone; the streaming compiler then says why it cannot run.
+one aggregate without GROUP BY always has exactly one row, so `CROSS JOIN (subquery)` means the same. Another is folded
+by MAX to one row first, and its rows are counted, if they may be several: more than one is an error when they come.
+What stands where a join cannot be added is left alone; the streaming compiler then says why it cannot run.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 from sqlglot import exp
 
 from tsdb.sql.rewrite.aggregate_call import aggregate_calls, is_aggregate, is_call_of_aggregate
+from tsdb.sql.rewrite.free_column import free_columns
 
 
 def join_scalar_subqueries(query: exp.Expr) -> exp.Expr:
-    """Every uncorrelated scalar subquery in `query` that surely has one row, as a join."""
+    """Every uncorrelated scalar subquery in `query`, as a join with its one row."""
     number = 0
     for node in list(query.find_all(exp.Subquery)):
         select = node.parent_select
-        row = _single_row(node) if is_scalar(node) and not _is_correlated(node) else None
+        row = _single_row(node) if is_scalar(node) and not free_columns(node) else None
         if row is None or not isinstance(select, exp.Select):
             continue
         if _is_beside_aggregates(select, node) and _can_nest(select):
@@ -48,33 +49,47 @@ def is_scalar(node: exp.Subquery) -> bool:
     return parent is not None and not isinstance(parent, exp.Subquery | exp.All) and isinstance(node.this, exp.Query)
 
 
-def _is_correlated(node: exp.Subquery) -> bool:
-    return any(column.meta.get("outer") for column in node.find_all(exp.Column))
-
-
 def _single_row(node: exp.Subquery) -> exp.Select | None:
     """A query that gives exactly one row with one column `value`, or None."""
     body = node.this
-    if not isinstance(body, exp.Select) or len(body.expressions) != 1:
+    if not isinstance(body, exp.Query) or len(body.selects) != 1:
         return None
-    projection = body.expressions[0].unalias()
-    aggregated = is_aggregate(projection)
-    if aggregated and not any(
-        body.args.get(key) for key in ("group", "having", "limit", "offset", "qualify", "distinct")
-    ):
+    if isinstance(body, exp.Select) and is_aggregate(body.selects[0].unalias()) and not _may_leave_out(body):
         one = body.copy()
-        one.set("expressions", [exp.alias_(projection.copy(), "value", quoted=True)])
+        one.set("expressions", [exp.alias_(body.selects[0].unalias().copy(), "value", quoted=True)])
         return one
+    rows = body.copy()
+    value: exp.Expr = exp.column(_named(rows), table="$one", quoted=True)
+    folded: exp.Expr = exp.Anonymous(this="MAX", expressions=[value])
+    if not _has_limit_one(body):
+        count = exp.Anonymous(this="COUNT", expressions=[exp.Star()])
+        is_one = exp.EQ(this=exp.Anonymous(this="only_row", expressions=[count]), expression=exp.Literal.number(1))
+        folded = exp.Case(ifs=[exp.If(this=is_one, true=folded)])
+    return exp.Select(
+        expressions=[exp.alias_(folded, "value", quoted=True)],
+        from_=exp.From(this=exp.Subquery(this=rows, alias=_quoted_alias("$one"))),
+    )
+
+
+def _may_leave_out(body: exp.Select) -> bool:
+    return any(body.args.get(key) for key in ("group", "having", "limit", "offset", "qualify", "distinct"))
+
+
+def _has_limit_one(body: exp.Query) -> bool:
     limit = body.args.get("limit")
-    if isinstance(limit, exp.Limit) and limit.expression.name in ("0", "1"):
-        inner = body.copy()
-        inner.set("expressions", [exp.alias_(projection.copy(), "value", quoted=True)])
-        folded = exp.Anonymous(this="MAX", expressions=[exp.column("value", quoted=True)])
-        return exp.Select(
-            expressions=[exp.alias_(folded, "value", quoted=True)],
-            from_=exp.From(this=exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("$one")))),
-        )
-    return None
+    return isinstance(limit, exp.Limit) and limit.expression.name in ("0", "1")
+
+
+def _named(rows: exp.Query) -> str:
+    """The name of the only column, which gets one if it has none."""
+    first = rows
+    while isinstance(first, exp.SetOperation | exp.Subquery):
+        first = first.this
+    column = first.selects[0]
+    if not column.alias_or_name:
+        column.replace(exp.alias_(column.copy(), "value", quoted=True))
+        return "value"
+    return str(column.alias_or_name)
 
 
 def can_join(select: exp.Select, node: exp.Subquery) -> bool:

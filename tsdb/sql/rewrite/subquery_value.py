@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from tsdb.sql.rewrite.correlated_subquery import free_columns
 from tsdb.sql.rewrite.dependent_query import columns_of, derived
+from tsdb.sql.rewrite.free_column import free_columns
 
 _CONDITIONS = (exp.And, exp.Or, exp.Not, exp.Paren)
 _CLAUSES = ("group", "having", "limit", "offset", "qualify", "distinct", "with_", "windows")

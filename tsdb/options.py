@@ -86,7 +86,7 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _table("file.block-size", "size", None, "Size of a row group or stripe."),
     _table("file.suffix.include.compression", "bool", "false", "Name the compression in the names of data files."),
     _table("manifest.format", "avro", "avro", "Format of manifests."),
-    _table("manifest.compression", "zstd", "zstd", "Compression of manifests."),
+    _table("manifest.compression", "zstd|zstandard|snappy|deflate|bzip2|null", "zstd", "Compression of manifests."),
     _table("manifest.target-file-size", "size", "8 mb", "Size from which manifests are no longer merged."),
     _table("manifest.merge-min-count", "int", "30", "How many small manifests are merged into one."),
     _table("manifest.full-compaction-threshold-size", "size", "16 mb", "Size of changed manifests that are rewritten."),

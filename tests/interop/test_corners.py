@@ -136,3 +136,17 @@ def test_java_finds_decimals_in_our_files(kind: str, tmp_path: Path, java: Paimo
     for text, wanted in (("0.01", [1, 4]), ("-0.01", [2]), ("7.00", [3])):
         found = java.read(tmp_path, "default.t", ("d", text))
         assert sorted(row[0] for row in found if row[1] == text) == wanted
+
+
+@pytest.mark.parametrize("codec", ["null", "snappy", "deflate", "bzip2", "zstandard"])
+def test_compressions_of_manifests(codec: str, tmp_path: Path, java: PaimonJava) -> None:
+    options = (
+        f"'manifest.compression' = '{codec}', 'deletion-vectors.enabled' = 'true', 'manifest.merge-min-count' = '2'"
+    )
+    run(tmp_path, f"CREATE TABLE t (k INT, v INT, PRIMARY KEY (k) NOT ENFORCED) WITH ({options})")
+    for number in (1, 2):
+        run(tmp_path, f"INSERT INTO t VALUES (1, {number}), ({number + 1}, 0)")
+        java.write(tmp_path, "default.t", [["+I", 1, -number], ["+I", 9 + number, 0]], identifier=number)
+    for path in tmp_path.glob("default.db/t/manifest/*"):
+        assert codec.encode() in path.read_bytes()[:2000].split(b"avro.codec")[1][:20], path
+    assert ours(tmp_path, "SELECT * FROM t") == in_order(java.read(tmp_path, "default.t"))

@@ -18,10 +18,16 @@ Record = dict[str, Any]
 T = TypeVar("T")
 
 
-def write_records(file_io: FileIO, path: str, schema: Any, records: Iterable[Record]) -> int:
-    """A new file of the records, zstandard-compressed; returns its size in bytes."""
+DEFAULT_CODEC = "zstandard"
+"""Of Avro's names for compressions."""
+
+
+def write_records(
+    file_io: FileIO, path: str, schema: Any, records: Iterable[Record], codec: str = DEFAULT_CODEC
+) -> int:
+    """A new file of the records; returns its size in bytes."""
     buffer = io.BytesIO()
-    fastavro.writer(buffer, schema, records, codec="zstandard")
+    fastavro.writer(buffer, schema, records, codec=codec)
     data = buffer.getvalue()
     file_io.write_bytes(path, data)
     return len(data)

@@ -12,7 +12,7 @@ from typing import Any
 import fastavro
 
 from tsdb.fs.file_io import FileIO
-from tsdb.metadata.avro_file import member, nullable, optional, read_records, record, write_records
+from tsdb.metadata.avro_file import DEFAULT_CODEC, member, nullable, optional, read_records, record, write_records
 
 HASH, DELETION_VECTORS = "HASH", "DELETION_VECTORS"
 _ADD = 0
@@ -75,9 +75,9 @@ def read_index_manifest(file_io: FileIO, path: str) -> list[IndexEntry]:
     return [entry for entry in read_records(file_io, path, "index manifest", _entry) if entry is not None]
 
 
-def write_index_manifest(file_io: FileIO, path: str, entries: Sequence[IndexEntry]) -> None:
+def write_index_manifest(file_io: FileIO, path: str, entries: Sequence[IndexEntry], codec: str = DEFAULT_CODEC) -> None:
     """A new index manifest of all index files of a snapshot."""
-    write_records(file_io, path, _SCHEMA, (_record(entry) for entry in entries))
+    write_records(file_io, path, _SCHEMA, (_record(entry) for entry in entries), codec)
 
 
 _GLOBAL_INDEX = record(

@@ -15,7 +15,7 @@ import fastavro
 
 from tsdb.data_types import DataType
 from tsdb.fs.file_io import FileIO
-from tsdb.metadata.avro_file import member, optional, read_records, record, write_records
+from tsdb.metadata.avro_file import DEFAULT_CODEC, member, optional, read_records, record, write_records
 from tsdb.metadata.binary_row import decode_row, encode_row
 from tsdb.metadata.data_file import EMPTY_ROW, EMPTY_STATS, DataFileMeta, SimpleStats
 from tsdb.metadata.schema import TableSchema
@@ -140,10 +140,10 @@ _PLAIN_LIST = {
 
 
 def write_manifest(
-    file_io: FileIO, path: str, entries: Sequence[ManifestEntry], schema: TableSchema
+    file_io: FileIO, path: str, entries: Sequence[ManifestEntry], schema: TableSchema, codec: str = DEFAULT_CODEC
 ) -> ManifestFileMeta:
     """A new manifest of the entries, and its entry for a manifest list."""
-    size = write_records(file_io, path, _ENTRY_SCHEMA, (_entry_record(e) for e in entries))
+    size = write_records(file_io, path, _ENTRY_SCHEMA, (_entry_record(e) for e in entries), codec)
     _CACHE.put(path, tuple(entries))
     types = [schema.field(k).type for k in schema.partition_keys]
     added = sum(e.kind == ADD for e in entries)
@@ -184,9 +184,11 @@ def read_manifest(file_io: FileIO, path: str) -> tuple[ManifestEntry, ...]:
     return known
 
 
-def write_manifest_list(file_io: FileIO, path: str, metas: Sequence[ManifestFileMeta]) -> int:
+def write_manifest_list(
+    file_io: FileIO, path: str, metas: Sequence[ManifestFileMeta], codec: str = DEFAULT_CODEC
+) -> int:
     """A new manifest list (also of nothing); returns its size in bytes."""
-    size = write_records(file_io, path, _LIST_SCHEMA, (_list_record(m) for m in metas))
+    size = write_records(file_io, path, _LIST_SCHEMA, (_list_record(m) for m in metas), codec)
     _LIST_CACHE.put(path, tuple(metas))
     return size
 

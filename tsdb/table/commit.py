@@ -392,7 +392,7 @@ def _index_manifest(
         return None
     name = attempt.names.new_index_manifest()
     attempt.dropped.append(table.paths.manifest(name))
-    write_index_manifest(table.file_io, attempt.dropped[-1], index)
+    write_index_manifest(table.file_io, attempt.dropped[-1], index, table.manifest_codec)
     return name
 
 
@@ -402,7 +402,7 @@ def write_changes(table: Table, entries: Sequence[ManifestEntry], names: FileNam
     if entries:
         path = table.paths.manifest(names.new_manifest())
         made.append(path)
-        metas.append(write_manifest(table.file_io, path, entries, table.schema))
+        metas.append(write_manifest(table.file_io, path, entries, table.schema, table.manifest_codec))
     return write_list(table, metas, names, made)
 
 
@@ -410,7 +410,7 @@ def write_list(table: Table, metas: Sequence[ManifestFileMeta], names: FileNames
     """A manifest list; its name and size. made: gets its path."""
     name = names.new_manifest_list()
     made.append(table.paths.manifest(name))
-    return name, write_manifest_list(table.file_io, made[-1], metas)
+    return name, write_manifest_list(table.file_io, made[-1], metas, table.manifest_codec)
 
 
 def _committed_before(table: Table, author: Author, kind: Kind) -> Snapshot | int:

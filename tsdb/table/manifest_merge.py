@@ -52,7 +52,7 @@ def _writer(table: Table, names: FileNames, made: list[str]) -> Write:
     def write(entries: Sequence[ManifestEntry]) -> ManifestFileMeta:
         path = table.paths.manifest(names.new_manifest())
         made.append(path)
-        return write_manifest(table.file_io, path, entries, table.schema)
+        return write_manifest(table.file_io, path, entries, table.schema, table.manifest_codec)
 
     return write
 

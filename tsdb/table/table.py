@@ -8,9 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tsdb.errors import NotSupportedError, OptionError
+from tsdb.format.avro_writer import CODECS
 from tsdb.fs.file_io import FileIO
 from tsdb.mergetree.changelog_producer import changelog_producer
 from tsdb.mergetree.merge_engine import merge_engine
+from tsdb.metadata.avro_file import DEFAULT_CODEC
 from tsdb.metadata.paths import DEFAULT_PARTITION, TablePaths
 from tsdb.metadata.schema import SchemaManager, TableSchema
 from tsdb.metadata.snapshot import Snapshot, SnapshotManager
@@ -96,6 +98,11 @@ class Table:
     def is_primary_key(self) -> bool:
         """Whether rows have a primary key, so that files must be merged."""
         return bool(self.schema.primary_keys)
+
+    @property
+    def manifest_codec(self) -> str:
+        """Avro's name for the compression of manifests."""
+        return CODECS.get((self.options.get("manifest.compression") or "").lower(), DEFAULT_CODEC)
 
     @property
     def bucket_mode(self) -> BucketMode:

@@ -1,7 +1,11 @@
-"""A job from a table into a table is stopped at every file operation and opened again, with the real writer."""
+"""A job from a table into a table is stopped at every file operation and opened again, with the real writer.
+
+Its state may have nothing in memory: all of it lies in files, and is opened from those of its checkpoint.
+"""
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +49,7 @@ def run(root: Path, files: StoppingFileIO) -> str:
     try:
         sums = make_table(root, "sums", SUMS, ("customer",), file_io=files)
         query = plan(GROUPED, orders, options=BOUNDED | {"scan.mode": "from-snapshot", "scan.snapshot-id": "1"})
+        query = replace(query, state_memory_bytes=1)
         job = JobRegistry(files, str(root)).submit(query, sums, "INSERT", "sums", options=EACH_STEP)
         job.wait(30)
     except (Error, Stopped):

@@ -78,6 +78,8 @@ class Arrangement:
     def lookup(self, keys: Sequence[pa.Array], hashes: U64, columns: Sequence[int] | None = None) -> Matches:
         """The rows under each of these keys. hashes: hash_rows of the keys, best ascending. columns: only these."""
         probes, parts, weights = [], [], []
+        if self._memory is not None:
+            self._memory.looked()
         for run in self._runs:
             for block, probe, at in run.under(hashes):
                 if self._key:

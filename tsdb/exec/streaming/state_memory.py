@@ -3,14 +3,14 @@
 The arrangements of one dataflow share a budget. Over it, the largest runs in memory become files without a name that
 are mapped: a look-up touches only the pages it needs, the kernel keeps as many of them as it has room for, and nothing
 is left behind when the process ends, however it ends. Pages of these files that the process holds are given back
-when they exceed the budget too; they stay in the page cache.
+when they are four times the budget; they stay in the page cache as long as there is room.
 """
 
 import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -23,8 +23,11 @@ from tsdb.row_hash import I64
 
 _LEAST_RUN_BYTES = 64 << 10
 _STATM = "/proc/self/statm"
-_LOOKS = 64
-"""The pages are counted every so many changes."""
+_LOOKS = 16
+"""The pages are counted every so many look-ups."""
+
+_PAGES = 4
+"""So many times the budget may be pages of mapped files."""
 
 
 class Spillable(Protocol):
@@ -62,9 +65,7 @@ class StateMemory:
         """The part has so much in memory now; something may be spilled before this returns."""
         self._total += size_bytes - self._held.get(member, 0)
         self._held[member] = size_bytes
-        self._looks += 1
-        if self._maps and self._looks % _LOOKS == 0:
-            self._give_pages_back()
+        self.looked()
         if self._total <= self.limit_bytes:
             return
         while self._total > self.limit_bytes // 2:
@@ -96,21 +97,32 @@ class StateMemory:
         self._maps.add(mapped)
         return pa.py_buffer(mapped)
 
-    def grown(self, array: I64, capacity: int) -> I64:
-        """The array with zeros behind; a large one lies in a mapped file."""
-        if capacity * 8 <= self.limit_bytes // 16:
-            return np.concatenate([array, np.zeros(capacity - len(array), np.int64)])
+    def grown(self, arrays: Sequence[I64], capacity: int) -> list[I64] | None:
+        """The arrays with zeros behind, in one mapped file, side by side: what belongs to one place is in one page.
+
+        None: they are too small for that.
+        """
+        size_bytes = capacity * 8 * len(arrays)
+        if size_bytes <= self.limit_bytes // 8:
+            return None
         handle, path = tempfile.mkstemp(prefix="tsdb-state-")
         try:
-            os.ftruncate(handle, capacity * 8)
-            mapped = mmap.mmap(handle, capacity * 8)
+            os.ftruncate(handle, size_bytes)
+            mapped = mmap.mmap(handle, size_bytes)
         finally:
             os.close(handle)
             os.unlink(path)
         self._maps.add(mapped)
-        longer = np.frombuffer(mapped, np.int64)
-        longer[: len(array)] = array
-        return longer
+        longer = np.frombuffer(mapped, np.int64).reshape(capacity, len(arrays))
+        for column, array in enumerate(arrays):
+            longer[: len(array), column] = array
+        return list(longer.T)
+
+    def looked(self) -> None:
+        """Some pages of mapped files were read."""
+        self._looks += 1
+        if self._maps and self._looks % _LOOKS == 0:
+            self._give_pages_back()
 
     def _give_pages_back(self) -> None:
         try:
@@ -118,7 +130,7 @@ class StateMemory:
                 pages = int(file.read().split()[2])
         except OSError:
             return
-        if pages * mmap.PAGESIZE > self.limit_bytes:
+        if pages * mmap.PAGESIZE > _PAGES * self.limit_bytes:
             for mapped in list(self._maps):
                 mapped.madvise(mmap.MADV_DONTNEED)
 

@@ -246,17 +246,18 @@ class GroupAggregate:
     def _reserve(self, slots: int) -> None:
         """Have room for this many slots; all arrays have the same length."""
         capacity = max(_FIRST_CAPACITY, 1 << int(slots - 1).bit_length() if slots else 0)
-        if capacity > len(self._rows):
-            self._rows = self._grown(self._rows, capacity)
+        if capacity > len(self._changed):
             self._changed = np.concatenate([self._changed, np.zeros(capacity - len(self._changed), np.bool_)])
+        flat = self._arrays()
+        capacity = len(self._changed)
+        if all(len(x) == capacity for x in flat):
+            return
+        longer = None if self._memory is None else self._memory.grown(flat, capacity)
+        longer = [_grown(x, capacity) for x in flat] if longer is None else longer
+        self._rows, *rest = longer
         for call in self._calls:
-            if any(len(x) < len(self._rows) for x in call.accumulator.state):
-                call.accumulator.state = [self._grown(x, len(self._rows)) for x in call.accumulator.state]
-
-    def _grown(self, array: I64, capacity: int) -> I64:
-        if self._memory is not None:
-            return self._memory.grown(array, capacity)
-        return np.concatenate([array, np.zeros(capacity - len(array), np.int64)])
+            width = len(call.accumulator.state)
+            call.accumulator.state, rest = rest[:width], rest[width:]
 
     def _arrays(self) -> list[I64]:
         return [self._rows, *(x for c in self._calls for x in c.accumulator.state)]
@@ -278,3 +279,7 @@ class GroupAggregate:
 
 def _lowest(accumulator: Accumulator) -> int:
     return accumulator.lowest if isinstance(accumulator, FloatTotal) else 0
+
+
+def _grown(array: I64, capacity: int) -> I64:
+    return np.concatenate([array, np.zeros(capacity - len(array), np.int64)])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tsdb import clock
+from tsdb.errors import NotSupportedError
 from tsdb.fs.file_io import FileStatus
 
 _FOREIGN = ".tmp"
@@ -134,7 +135,7 @@ class LocalFileIO:
 
     def open_input(self, path: str) -> pa.NativeFile:
         """A plain file: a map would end the process when another cuts the file short, and count as its memory."""
-        return pa.OSFile(path)
+        return pa.OSFile(_on_disk(path))
 
     def open_output(self, path: str) -> pa.NativeFile:
         """A writable new file."""
@@ -143,7 +144,14 @@ class LocalFileIO:
 
     def local_path(self, path: str) -> str | None:
         """The path itself."""
-        return path
+        return _on_disk(path)
+
+
+def _on_disk(path: str) -> str:
+    """The path. Raises NotSupportedError for a place on another kind of storage, where tables can have files, too."""
+    if "://" in path:
+        raise NotSupportedError(f"{path} is on no local disk; the files of a local warehouse are")
+    return path
 
 
 def _status(entry: os.DirEntry[str]) -> FileStatus | None:

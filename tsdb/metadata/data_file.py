@@ -7,8 +7,6 @@ import base64
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from tsdb.errors import NotSupportedError
-
 EMPTY_ROW = bytes(12)
 
 
@@ -22,12 +20,7 @@ class SimpleStats:
 
 
 def local_path(uri: str) -> str:
-    """The path that `file:/a/b` or `file:///a/b` means; other paths stay as they are.
-
-    Raises NotSupportedError for a place on another kind of storage.
-    """
-    if "://" in uri and not uri.startswith("file:"):
-        raise NotSupportedError(f"data file `{uri}` is not on a local disk; only those can be read")
+    """The path that `file:/a/b` or `file:///a/b` means; other texts stay as they are."""
     return "/" + uri.removeprefix("file:").lstrip("/") if uri.startswith("file:") else uri
 
 

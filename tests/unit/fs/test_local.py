@@ -146,3 +146,9 @@ def test_where_a_warehouse_may_not_lie(tmp_path: Path) -> None:
     for url in ("gs://bucket/x", "file://elsewhere/x"):
         with pytest.raises(NotSupportedError, match=url):
             open_warehouse(url)
+
+
+def test_files_on_other_storage_are_refused_by_name() -> None:
+    for refused in (LocalFileIO().open_input, LocalFileIO().local_path):
+        with pytest.raises(NotSupportedError, match="s3://bucket/data is on no local disk"):
+            refused("s3://bucket/data")

@@ -1,4 +1,4 @@
-"""Bitmaps of 64-bit numbers, which Java keeps in a radix tree: each reads, and merges, what the other wrote."""
+"""Sketches, and bitmaps (of 64-bit numbers in a radix tree): each side reads, and merges, what the other wrote."""
 
 import base64
 import random
@@ -9,6 +9,7 @@ import pytest
 from judge import PaimonJava
 
 import tsdb
+from tests.unit.mergetree.test_sketches import MAKERS, estimate
 from tsdb.metadata.roaring_tree import portable_to_tree, tree_to_portable
 
 
@@ -65,3 +66,26 @@ def test_bitmaps_are_merged_by_both(java: PaimonJava, tmp_path: Path) -> None:
         read = {key: java.numbers(base64.b64decode(value)) for key, value in java.read(tmp_path, "default.t")}
         assert read == {1: signed(one | two | three), 2: signed(three)}
         java.compact(tmp_path, "default.t")
+
+
+@pytest.mark.judged("merge engine `aggregation`", "Paimon Java", "reads", "writes")
+@pytest.mark.parametrize("name", MAKERS)
+def test_sketches_are_joined_by_both(java: PaimonJava, tmp_path: Path, name: str) -> None:
+    make = MAKERS[name]
+
+    def both(wanted: int) -> None:
+        (theirs,) = java.read(tmp_path, "default.t")
+        for value in (con.execute("SELECT v FROM t").fetchall()[0][0], base64.b64decode(theirs[1])):
+            assert estimate(name, value) == pytest.approx(wanted, rel=0.02)
+
+    with tsdb.connect(str(tmp_path)) as con:
+        options = f"'merge-engine' = 'aggregation', 'fields.v.aggregate-function' = '{name}'"
+        con.execute(f"CREATE TABLE t (k INT PRIMARY KEY NOT ENFORCED, v BYTES) WITH ({options})")
+        for values in (range(100), range(50, 300)):
+            con.execute("INSERT INTO t VALUES (1, ?)", [make(values)])
+        both(300)
+        java.compact(tmp_path, "default.t")
+        java.write(tmp_path, "default.t", [["+I", 1, base64.b64encode(make(range(290, 400))).decode()]], 1)
+        both(400)
+        con.execute("CALL sys.compact('t')")
+        both(400)

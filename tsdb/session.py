@@ -215,9 +215,8 @@ class Session:
 
     def _select(self, statement: sql.Select) -> Result:
         if self.options.streaming:
-            return open_changelog(
-                self.plan(statement.query, statement), upsert=self.options.get("execution.changelog-mode") == "upsert"
-            )
+            plan, upsert = self.plan(statement.query, statement), self.options.get("execution.changelog-mode")
+            return open_changelog(plan, upsert=upsert == "upsert", scope=plan.scope)
         return self.query(statement)
 
     def _insert(self, statement: sql.Insert) -> Result:
@@ -357,6 +356,10 @@ class Session:
 
     def _show_create_thing(self, statement: more.ShowCreate) -> Result:
         if statement.kind == "function":
+            text = self.functions.texts.get(statement.name.name.lower())
+            if text is not None:
+                return one_text("result", text)
+            show.function_facts(statement.name.name, self.functions)
             raise NotSupportedError(f"function `{statement.name.name}` is built in, or was registered from Python")
         return one_text("result", catalog_change.show_create(statement, self.names))
 

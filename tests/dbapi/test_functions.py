@@ -1,6 +1,7 @@
 """Functions written in Python, used in SQL: of values and aggregates, as batch and as stream."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,6 +102,68 @@ def test_what_a_function_raises_is_said(con: tsdb.Connection) -> None:
     con.create_function("bad", bad)
     with pytest.raises(tsdb.DataError, match="function `bad` failed: ZeroDivisionError: integer division"):
         rows(con, "SELECT bad(s) FROM t")
+
+
+def test_the_line_of_user_code_that_failed_is_said(con: tsdb.Connection) -> None:
+    def helper(x: int) -> int:
+        return 1 // (x - 1)
+
+    con.create_function("outer_one", lambda x: helper(x), ["INT"], "INT")
+    with pytest.raises(tsdb.DataError) as caught:
+        rows(con, "SELECT a,\n outer_one(a) FROM t")
+    assert re.search(r"\(test_functions\.py, line \d+, in helper: return 1 // \(x - 1\)\)", str(caught.value))
+    assert caught.value.position is not None and caught.value.position.line == 2
+    with pytest.raises(tsdb.DataError, match="in helper"):
+        rows(con, "SELECT outer_one(1)")
+
+
+def words(text: str) -> Iterator[tuple[int, str]]:
+    """A function of tables, for LANGUAGE PYTHON."""
+    yield from enumerate(text.split())
+
+
+words.columns = {"n": "INT", "word": "STRING"}  # type: ignore[attr-defined]
+
+
+def test_a_function_of_tables(con: tsdb.Connection) -> None:
+    con.create_function("phrase", lambda a: " ".join("pqrs"[:a]), ["INT"], "STRING")
+    con.execute(f"CREATE TEMPORARY FUNCTION words AS '{__name__}.words' LANGUAGE PYTHON")
+    con.create_table_function("letters", lambda text: list(text), ["STRING"], {"letter": "STRING"})
+    con.create_table_function("pairs", lambda n: [{"k": n}, {"v": "x", "k": 0}], ["INT"], {"k": "INT", "v": "STRING"})
+    flat = "SELECT a, i, w FROM t, LATERAL TABLE(words(phrase(a))) AS u (i, w) WHERE a < 3"
+    assert rows(con, flat) == [(1, 0, "p"), (2, 0, "p"), (2, 1, "q")]
+    left = "SELECT a, u.word FROM t LEFT JOIN LATERAL TABLE(words(t.s)) AS u ON TRUE"
+    assert rows(con, left) == [(1, "x"), (2, "y"), (4, None)]
+    assert rows(con, "SELECT a, letter FROM t CROSS JOIN LATERAL letters(s)") == [(1, "x"), (2, "y")]
+    assert rows(con, "SELECT letter, word FROM t, LATERAL TABLE(words(s)) w, LATERAL TABLE(letters(w.word)) l") == [
+        ("x", "x"),
+        ("y", "y"),
+    ]
+    assert rows(con, "SELECT word FROM TABLE(words('ab c')) WHERE n = 1") == [("c",)]
+    assert rows(con, "SELECT * FROM letters('ab') AS x (one)") == [("a",), ("b",)]
+    assert rows(con, "SELECT k, v FROM pairs(7)") == [(0, "x"), (7, None)]
+    grouped = "SELECT word, count(*) FROM t, LATERAL TABLE(words(phrase(a))) GROUP BY word"
+    assert rows(con, grouped) == [("p", 3), ("q", 2), ("r", 1), ("s", 1)]
+    facts = dict(con.execute("DESCRIBE FUNCTION words").fetchall())
+    assert facts["signature"] == "WORDS(STRING) → (n INT, word STRING)" and "line" in facts["python"]
+    made = con.execute("SHOW CREATE FUNCTION words").fetchone()
+    assert made == (f"CREATE TEMPORARY FUNCTION `words` AS '{__name__}.words' LANGUAGE PYTHON",)
+    con.execute("DROP FUNCTION words")
+    with pytest.raises(tsdb.Error, match="words"):
+        rows(con, flat)
+
+
+def test_what_a_function_of_tables_may_not(con: tsdb.Connection) -> None:
+    con.create_table_function("bad", lambda s: [(1, 2, 3)], ["STRING"], {"n": "INT", "word": "STRING"})
+    con.create_table_function("named", lambda s: [{"x": 1}], ["STRING"], {"n": "INT", "word": "STRING"})
+    with pytest.raises(tsdb.DataError, match=r"`bad` failed: .*\(1, 2, 3\), not one of the columns n, word"):
+        rows(con, "SELECT * FROM t, LATERAL TABLE(bad(s))")
+    with pytest.raises(tsdb.DataError, match="it gave the columns x, not n, word"):
+        rows(con, "SELECT * FROM named('a')")
+    with pytest.raises(tsdb.BindError, match=r"gives 2 columns \(n, word\), but 1 are named"):
+        rows(con, "SELECT * FROM t, LATERAL TABLE(bad(s)) AS u (a)")
+    with pytest.raises(tsdb.ProgrammingError, match="one column at least"):
+        con.create_table_function("none", lambda s: [], ["STRING"], {})
 
 
 def test_side_effects_cannot_be_taken_back(con: tsdb.Connection) -> None:

@@ -142,6 +142,21 @@ class Connection:
         self.check_open()
         self._session.functions.add_aggregate(name, aggregate, parameters, return_type)
 
+    def create_table_function(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        parameters: Sequence[Any] | None,
+        columns: Mapping[str, Any],
+    ) -> None:
+        """Make a Python function that gives rows a table function of SQL in this connection.
+
+        It is called for each row of arguments, unless one is NULL, and gives tuples, dicts or, of one column, values:
+        `FROM t, LATERAL TABLE(f(t.x)) AS u (a, b)`. columns: the names and types of what it gives.
+        """
+        self.check_open()
+        self._session.functions.add_table(name, function, parameters, columns)
+
     def remove_function(self, name: str) -> None:
         """Take a function of this connection away."""
         self.check_open()

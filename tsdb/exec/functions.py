@@ -1,16 +1,14 @@
-"""Functions that users write in Python, in SQL under a name: of values, and aggregates.
+"""Functions that users write in Python, in SQL under a name: of values, aggregates, and of tables.
 
-DataFusion calls them with Arrow arrays; a `native` function is called row by row with Python values, which is slow. An
-exception in one ends the statement, and says so under the function's name.
+DataFusion calls them with Arrow arrays; a `native` function is called row by row with Python values, which is slow. A
+function of tables is one that gives a list of rows, which `table_functions` unnests where it stands in FROM.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -19,11 +17,11 @@ from typing import Any, get_type_hints
 
 import pyarrow as pa
 from datafusion import AggregateUDF, ScalarUDF, SessionContext, udaf, udf
-from datafusion.user_defined import Accumulator
 
-from tsdb.data_types import parse_type, to_arrow
-from tsdb.errors import AlreadyExists, DataError, ProgrammingError, nearest
+from tsdb.data_types import from_arrow, parse_type, to_arrow
+from tsdb.errors import AlreadyExists, ProgrammingError, nearest
 from tsdb.exec.builtin import register_built_in
+from tsdb.exec.python_call import by_row, by_row_to_rows, checked, wrapped_accumulator
 from tsdb.sql.functions import FUNCTIONS
 from tsdb.sql.statements import CreateFunction, DropFunction
 
@@ -47,6 +45,12 @@ class Functions:
     scalars: dict[str, ScalarUDF] = field(default_factory=dict)
     aggregates: dict[str, AggregateUDF] = field(default_factory=dict)
     volatile: set[str] = field(default_factory=set)
+    tables: dict[str, pa.ListType] = field(default_factory=dict)
+    parameters: dict[str, list[pa.DataType]] = field(default_factory=dict)
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What DESCRIBE FUNCTION says of each."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """The statement that made it, of each that a statement made."""
 
     def add(
         self,
@@ -67,10 +71,12 @@ class Functions:
         """
         key = self._new(name, replaces)
         types, result = signature(name, function, parameters, return_type)
-        wanted = _checked(name, function, result) if arrow else _by_row(name, function, result, calls_with_null)
+        wanted = checked(name, function, result) if arrow else by_row(name, function, result, calls_with_null)
         self.scalars[key] = udf(wanted, types, result, "volatile" if volatile else "immutable", key)
         if volatile:
             self.volatile.add(key)
+        kind = "of arrays" if arrow else "of values"
+        self._describe(key, function, kind, types, from_arrow(result).sql(), streams=not volatile)
 
     def add_aggregate(
         self, name: str, accumulator: type, parameters: Sequence[Any], return_type: Any, *, replaces: bool = False
@@ -81,13 +87,37 @@ class Functions:
         key = self._new(name, replaces)
         types, result = signature(name, accumulator, parameters, return_type)
         self.aggregates[key] = udaf(
-            _accumulator(name, accumulator, result), types, result, [pa.binary()], "stable", key
+            wrapped_accumulator(name, accumulator, result), types, result, [pa.binary()], "stable", key
         )
+        self._describe(key, accumulator, "aggregate", types, from_arrow(result).sql())
+
+    def add_table(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        parameters: Sequence[Any] | None,
+        columns: Mapping[str, Any],
+        *,
+        replaces: bool = False,
+    ) -> None:
+        """A function of tables: for a row of arguments it gives rows. columns: their names and types."""
+        key = self._new(name, replaces)
+        if not columns:
+            raise ProgrammingError(f"function `{name}`: a function of tables has one column at least")
+        types, _ = signature(name, function, parameters, "INT")
+        fields = [pa.field(column, _arrow_type(name, kind)) for column, kind in columns.items()]
+        result = pa.list_(pa.field("element", pa.struct(fields)))
+        self.scalars[key] = udf(by_row_to_rows(name, function, result), types, result, "immutable", key)
+        self.tables[key] = result
+        gives = ", ".join(f"{f.name} {from_arrow(f.type).sql()}" for f in fields)
+        self._describe(key, function, "of tables", types, f"({gives})")
 
     def remove(self, name: str) -> bool:
         """Forget a function; False if there is none."""
         key = name.lower()
         self.volatile.discard(key)
+        for known in (self.tables, self.parameters, self.facts, self.texts):
+            known.pop(key, None)
         return self.scalars.pop(key, None) is not None or self.aggregates.pop(key, None) is not None
 
     def register(self, context: SessionContext) -> None:
@@ -101,6 +131,29 @@ class Functions:
     def names(self) -> list[str]:
         """All names."""
         return sorted([*self.scalars, *self.aggregates])
+
+    def _describe(
+        self,
+        key: str,
+        function: Callable[..., Any],
+        kind: str,
+        types: Sequence[pa.DataType],
+        result: str,
+        *,
+        streams: bool = True,
+    ) -> None:
+        self.parameters[key] = list(types)
+        code = getattr(function, "__code__", None)
+        place = "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
+        module = getattr(function, "__module__", None) or "builtins"
+        self.facts[key] = {
+            "name": key,
+            "kind": f"USER, {kind}",
+            "signature": f"{key.upper()}({', '.join(from_arrow(t).sql() for t in types)}) → {result}",
+            "language": "PYTHON",
+            "python": f"{module}.{getattr(function, '__qualname__', function)}{place}",
+            "streaming": "yes" if streams else "no: it has side effects",
+        }
 
     def _new(self, name: str, replaces: bool) -> str:
         key = name.lower()
@@ -166,87 +219,23 @@ def built_in() -> frozenset[str]:
     return frozenset([*context.udfs(), *context.udafs(), *context.udwfs()])
 
 
-def _checked(name: str, function: Callable[..., Any], result: pa.DataType) -> Callable[..., pa.Array]:
-    def call(*arrays: pa.Array) -> pa.Array:
-        with _named(name):
-            values = function(*arrays)
-            if isinstance(values, pa.ChunkedArray):
-                values = values.combine_chunks()
-            if not isinstance(values, pa.Array):
-                values = pa.array(values, result)
-            if arrays and len(values) != len(arrays[0]):
-                raise ValueError(f"it gave {len(values)} values for {len(arrays[0])} rows")
-            return values.cast(result)
-
-    return call
-
-
-def _by_row(
-    name: str, function: Callable[..., Any], result: pa.DataType, calls_with_null: bool
-) -> Callable[..., pa.Array]:
-    """The one place with a loop over rows: the function takes one row."""
-
-    def call(*arrays: pa.Array) -> pa.Array:
-        with _named(name):
-            rows = zip(*(array.to_pylist() for array in arrays), strict=True)
-            if calls_with_null:
-                return pa.array([function(*row) for row in rows], result)
-            return pa.array([None if None in row else function(*row) for row in rows], result)
-
-    return call
-
-
-def _accumulator(name: str, accumulator: type, result: pa.DataType) -> type[Accumulator]:
-    class Wrapped(Accumulator):
-        """The user's aggregate as DataFusion wants it: states travel as pickled bytes."""
-
-        def __init__(self) -> None:
-            with _named(name):
-                self._inner = accumulator()
-
-        def update(self, *values: pa.Array) -> None:
-            with _named(name):
-                self._inner.step(*values)
-
-        def merge(self, states: list[pa.Array]) -> None:
-            with _named(name):
-                for state in states[0].to_pylist():
-                    self._inner.merge(pickle.loads(state))
-
-        def state(self) -> list[pa.Scalar]:
-            with _named(name):
-                return [pa.scalar(pickle.dumps(self._inner.state()), pa.binary())]
-
-        def evaluate(self) -> pa.Scalar:
-            with _named(name):
-                return pa.scalar(self._inner.finish(), result)
-
-    return Wrapped
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Exceptions say which function raised them; DataFusion hands on nothing but their text."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as err:
-        raise DataError(f"function `{name}` failed: {type(err).__name__}: {err}") from err
-
-
 def create_function(statement: CreateFunction, functions: Functions) -> None:
     """CREATE TEMPORARY FUNCTION."""
     name = statement.name
     if statement.if_not_exists and name.lower() in functions.names():
         return
     function = load(statement.path)
-    if isinstance(function, type):
-        parameters = getattr(function, "parameters", ())
-        functions.add_aggregate(name, function, parameters, getattr(function, "return_type", None))
+    parameters = getattr(function, "parameters", None)
+    columns = getattr(function, "columns", None)
+    if columns is not None:
+        functions.add_table(name, function, parameters, columns, replaces=statement.or_replace)
+    elif isinstance(function, type):
+        result = getattr(function, "return_type", None)
+        functions.add_aggregate(name, function, parameters or (), result, replaces=statement.or_replace)
     else:
-        arrow = bool(getattr(function, "arrow", False))
-        functions.add(name, function, None, None, arrow=arrow, replaces=statement.or_replace)
+        arrow, result = bool(getattr(function, "arrow", False)), getattr(function, "return_type", None)
+        functions.add(name, function, parameters, result, arrow=arrow, replaces=statement.or_replace)
+    functions.texts[name.lower()] = f"CREATE TEMPORARY FUNCTION `{name}` AS '{statement.path}' LANGUAGE PYTHON"
 
 
 def drop_function(statement: DropFunction, functions: Functions) -> None:

@@ -32,6 +32,7 @@ from tsdb.exec.local_file import looks_like_file
 from tsdb.exec.markers import register_markers
 from tsdb.exec.names import TEMPORARY, Names
 from tsdb.exec.relation import FileSource, Registered, Relation, Source, SystemTable, View
+from tsdb.exec.table_functions import cast_constants, write_out_table_functions
 from tsdb.exec.temporal import join_as_of
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.snapshot import Snapshot
@@ -103,6 +104,8 @@ def plan_query(
     join_as_of(query, names, statement, streaming=streaming)
     expanded = _with_our_constants(expand_views(query, names, statement))
     join_as_of(expanded, names, statement, streaming=streaming)
+    cast_constants(expanded, engine.functions.parameters)
+    write_out_table_functions(expanded, engine.functions.tables, statement)
     if mode == "batch":
         _write_out_computed(expanded, names, statement, FILE_NUMBER if numbered_files else None)
     if mode == "streaming":

@@ -77,10 +77,11 @@ def function_facts(name: str, users: Functions) -> pa.Table:
             "streaming": "yes" if function.streams else "no: it would give another value when a row is taken back",
         }  # fmt: skip
         return facts_table(facts)
+    if name.lower() in users.facts:
+        return facts_table(users.facts[name.lower()])
     known = {**dict.fromkeys((f.lower() for f in FUNCTIONS), "BUILT-IN"), **dict.fromkeys(built_in(), "BUILT-IN")}
-    known |= dict.fromkeys(users.names(), "USER")
     if name.lower() not in known:
-        raise ProgrammingError(f"there is no function `{name}`.{nearest(name, known)}")
+        raise ProgrammingError(f"there is no function `{name}`.{nearest(name, [*known, *users.names()])}")
     return facts_table({"name": name.lower(), "kind": known[name.lower()]})
 
 

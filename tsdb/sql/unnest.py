@@ -18,6 +18,9 @@ from sqlglot import exp
 from tsdb.errors import NotSupportedError
 from tsdb.sql.scope import Output, Scope, Source
 
+ROWS = "rows"
+"""What an UNNEST knows of its array beforehand: the type, an array of rows whose fields are all wanted."""
+
 _ELEMENT = "$element"
 
 
@@ -39,13 +42,16 @@ def unnest_join(
         refuse("one array at a time")
     array = unnest.expressions[0]
     position = _owner(array, scope)
+    kind = unnest.meta.get(ROWS) or (None if position is None else _type(array, scope.sources[position]))
+    if position is not None and scope.sources[position].inside is not None:
+        array, position = _in_holder(array, scope, scope.sources[position])
     if position is None or scope.sources[position].relation is None or scope.sources[position].alias is None:
         refuse("the array must be a column of one table of the FROM clause that has a name")
     if position > 0 and any(sibling.args.get("side") for sibling in _joins_before(join)):
         refuse("with outer joins before it, the array must be in the first table")
     owner = scope.sources[position]
     alias = unnest.alias or "unnest"
-    columns, derived = _derived(owner, array, unnest, alias, outer=outer)
+    columns, derived = _derived(owner, array, kind, unnest, alias, outer=outer)
     assert owner.relation is not None
     owner.relation.replace(derived)
     join.pop()
@@ -65,10 +71,21 @@ def _owner(array: exp.Expr, scope: Scope) -> int | None:
         holders = [
             i
             for i, source in enumerate(scope.sources)
-            if column.table in ("", source.alias) and column.name in {c.name for c in source.columns or ()}
+            if column.table in ("", source.alias, source.qualifier)
+            and column.name in {c.name for c in source.columns or ()}
         ]
         owners |= set(holders[:1]) or {-1}
     return owners.pop() if len(owners) == 1 and -1 not in owners else None
+
+
+def _in_holder(array: exp.Expr, scope: Scope, unnested: Source) -> tuple[exp.Expr, int | None]:
+    """An array of an unnested side, as the relation that holds that side has it; and which one that is."""
+    array = array.copy()
+    for column in [array] if isinstance(array, exp.Column) else list(array.find_all(exp.Column)):
+        held = exp.column(column.name, unnested.inside, quoted=True)
+        array = held if column is array else (column.replace(held), array)[1]
+    holders = [i for i, source in enumerate(scope.sources) if source.alias == unnested.inside]
+    return array, holders[0] if holders else None
 
 
 def _joins_before(join: exp.Join) -> list[exp.Join]:
@@ -77,18 +94,17 @@ def _joins_before(join: exp.Join) -> list[exp.Join]:
 
 
 def _derived(
-    owner: Source, array: exp.Expr, unnest: exp.Unnest, alias: str, *, outer: bool
+    owner: Source, array: exp.Expr, kind: pa.DataType | None, unnest: exp.Unnest, alias: str, *, outer: bool
 ) -> tuple[tuple[Output, ...], exp.Subquery]:
     """The columns of the unnested side, and the relation that holds both."""
     assert owner.relation is not None and owner.alias is not None
-    kind = _type(array, owner)
     source = exp.Anonymous(this="map_entries", expressions=[array]) if kind and pa.types.is_map(kind) else array
     fields = _fields(kind)
     wanted = [column.name for column in unnest.args["alias"].columns] if unnest.args.get("alias") else []
     ordinality = unnest.args.get("offset")
     if isinstance(ordinality, exp.Identifier):
         wanted = [name for name in wanted if name != ordinality.name]
-    fields = fields if len(wanted) != 1 else []
+    fields = fields if ROWS in unnest.meta or len(wanted) != 1 else []
     names = wanted or [field.name for field in fields] or [alias]
     outputs = [
         Output(f"{alias}.{name}", name, fields[i].type if i < len(fields) else None) for i, name in enumerate(names)

@@ -14,7 +14,9 @@ import pyarrow as pa
 
 from tsdb import clock
 from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, RowKind, plus, to_row_kinds
-from tsdb.errors import Cancelled, InterfaceError, InternalError, NotSupportedError, OperationalError
+from tsdb.errors import Cancelled, DataError, InterfaceError, InternalError, NotSupportedError, OperationalError
+from tsdb.exec.failure import ErrorScope
+from tsdb.exec.failure_place import place_of
 from tsdb.exec.streaming.assemble import PlannedQuery, assemble
 from tsdb.exec.streaming.pipeline import Dataflow, Pipeline
 from tsdb.exec.streaming.waiter import Waiter
@@ -26,9 +28,9 @@ _OVERTIME_S = 0.1
 _SYMBOLS = pa.array(ROW_KIND_SYMBOLS, pa.string())
 
 
-def open_changelog(plan: PlannedQuery, *, upsert: bool = False) -> "ChangelogResult":
-    """Run a planned SELECT as a stream. upsert: without the rows before an update. Raises NotSupportedError for what
-    cannot.
+def open_changelog(plan: PlannedQuery, *, upsert: bool = False, scope: ErrorScope | None = None) -> "ChangelogResult":
+    """Run a planned SELECT as a stream. upsert: without the rows before an update. scope: the text, for the place of
+    an error. Raises NotSupportedError for what cannot.
     """
     assembly = assemble(plan)
     if upsert and assembly.dataflow.upsert_key is None and not assembly.branch.append_only:
@@ -38,7 +40,7 @@ def open_changelog(plan: PlannedQuery, *, upsert: bool = False) -> "ChangelogRes
             "or select the columns that GROUP BY or a primary key makes unique"
         )
     return ChangelogResult(
-        assembly.pipeline, assembly.dataflow, bounded=assembly.bounded, schema=plan.schema, upsert=upsert
+        assembly.pipeline, assembly.dataflow, bounded=assembly.bounded, schema=plan.schema, upsert=upsert, scope=scope
     )
 
 
@@ -53,6 +55,7 @@ class ChangelogResult:
         bounded: bool,
         schema: pa.Schema | None = None,
         upsert: bool = False,
+        scope: ErrorScope | None = None,
     ) -> None:
         """dataflow: what the pipeline drives.
 
@@ -60,6 +63,7 @@ class ChangelogResult:
         the rows before an update.
         """
         self._upsert = upsert
+        self._scope = ErrorScope() if scope is None else scope
         self._pipeline = pipeline
         self._key = dataflow.upsert_key
         self._output = dataflow.schema
@@ -174,6 +178,8 @@ class ChangelogResult:
                 self._complete()
             return True
         except Exception as err:
+            if isinstance(err, DataError) and err.position is None:
+                err.position = place_of(err.message, self._scope.query, self._scope.statement)
             self._failure = err
             self._free()
             raise

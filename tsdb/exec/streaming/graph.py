@@ -15,6 +15,7 @@ from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch
 from tsdb.errors import NotSupportedError
+from tsdb.exec.failure import ErrorScope, translated
 from tsdb.exec.streaming.binding import PlanColumn, bind, frame_names, is_volatile, of_arrival, position
 from tsdb.exec.streaming.expression import Computed, Frames, positional
 from tsdb.exec.streaming.watermark import ArrivalBound, Bound, Mark
@@ -205,7 +206,8 @@ class GraphBuilder:
 
     def execute(self, plan: LogicalPlan) -> pa.Table:
         """The rows of a plan that reads no input."""
-        return self.context.create_dataframe_from_logical_plan(plan).to_arrow_table()
+        with translated(ErrorScope()):
+            return self.context.create_dataframe_from_logical_plan(plan).to_arrow_table()
 
     def bind(self, raw: Any, stream: Stream, *, once: bool = False) -> Expr:
         """The plan's expression over the columns of the stream. once: it is evaluated once for each row that comes."""

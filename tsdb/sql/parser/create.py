@@ -98,7 +98,11 @@ def _read_drop_mode(cursor: Cursor) -> None:
 def _function(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateFunction:
     """[IF NOT EXISTS] name AS 'module.function' LANGUAGE PYTHON."""
     if not temporary:
-        raise unsupported(cursor, "functions that outlive the session: CREATE TEMPORARY FUNCTION")
+        raise unsupported(
+            cursor,
+            "functions that outlive the session, since Paimon keeps them in REST catalogs only, and whoever opens a "
+            "warehouse would run their code: write CREATE TEMPORARY FUNCTION",
+        )
     if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
     name = cursor.identifier("a function's name")
     cursor.expect("AS")

@@ -13,6 +13,7 @@ import pyarrow as pa
 from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 from sqlglot import exp
 
+from tsdb.errors import NotSupportedError
 from tsdb.exec.functions import Functions
 
 PARTITIONS = max(os.cpu_count() or 1, 1)
@@ -104,6 +105,8 @@ def _runtime(memory_limit_bytes: int | None) -> RuntimeEnvBuilder:
 def our_schema(schema: pa.Schema, names: tuple[str, ...] | None = None) -> pa.Schema:
     """A schema of DataFusion in the types that our tables have, under the names that the user sees."""
     shown = names if names is not None else schema.names
+    if len(shown) != len(schema):
+        raise NotSupportedError("UNNEST of a row in SELECT, which gives several columns: name its fields, r.a, r.b")
     fields = [pa.field(name, _our_type(f.type), f.nullable) for name, f in zip(shown, schema, strict=True)]
     return pa.schema(fields)
 

@@ -32,6 +32,7 @@ from tsdb.errors import (
 from tsdb.exec.batch.parquet_files import damaged_file
 from tsdb.exec.failure_place import place_of
 from tsdb.sql.functions import FUNCTIONS
+from tsdb.sql.functions.borrowed import ADVICE
 from tsdb.sql.shadow import OUTER
 from tsdb.sql.statements import Statement
 
@@ -202,6 +203,10 @@ def _in_sql_words(text: str) -> str:
 
 _REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
     (
+        re.compile(r"(?:function 'array_slice' .*types: STRING.*|array_element does not support type STRING)"),
+        "[…] takes parts of arrays, rows and maps; of a text that is computed: SUBSTRING(text FROM a FOR n)",
+    ),
+    (
         re.compile(r".*does not support logical expression (?:ScalarSubquery|Exists|InSubquery).*", re.DOTALL),
         "a subquery that depends on the outer query must be tied to it by equalities under AND; write it as a join",
     ),
@@ -274,6 +279,8 @@ def _clean(text: str, scope: ErrorScope) -> str:
         text = pattern.sub(better, text)
     unknown = re.fullmatch(r"Invalid function '(\w+)'.*", text, re.DOTALL)
     if unknown is not None:
+        if unknown[1].lower() in ADVICE:
+            return f"function `{unknown[1]}` does not exist. Write {ADVICE[unknown[1].lower()]}"
         return f"function `{unknown[1]}` does not exist.{nearest(unknown[1], [name.lower() for name in FUNCTIONS])}"
     return text
 

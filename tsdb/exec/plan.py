@@ -104,6 +104,7 @@ def plan_query(
     join_as_of(query, names, statement, streaming=streaming)
     expanded = _with_our_constants(expand_views(query, names, statement))
     join_as_of(expanded, names, statement, streaming=streaming)
+    _name_places(expanded, names)
     cast_constants(expanded, engine.functions.parameters)
     write_out_table_functions(expanded, engine.functions.tables, statement)
     if mode == "batch":
@@ -137,6 +138,19 @@ def _write_out_computed(query: exp.Query, names: Names, statement: Statement | N
         found = names.source(reference, statement)
         if isinstance(found, Table | ConnectorTable):
             with_computed(reference, found.schema, extra if number == 0 else None)
+
+
+def _name_places(query: exp.Query, names: Names) -> None:
+    """CURRENT_DATABASE(), CURRENT_SCHEMA() and CURRENT_CATALOG() as the constants that they are."""
+    places = {"current_database": names.database, "current_schema": names.database}
+    places["current_catalog"] = names.catalogs.current.name
+    for call in list(query.find_all(exp.Anonymous)):
+        place = places.get(str(call.this).lower())
+        if place is not None and not call.expressions:
+            value: exp.Expr = exp.Literal.string(place)
+            call.replace(
+                exp.alias_(value, f"{call.this}()", quoted=True) if isinstance(call.parent, exp.Select) else value
+            )
 
 
 def _refuse_volatile(query: exp.Query, functions: Functions, statement: Statement | None) -> None:

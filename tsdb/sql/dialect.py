@@ -102,6 +102,7 @@ _NO_JOINS = {
 class QueryParser(Parser):
     """The grammar of queries and expressions."""
 
+    EXPONENT: ClassVar[dict[TokenType, type[exp.Expr]]] = {TokenType.DSTAR: exp.Pow}
     FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {
         name: _with_unit(name) for name in ("TIMESTAMPADD", "TIMESTAMPDIFF")
     }
@@ -388,6 +389,8 @@ class Flink(Dialect):
             "TRUNCATE": TokenType.TRUNCATE,
             "MATCH_RECOGNIZE": TokenType.MATCH_RECOGNIZE,
             "MINUS": TokenType.EXCEPT,
+            "//": TokenType.SLASH,
+            "**": TokenType.DSTAR,
         }
 
     Parser = QueryParser

@@ -12,6 +12,7 @@ from typing import NoReturn
 from sqlglot import exp
 
 from tsdb.errors import BindError, ColumnNotFound, NotSupportedError, nearest
+from tsdb.sql.columns_call import columns_calls, wanted_columns
 from tsdb.sql.expression_type import arrow_type
 from tsdb.sql.scope import Output, Scope, Source, resolve
 from tsdb.sql.unparse import expression_text
@@ -26,6 +27,7 @@ def name_outputs(
 
     keep_single: the name of a lone expression does not matter (a scalar subquery). fail: raises an error at a node.
     """
+    _expand_columns_calls(select, scope, fail)
     _expand_modified_stars(select, scope, fail)
     projections: list[tuple[exp.Expr, list[Output] | None]] = [
         (node, _outputs(node, scope)) for node in select.expressions
@@ -69,6 +71,29 @@ def _star_columns(node: exp.Expr, scope: Scope) -> list[Output] | None:
         if source.in_star:
             columns += [column for column in source.columns if column.name not in source.hidden]
     return columns
+
+
+def _expand_columns_calls(select: exp.Select, scope: Scope, fail: Callable[..., NoReturn]) -> None:
+    """A projection with COLUMNS once for each column that it means."""
+    items: list[exp.Expr] = []
+    for item in select.expressions:
+        calls = columns_calls(item)
+        if not calls:
+            items.append(item)
+            continue
+        if _star_columns(exp.Star(), scope) is None:
+            fail("COLUMNS over columns that are not known; name them one by one", item, NotSupportedError)
+        pairs = _star_pairs(exp.Star(), scope)
+        wanted = wanted_columns(calls, [column.shown for _, column in pairs], fail)
+        for name in wanted:
+            source, column = next(pair for pair in pairs if pair[1].shown == name)
+            holder = exp.Tuple(expressions=[item.copy()])
+            for call in columns_calls(holder.expressions[0]):
+                call.replace(_column_of(source, column, exp.Star(), scope))
+            (made,) = holder.expressions
+            plain = isinstance(made, exp.Column) and made.name == name
+            items.append(exp.alias_(made, name, quoted=True) if isinstance(made, exp.Column) and not plain else made)
+    select.set("expressions", items)
 
 
 def _expand_modified_stars(select: exp.Select, scope: Scope, fail: Callable[..., NoReturn]) -> None:

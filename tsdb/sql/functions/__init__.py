@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from tsdb.sql.dialect import LocalTimestamp
 from tsdb.sql.functions.aggregates import AGGREGATES, WINDOWS, within_group
+from tsdb.sql.functions.borrowed import BORROWED
 from tsdb.sql.functions.collections import COLLECTIONS
 from tsdb.sql.functions.conditions import CONDITIONS, HASHES
 from tsdb.sql.functions.json import JSON, is_json, translate_json
@@ -19,7 +20,7 @@ from tsdb.sql.functions.numbers import NUMBERS, whole_decimal
 from tsdb.sql.functions.patterns import like_escape, similar_to
 from tsdb.sql.functions.regexps import REGEXPS
 from tsdb.sql.functions.spec import Function
-from tsdb.sql.functions.strings import STRINGS, substring
+from tsdb.sql.functions.strings import STRINGS, part_of_text, substring
 from tsdb.sql.functions.times import (
     DATE_PARTS,
     TIMES,
@@ -35,7 +36,7 @@ from tsdb.sql.functions.times import (
 from tsdb.sql.json_call import JsonCall
 
 ALL: tuple[Function, ...] = (
-    *NUMBERS, *STRINGS, *REGEXPS, *TIMES, *CONDITIONS, *COLLECTIONS, *JSON, *HASHES, *AGGREGATES, *WINDOWS,
+    *NUMBERS, *STRINGS, *REGEXPS, *TIMES, *CONDITIONS, *COLLECTIONS, *JSON, *HASHES, *AGGREGATES, *WINDOWS, *BORROWED,
 )  # fmt: skip
 """All functions, in the order of the documentation."""
 
@@ -82,6 +83,8 @@ def _translated_operator(node: exp.Expr) -> exp.Expr | None:
         return date_part(node.name.upper(), node.expression)
     if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
         return cast_to_text(node)
+    if isinstance(node, exp.Bracket):
+        return part_of_text(node)
     if isinstance(node, exp.DPipe):
         return joined_texts(node)
     if isinstance(node, exp.Escape) and isinstance(node.this, exp.Like | exp.ILike):

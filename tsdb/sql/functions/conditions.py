@@ -83,6 +83,7 @@ HASHES: tuple[Function, ...] = (
        by=_sha2),
     _h("DIGEST", "DIGEST(text, algorithm)", "The bytes of md5, sha224 … sha512, blake2b, blake2s or blake3.",
        "ENCODE(DIGEST('a', 'md5'), 'hex')", "0cc175b9c0f1b6a831c399e269772661"),
-    _h("UUID", "UUID()", "A random UUID.", "CHAR_LENGTH(UUID())", "36", 0, changes=True, streams=False),
+    _h("UUID", "UUID()", "A random UUID.", "CHAR_LENGTH(UUID())", "36", 0, changes=True, streams=False,
+       aliases=("GEN_RANDOM_UUID",), by=lambda a: call("uuid")),
 )  # fmt: skip
 """Digests and identifiers."""

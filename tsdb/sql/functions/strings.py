@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError, ProgrammingError
-from tsdb.sql.expression_type import is_array
+from tsdb.sql.expression_type import arrow_type, is_array
 from tsdb.sql.functions.spec import (
     Arguments,
     Function,
@@ -41,6 +42,23 @@ def _concat(arguments: Arguments) -> exp.Expr:
 
 def _concat_ws(arguments: Arguments) -> exp.Expr:
     return call("concat_ws", *(time_text(argument) or argument for argument in arguments))
+
+
+def part_of_text(node: exp.Bracket) -> exp.Expr | None:
+    """text[2], text[2:3]: characters by their places from 1, the last included; None for what is no text."""
+    kind = arrow_type(node.this)
+    is_text = (isinstance(node.this, exp.Literal) and node.this.is_string) or (
+        kind is not None and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    )
+    if not is_text or len(node.expressions) != 1:
+        return None
+    (place,) = node.expressions
+    first, last = (place.this, place.expression) if isinstance(place, exp.Slice) else (place, place)
+    start, end = integer_of(first), integer_of(last)
+    if start is None or end is None or start < 1 or (end < 1 and end != -1):
+        raise NotSupportedError("text[a:b] with other bounds than constants from 1: SUBSTRING(text FROM a FOR n)")
+    length = [] if end == -1 else [number(max(end - start + 1, 0))]
+    return substring([node.this, number(start), *length])
 
 
 def substring(arguments: Arguments) -> exp.Expr:

@@ -215,7 +215,9 @@ def _months_between(start: exp.Expr, end: exp.Expr, months_per_unit: int) -> exp
 def _date_diff(arguments: Arguments) -> exp.Expr:
     """DATEDIFF(end, start): days between two dates."""
     if len(arguments) == 3:
-        raise NotSupportedError("DATEDIFF with a unit: use TIMESTAMPDIFF(unit, start, end)")
+        raise NotSupportedError(
+            "DATEDIFF with a unit: use TIMESTAMPDIFF(unit, start, end) or DATE_DIFF('unit', start, end)"
+        )
     return _timestamp_diff([text("DAY"), cast(arguments[1], "DATE"), cast(arguments[0], "DATE")])
 
 

@@ -37,8 +37,10 @@ _QUERY_WORDS = ("SELECT", "WITH", "VALUES", "FROM", "(")
 
 def read_show(cursor: Cursor) -> Statement:
     """SHOW …"""
-    if cursor.accept("ALL") and cursor.at_end:
-        return SetOption()
+    if cursor.accept("ALL"):
+        if cursor.at_end:
+            return SetOption()
+        raise unsupported(cursor, "SHOW ALL of that: SELECT * FROM information_schema.tables has all databases")
     if cursor.accept("CREATE"):
         return _read_create(cursor)
     if cursor.accept("MATERIALIZED", "TABLES"):

@@ -32,11 +32,19 @@ def plain_forms(query: exp.Expr) -> exp.Expr:
             _call(node)
         elif isinstance(node, exp.Comprehension):
             _comprehension(node)
-        elif isinstance(node, exp.Dot) and isinstance(node.this, exp.Struct | exp.Paren):
+        elif isinstance(node, exp.Dot) and isinstance(node.this, exp.Struct | exp.Paren | exp.Anonymous):
             field = exp.Literal.string(node.expression.name)
             node.replace(exp.Anonymous(this="get_field", expressions=[node.this.copy(), field]))
         elif isinstance(node, _COMPARISONS):
             _compared_distance(node)
+        elif isinstance(node, exp.Pow):
+            node.replace(exp.Anonymous(this="power", expressions=[node.this.copy(), node.expression.copy()]))
+        elif isinstance(node, exp.BitwiseNot):
+            node.replace(exp.Paren(this=exp.Sub(this=exp.Neg(this=node.this.copy()), expression=exp.Literal.number(1))))
+        elif isinstance(node, exp.Glob):
+            raise NotSupportedError("GLOB: write LIKE, or REGEXP(text, pattern)")
+        elif isinstance(node, exp.CTE):
+            node.set("materialized", None)
         elif isinstance(node, exp.Slice):
             node.set("this", node.this or exp.Literal.number(1))
             node.set("expression", node.expression or exp.Literal.number(-1))

@@ -27,6 +27,7 @@ _FIELD_ID = b"PARQUET:field_id"
 ROW_GROUP_ROWS = 1 << 16
 BATCH_ROWS = 1 << 16
 _DICTIONARY_SAMPLE = 1 << 16
+_FIRST_ROWS, _FIRST_DISTINCT_MAX = 4096, 3700  # with more, all of the sample would have too many
 CODECS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 # INT96 takes any time, but it is read as nanoseconds
 _INT96 = "which a table that also has a TIMESTAMP of more than six digits cannot hold; declare that one as TIMESTAMP(6)"
@@ -170,6 +171,9 @@ def _dictionary_columns(schema: pa.Schema, sample: pa.Table) -> list[str]:
         if nested or pa.types.is_boolean(field.type) or field.name == SEQUENCE_NUMBER or sample.num_columns <= i:
             continue
         head = sample.column(i).slice(0, _DICTIONARY_SAMPLE)
+        first = head.slice(0, _FIRST_ROWS)
+        if len(head) > _FIRST_ROWS and len(first.unique()) > _FIRST_DISTINCT_MAX:
+            continue
         if len(head) and len(head.unique()) <= max(1024, _DICTIONARY_RATIO * len(head)):
             kept.append(field.name)
     return kept

@@ -21,6 +21,7 @@ from tsdb.sql.rewrite.filtered_count import filtered_as_cases
 from tsdb.sql.rewrite.float_operands import merge_zeros, widen_decimals
 from tsdb.sql.rewrite.integer_arithmetic import check_integers, double_averages
 from tsdb.sql.rewrite.lateral import join_laterals
+from tsdb.sql.rewrite.named_window import write_windows_out
 from tsdb.sql.rewrite.null_safe_join import join_on_values
 from tsdb.sql.rewrite.ordering import order_nulls
 from tsdb.sql.rewrite.outer_join_order import hide_constants
@@ -29,12 +30,13 @@ from tsdb.sql.rewrite.pivot import expand_pivots
 from tsdb.sql.rewrite.plain_form import plain_forms
 from tsdb.sql.rewrite.scalar_subquery import join_scalar_subqueries
 from tsdb.sql.rewrite.set_operation import number_duplicates
+from tsdb.sql.rewrite.signed_counts import sign_counts
 from tsdb.sql.rewrite.subquery_value import subqueries_as_values
 from tsdb.sql.rewrite.window_tvf import expand_window_functions
 
 Rule = Callable[[exp.Expr], exp.Expr]
 
-SUGAR: tuple[Rule, ...] = (expand_pivots, expand_asof_joins, plain_forms)
+SUGAR: tuple[Rule, ...] = (write_windows_out, expand_pivots, expand_asof_joins, plain_forms)
 """Rules before names are resolved, after window functions are written out, in order."""
 
 RULES: tuple[Rule, ...] = (
@@ -44,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     check_integers,
     scale_decimals,
     number_duplicates,
+    sign_counts,
     translate_functions,
     order_nulls,
 )

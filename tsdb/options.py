@@ -259,6 +259,8 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _session("memory.limit", "size", None, "Memory a query may use before it spills to disk."),
     _session("execution.state.memory", "size", "1 gb",
              "What the state of a streaming query holds in memory; more lies in files that are mapped."),
+    _session("table.exec.state.ttl", "duration", "0 ms",
+             "State of a stream that nothing has touched for so long is dropped, in silence; 0: never."),
     _session("sql.average", "flink|double", "flink",
              "What AVG gives: of integers an integer as in Flink, or always a DOUBLE as in most databases."),
     _session("python.replacement-scans", "true|false", "true",

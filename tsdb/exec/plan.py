@@ -9,6 +9,7 @@ the plan.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,10 +37,10 @@ from tsdb.exec.table_functions import cast_constants, write_out_table_functions
 from tsdb.exec.temporal import join_as_of
 from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.snapshot import Snapshot
-from tsdb.options import BY_KEY, SCAN, check_table_options
+from tsdb.options import BY_KEY, SCAN, check_table_options, parse_duration_ms
 from tsdb.sql.bind import bind_query
 from tsdb.sql.parser import parse_query
-from tsdb.sql.script import position_of
+from tsdb.sql.script import position_at, position_of
 from tsdb.sql.statements import Statement, TableName
 from tsdb.sql.table_ref import bind_reference, inline_view, references, table_options
 from tsdb.table.hold import hold
@@ -53,6 +54,7 @@ FILE_NUMBER = "__file"
 """A column that tells the files of a table apart, for copy on write."""
 
 _VIEW_DEPTH_MAX = 32
+_STATE_TTL_HINT = re.compile(r"/\*\+\s*STATE_TTL\s*\(", re.IGNORECASE)
 _VERSION_OPTIONS = (*TRAVEL_OPTIONS, "scan.mode")
 
 
@@ -62,7 +64,7 @@ class QueryPlan:
 
     logical: the optimised plan; its scans have the registered names. relations: by registered name. schema: of the
     result, in our types and under the names that the user sees. text: the SQL that DataFusion planned. frame: the
-    plan, ready to run in `context`. settings: of DataFusion, for this query.
+    plan, ready to run in `context`. settings: of DataFusion, for this query. state_ttl_ms: 'table.exec.state.ttl'.
     """
 
     logical: LogicalPlan
@@ -75,6 +77,7 @@ class QueryPlan:
     scope: ErrorScope
     control: Control
     settings: tuple[tuple[str, str], ...] = ()
+    state_ttl_ms: int = 0
 
     @property
     def state_memory_bytes(self) -> int | None:
@@ -111,6 +114,7 @@ def plan_query(
         _write_out_computed(expanded, names, statement, FILE_NUMBER if numbered_files else None)
     if mode == "streaming":
         _refuse_volatile(expanded, engine.functions, statement)
+        _refuse_state_ttl_hint(statement)
     pinned = {} if snapshots is None else snapshots
     taken = {cte.alias for cte in expanded.find_all(exp.CTE)}
     settings = settings_for(expanded)
@@ -127,8 +131,9 @@ def plan_query(
         logical = frame.optimized_logical_plan()
         # only an analysed plan has the types that rows come in: before, a UNION has those of its first part
         schema = our_schema(binder.context.create_dataframe_from_logical_plan(logical).schema(), bound.names)
+    ttl_ms = int(parse_duration_ms(session_options.get("table.exec.state.ttl", "0 ms"), "table.exec.state.ttl"))
     return QueryPlan(
-        logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control, settings
+        logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control, settings, ttl_ms
     )
 
 
@@ -160,6 +165,16 @@ def _refuse_volatile(query: exp.Query, functions: Functions, statement: Statemen
                 f"function `{call.this}` has side effects: a stream could not take back what it once gave",
                 position=position_of(call, statement),
             )
+
+
+def _refuse_state_ttl_hint(statement: Statement | None) -> None:
+    found = _STATE_TTL_HINT.search(statement.text) if statement is not None else None
+    if found is not None and statement is not None:
+        raise NotSupportedError(
+            "the hint STATE_TTL is not supported: a time to live is the same for all of a query; "
+            "SET 'table.exec.state.ttl' = '…' instead",
+            position=position_at(statement.script, statement.script.index(found[0])),
+        )
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from tsdb.changes import ChangeBatch
+from tsdb.changes import ChangeBatch, plus
 from tsdb.exec.streaming.graph import RunStore, StateSize
 from tsdb.exec.streaming.run import Run, consolidated, merged
 from tsdb.exec.streaming.spilled_run import AnyRun, SpilledRun, merged_on_disk, opened, run_table, spilled, written
@@ -96,6 +96,13 @@ class Arrangement:
             nothing = nothing if columns is None else nothing.select(columns)
             return Matches(np.empty(0, np.int64), nothing, np.empty(0, np.int64))
         return Matches(np.concatenate(probes), pa.concat_tables(parts), np.concatenate(weights))
+
+    def under(self, hashes: U64) -> ChangeBatch:
+        """The rows of keys with these hashes, ascending; a row may come in parts."""
+        parts = []
+        for run in self._runs:
+            parts += [ChangeBatch(b.rows.take(pa.array(at)), b.weights[at]) for b, _, at in run.under(hashes)]
+        return plus(parts, self._schema)
 
     def fan_out(self, hashes: U64) -> I64:
         """At most how many rows are found under each key with these hashes."""

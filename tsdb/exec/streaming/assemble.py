@@ -26,6 +26,7 @@ from tsdb.exec.streaming.pipeline import Feed, Pipeline
 from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.source import LogSource, RegisteredSource, TableSource
 from tsdb.exec.streaming.state_memory import sharing, state_memory
+from tsdb.exec.streaming.state_ttl import state_ttl
 from tsdb.table.log import log_of
 from tsdb.table.table import Table
 
@@ -56,6 +57,11 @@ class PlannedQuery(Protocol):
     @property
     def state_memory_bytes(self) -> int | None:
         """What its state may hold in memory; None: no limit."""
+        ...
+
+    @property
+    def state_ttl_ms(self) -> int:
+        """After so long state that nothing touches is dropped; 0: never."""
         ...
 
 
@@ -125,7 +131,7 @@ def assemble_all(queries: Sequence[tuple[PlannedQuery, Target | None]]) -> Assem
     prefixes = [""] if len(plans) == 1 else [branch_prefix(number) for number in range(len(plans))]
     feeds = _feeds(plans, prefixes)
     try:
-        with state_memory(plans[0].state_memory_bytes):
+        with state_memory(plans[0].state_memory_bytes), state_ttl(plans[0].state_ttl_ms):
             branches = tuple(
                 _branch(plan, target, _own(feeds, prefix))
                 for (plan, target), prefix in zip(queries, prefixes, strict=True)

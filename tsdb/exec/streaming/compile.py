@@ -18,14 +18,19 @@ from tsdb.errors import NotSupportedError
 from tsdb.exec.streaming.binding import ROW_ONLY, PlanColumn
 from tsdb.exec.streaming.dataflow import MADE_UP, Dataflow, InputSpec
 from tsdb.exec.streaming.expression import positional
-from tsdb.exec.streaming.graph import GraphBuilder, Stream, with_columns
+from tsdb.exec.streaming.graph import GraphBuilder, StatefulOperator, Stream, with_columns
 from tsdb.exec.streaming.operators import OPERATORS
+from tsdb.exec.streaming.operators.close import Close, DropLate
 from tsdb.exec.streaming.operators.constant import Constant
 from tsdb.exec.streaming.operators.project import select
 from tsdb.exec.streaming.operators.scan import build_scan
+from tsdb.exec.streaming.operators.temporal_join import TemporalJoin
 from tsdb.exec.streaming.operators.top_n import Bound, add_top_n
+from tsdb.exec.streaming.state_ttl import Expiring, current_ttl_ms
 
 __all__ = ["PLANNER_OPTIONS", "InputSpec", "compile_plan"]
+
+_BOUNDED = Close | DropLate | Constant | TemporalJoin
 
 PLANNER_OPTIONS = {"datafusion.optimizer.enable_physical_uncorrelated_scalar_subquery": "false"}
 """What the context that plans for streaming sets: a scalar subquery becomes a join, not part of an expression."""
@@ -44,9 +49,26 @@ def compile_plan(
     """
     graph = GraphBuilder(SessionContext() if context is None else context, prudent=prudent)
     output = _compile(logical, inputs, graph)
+    if current_ttl_ms():
+        _check_expires(graph)
     names = _unique([c.name for c in output.columns])
     schema = pa.schema([pa.field(n, t) for n, t in zip(names, output.schema.types, strict=True)])
     return Dataflow(graph, output, schema, inputs)
+
+
+def _check_expires(graph: GraphBuilder) -> None:
+    """With a time to live, everything that remembers forgets: by that time, by a watermark, or because it is bounded.
+
+    Raises NotSupportedError with the operator that does not.
+    """
+    for node in graph.nodes:
+        operator = node.operator
+        if isinstance(operator, StatefulOperator) and not isinstance(operator, Expiring | _BOUNDED):
+            raise NotSupportedError(
+                f"'table.exec.state.ttl' = '{current_ttl_ms()} ms' cannot be kept by {type(operator).__name__} "
+                f"(`{operator.describe()}`): it needs all of its rows; RESET 'table.exec.state.ttl', or run this part "
+                "as a query of its own into a table"
+            )
 
 
 def _compile(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBuilder) -> Stream:

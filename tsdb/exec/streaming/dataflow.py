@@ -25,6 +25,7 @@ from tsdb.exec.streaming.graph import (
     Stream,
     TimedOperator,
 )
+from tsdb.exec.streaming.state_ttl import Expiring
 from tsdb.exec.streaming.watermark import END, InputBound, InputTime, found_again, stored
 
 __all__ = ["Dataflow", "InputSpec", "RunStore"]
@@ -70,6 +71,7 @@ class Dataflow:
         self._cut = graph.cut
         self._clocked = [n.operator for n in graph.nodes if isinstance(n.operator, Clocked)]
         self._clocked = [operator for operator in self._clocked if operator.clocked]
+        self._expiring = [n.operator for n in graph.nodes if isinstance(n.operator, Expiring)]
         self._output = output.node
         self._rows_of_node = [(0, 0)] * len(self._nodes)
         self._started = False
@@ -94,6 +96,8 @@ class Dataflow:
         exception the dataflow is of no more use: go back to a checkpoint.
         """
         self._cut.complete = complete
+        for operator in self._expiring:
+            operator.expire()
         moved = self._move(times or {})
         outputs: list[ChangeBatch] = []
         for number in range(len(self._nodes)):

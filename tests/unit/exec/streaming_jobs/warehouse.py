@@ -63,6 +63,7 @@ class Planned:
     relations: dict[str, Relation]
     schema: pa.Schema
     state_memory_bytes: int | None = None
+    state_ttl_ms: int = 0
 
 
 BOUNDED = {"scan.bounded.mode": "latest"}

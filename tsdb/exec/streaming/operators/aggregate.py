@@ -24,6 +24,7 @@ from tsdb.exec.streaming.operators.plain_call import PlainCall, plain_calls
 from tsdb.exec.streaming.operators.project import extend, project
 from tsdb.exec.streaming.operators.recompute import PartitionedQuery, Recompute
 from tsdb.exec.streaming.operators.text_extremum import TextExtremum, has_text_extremum
+from tsdb.exec.streaming.state_ttl import current_ttl_ms
 from tsdb.exec.streaming.watermark import Mark
 
 
@@ -81,14 +82,18 @@ def _accumulate(
     if outputs != list(range(len(stream.columns))):
         stream = project(outputs, names, narrowed, stream, graph, ", ".join(Expr(r).canonical_name() for r in raws))
     marks = window_marks(passed(stream.marks, range(len(groups))))
-    # groups of windows are forgotten by their key
+    # groups of windows, and those with a time to live, are forgotten by their key
+    by_slot = not marks and not current_ttl_ms()
     made = [
-        replace(own, distinct=_distinct(call, keys, narrowed.types[own.argument], by_slot=not marks))
+        replace(
+            own,
+            distinct=_distinct(call, keys, narrowed.types[own.argument], by_slot=by_slot),
+        )
         if call.distinct and own.argument is not None and call.function not in ("min", "max")
         else own
         for call, own in zip(calls, made, strict=True)
     ]
-    operator = GroupAggregate(keys, made, schema, text)
+    operator = GroupAggregate(keys, made, schema, text, expires=bool(groups) and not marks)
     grows = stream.append_only and not calls
     graph.sweeps.extend(Sweep(mark, operator.forget) for mark in marks)
     return graph.add(operator, [stream], columns, schema, key=range(len(groups)), append_only=grows, marks=marks)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from tsdb.changes import ChangeBatch
+from tsdb.changes import ChangeBatch, plus
 from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.expression import positional
+from tsdb.exec.streaming.state_ttl import among
 from tsdb.row_hash import I64, U64, RowGroups, arrays, group_rows, hash_rows, take
 
 
@@ -58,6 +59,15 @@ class DistinctWeights:
         result = np.zeros(len(weights), np.int64)
         result[values.groups.first[some]] = ((before + change > 0).astype(np.int64)) - (before > 0)
         return result
+
+    def drop(self, groups: U64) -> None:
+        """Drop the values of groups, told by the hashes of their keys, ascending."""
+        parts = []
+        for part in self.rows.parts():
+            hashes = hash_rows(arrays(part.rows, range(len(self._schema) - 1)), part.num_rows)
+            gone = among(hashes, groups)
+            parts.append(ChangeBatch(part.rows.filter(pa.array(gone)), -part.weights[gone]))
+        self.rows.insert(plus(parts, self._schema))
 
     def forget(self, slots: I64) -> None:
         """Drop the values of groups, told by their slots."""

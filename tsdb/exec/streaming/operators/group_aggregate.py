@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsdb.changes import ChangeBatch
+from tsdb.changes import ChangeBatch, consolidate
 from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.expression import positional
 from tsdb.exec.streaming.graph import RunStore, StateSize
@@ -17,6 +17,7 @@ from tsdb.exec.streaming.operators.distinct_weights import DistinctWeights, Valu
 from tsdb.exec.streaming.operators.extremum import Extremum
 from tsdb.exec.streaming.operators.text_extremum import TextExtremum
 from tsdb.exec.streaming.state_memory import current_state_memory
+from tsdb.exec.streaming.state_ttl import dropped, keys_due, last_writes, ttl_text, writes_found, writes_kept
 from tsdb.exec.streaming.watermark import END, Mark, below, nanoseconds
 from tsdb.row_hash import I64, U64, Mask, arrays, equal_rows, group_rows, hash_rows, take
 
@@ -41,8 +42,12 @@ class GroupAggregate:
     of groups that went are used again.
     """
 
-    def __init__(self, keys: pa.Schema, calls: Sequence[AggregateCall], schema: pa.Schema, text: str) -> None:
-        """keys: the first columns of the input; schema: of the output, the keys and then the aggregates."""
+    def __init__(
+        self, keys: pa.Schema, calls: Sequence[AggregateCall], schema: pa.Schema, text: str, *, expires: bool = False
+    ) -> None:
+        """keys: the first columns of the input; schema: of the output, the keys and then the aggregates. expires:
+        groups have a time to live, if there is one.
+        """
         self._width = len(keys)
         self._calls = list(calls)
         self._schema = schema
@@ -57,6 +62,7 @@ class GroupAggregate:
         self._stored: list[tuple[str, int]] = []
         self._layout: Any = None
         self._least: dict[int, int] = {}
+        self._writes = last_writes() if expires else None
 
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """The groups whose result changed: the old row leaves, the new one comes."""
@@ -74,6 +80,13 @@ class GroupAggregate:
         slots = self._slots_of(group_keys, hashes)
         touched = Touched(keys, groups, group_keys, hashes, slots)
         was = self._rows[slots] > 0
+        if self._writes is not None:
+            # what a group was that is not there any more cannot be taken back
+            unknown = (delta.weights < 0) & ~was[groups.ids()]
+            if unknown.any():
+                self._release(group_keys, slots[~was], ~was)
+                return self.step([ChangeBatch(delta.rows.filter(pa.array(~unknown)), delta.weights[~unknown])])
+            self._writes.touch(hashes)
         before = self._results(slots)
         self._accumulate(touched, columns, delta.weights)
         now = self._rows[slots] > 0
@@ -97,9 +110,24 @@ class GroupAggregate:
                 arrangement.forget(mark.column, mark.bound.now)
         self._least = {c: nanoseconds(pc.min(live.rows.column(c).filter(pa.array(~gone)))) or END for c in self._least}
 
+    def expire(self) -> None:
+        """Drop the groups that nothing has touched for the time to live."""
+        due = keys_due(self._writes)
+        if not len(due):
+            return
+        gone = consolidate(self._slots.under(due))
+        keys = arrays(gone.rows)
+        self._release(keys[: self._width], keys[self._width].to_numpy(), None)
+        for name, arrangement in self._arrangements().items():
+            if name.startswith("values"):
+                dropped(arrangement, due)
+        for call in self._calls:
+            if call.distinct is not None:
+                call.distinct.drop(due)
+
     def describe(self) -> str:
         """The keys and aggregates."""
-        return f"{self._text} key={list(range(self._width))} mode=accumulate"
+        return f"{self._text} key={list(range(self._width))} mode=accumulate{ttl_text(self._writes)}"
 
     def state_size(self) -> StateSize:
         """Groups, and what arrangements and arrays take."""
@@ -129,6 +157,7 @@ class GroupAggregate:
             "started": self._started,
             "arrangements": {name: a.checkpoint(store) for name, a in self._arrangements().items()},
             "texts": {name: text.texts.checkpoint(store) for name, text in self._texts().items()},
+            **writes_kept(self._writes, store),
         }
 
     def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
@@ -142,6 +171,7 @@ class GroupAggregate:
             if isinstance(call.accumulator, FloatTotal):
                 call.accumulator.lowest = lowest
         self._reserve(self._used)
+        writes_found(self._writes, manifest, store)
         self._stored = [(str(name), int(rows)) for name, rows in manifest["accumulators"]]
         for name, _ in self._stored:
             slots, *values = [np.asarray(a.to_numpy()) for a in arrays(store.get(name))]

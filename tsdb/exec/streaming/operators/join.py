@@ -12,6 +12,15 @@ from tsdb.changes import ChangeBatch, plus
 from tsdb.exec.streaming.arrangement import Arrangement, Matches
 from tsdb.exec.streaming.expression import Evaluator, positional
 from tsdb.exec.streaming.graph import RunStore, StateSize, Stream
+from tsdb.exec.streaming.state_ttl import (
+    dropped,
+    keys_due,
+    last_writes,
+    ttl_text,
+    without_unknown,
+    writes_found,
+    writes_kept,
+)
 from tsdb.row_hash import I64, U64, Mask, arrays, group_rows, hash_rows, take
 
 _PAIRS_MAX = 1 << 21
@@ -68,6 +77,17 @@ class Side:
         order = np.argsort(hashes)
         return Keyed(delta, at[order], take(keys, order), hashes[order])
 
+    def known(self, keyed: "Keyed") -> "Keyed":
+        """Without retractions of rows that were dropped; rows that never match are not kept, so they all stay."""
+        matching = keyed.matching()
+        kept = without_unknown(matching, self.rows, *keyed.distinct())
+        if kept is matching:
+            return keyed
+        never = np.ones(keyed.delta.num_rows, np.bool_)
+        never[keyed.at] = False
+        rest = ChangeBatch(keyed.delta.rows.filter(pa.array(never)), keyed.delta.weights[never])
+        return self.keyed(plus([kept, rest], self.schema))
+
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
@@ -110,10 +130,14 @@ class Join:
         self._residual = residual
         self._schema = schema
         self._text = text
+        self._writes = last_writes()
 
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """The change of the joined rows."""
         delta_left, delta_right = self._left.keyed(deltas[0]), self._right.keyed(deltas[1])
+        if self._writes is not None:
+            delta_left, delta_right = self._left.known(delta_left), self._right.known(delta_right)
+            self._writes.touch(np.concatenate([delta_left.hashes, delta_right.hashes]))
         came_left, came_right = delta_left.matching(), delta_right.matching()
         kind, parts = self._kind, []
         left_touched = _under(self._left, delta_right) if kind.left != "none" else None
@@ -134,18 +158,28 @@ class Join:
             )
         return plus(parts, self._schema)
 
+    def expire(self) -> None:
+        """Drop the rows of both sides under keys that neither side has touched for the time to live."""
+        due = keys_due(self._writes)
+        if len(due):
+            dropped(self._left.rows, due)
+            dropped(self._right.rows, due)
+
     def describe(self) -> str:
         """Type, keys and condition."""
-        return f"{self._text} left_key={list(self._left.key)} right_key={list(self._right.key)}"
+        keys = f"left_key={list(self._left.key)} right_key={list(self._right.key)}"
+        return f"{self._text} {keys}{ttl_text(self._writes)}"
 
     def checkpoint(self, store: RunStore) -> dict[str, Any]:
         """Both sides."""
-        return {"left": self._left.rows.checkpoint(store), "right": self._right.rows.checkpoint(store)}
+        sides = {"left": self._left.rows.checkpoint(store), "right": self._right.rows.checkpoint(store)}
+        return {**sides, **writes_kept(self._writes, store)}
 
     def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
         """Both sides."""
         self._left.rows.restore(manifest["left"], store)
         self._right.rows.restore(manifest["right"], store)
+        writes_found(self._writes, manifest, store)
 
     def state_size(self) -> StateSize:
         """Both sides together."""

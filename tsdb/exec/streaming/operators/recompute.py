@@ -6,7 +6,7 @@ just the touched partitions.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,15 @@ import pyarrow.compute as pc
 from tsdb.changes import ChangeBatch, consolidate, inserts, negate, plus
 from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.graph import RunStore, StatefulOperator, StateSize
+from tsdb.exec.streaming.state_ttl import (
+    dropped,
+    keys_due,
+    last_writes,
+    ttl_text,
+    without_missing,
+    writes_found,
+    writes_kept,
+)
 from tsdb.exec.streaming.watermark import Mark, below_any
 from tsdb.row_hash import arrays, group_rows, hash_rows, take
 
@@ -54,7 +63,10 @@ class Recompute:
 
     def __init__(self, query: PartitionedQuery) -> None:
         """query: the batch operator."""
-        self._query = query
+        by_time = query.final is not None or query.run_new is not None
+        self._writes = None if by_time else last_writes()
+        # the rows of a heap have no time to live
+        self._query = query = query if self._writes is None else replace(query, top=None)
         self._input = None if query.extends_rows else Arrangement(query.input_schema, query.input_key)
         self._output = Arrangement(query.output_schema, query.output_key)
         self._best: int | None = None
@@ -88,6 +100,8 @@ class Recompute:
             return ChangeBatch(query.output_schema.empty_table(), np.empty(0, np.int64))
         touched = _touched(arrays(delta.rows, query.input_key), delta.num_rows)
         hashes = hash_rows(touched, 1)
+        if self._writes is not None:
+            self._writes.touch(hashes)
         found = self._output.lookup(touched, hashes)
         old = ChangeBatch(found.rows, found.weights)
         if query.final is not None:
@@ -95,9 +109,11 @@ class Recompute:
         if self._input is None:
             width = len(query.input_schema)
             before = ChangeBatch(old.rows.select(range(width)), old.weights)
+            delta = delta if self._writes is None else without_missing(before, delta)
         else:
             matches = self._input.lookup(touched, hashes)
             before = ChangeBatch(matches.rows, matches.weights)
+            delta = delta if self._writes is None else without_missing(before, delta)
             self._input.insert(delta)
         if query.run_new is not None:
             return self._extended(query.run_new, before, delta)
@@ -129,11 +145,18 @@ class Recompute:
         """Drop rows that have become final. mark: of a column of the output."""
         self._output.forget(mark.column, mark.bound.now)
 
+    def expire(self) -> None:
+        """Drop partitions that nothing has touched for the time to live."""
+        due = keys_due(self._writes)
+        for arrangement in (self._input, self._output) if len(due) else ():
+            if arrangement is not None:
+                dropped(arrangement, due)
+
     def describe(self) -> str:
         """The operator and its partition columns."""
         key = list(self._query.input_key)
         best = "" if self._best is None else f" best={self._best}"
-        return f"{self._query.text} key={key} mode=recompute touched partitions{best}"
+        return f"{self._query.text} key={key} mode=recompute touched partitions{best}{ttl_text(self._writes)}"
 
     def checkpoint(self, store: RunStore) -> dict[str, Any]:
         """Both arrangements."""
@@ -141,6 +164,7 @@ class Recompute:
             "input": [] if self._input is None else self._input.checkpoint(store),
             "output": self._output.checkpoint(store),
             "started": self._started,
+            **writes_kept(self._writes, store),
         }
 
     def restore(self, manifest: dict[str, Any], store: RunStore) -> None:
@@ -149,6 +173,7 @@ class Recompute:
             self._input.restore(manifest["input"], store)
         self._output.restore(manifest["output"], store)
         self._started = bool(manifest["started"])
+        writes_found(self._writes, manifest, store)
 
     def state_size(self) -> StateSize:
         """Input and output together."""

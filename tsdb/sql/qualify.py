@@ -180,7 +180,12 @@ class _Resolver:
             columns = self.query(node.this, ctes, scope)
             scope.sources.append(Source(node.alias or None, _renamed(columns, node)))
         elif isinstance(node, exp.Lateral):
-            self.fail("LATERAL with a table function; LATERAL UNNEST(…) is supported", node, NotSupportedError)
+            self.fail(
+                "LATERAL with something that is no query, no UNNEST(…) and no table function made from Python "
+                "(con.create_table_function)",
+                node,
+                NotSupportedError,
+            )
         else:
             self._visit_all(list(node.iter_expressions()), scope, ctes)
             scope.sources.append(Source(node.alias or None, _named_columns(node)))

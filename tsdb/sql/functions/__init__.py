@@ -17,7 +17,7 @@ from tsdb.sql.functions.collections import COLLECTIONS
 from tsdb.sql.functions.conditions import CONDITIONS, HASHES
 from tsdb.sql.functions.json import JSON, is_json, translate_json
 from tsdb.sql.functions.numbers import NUMBERS, whole_decimal
-from tsdb.sql.functions.patterns import like_escape, similar_to
+from tsdb.sql.functions.patterns import like_escape, like_plain, similar_to
 from tsdb.sql.functions.regexps import REGEXPS
 from tsdb.sql.functions.spec import Function
 from tsdb.sql.functions.strings import STRINGS, part_of_text, substring
@@ -89,6 +89,8 @@ def _translated_operator(node: exp.Expr) -> exp.Expr | None:
         return joined_texts(node)
     if isinstance(node, exp.Escape) and isinstance(node.this, exp.Like | exp.ILike):
         return like_escape(node)
+    if isinstance(node, exp.Like | exp.ILike):
+        return like_plain(node)
     if isinstance(node, exp.SimilarTo):
         return similar_to(node)
     if isinstance(node, exp.Overlaps):

@@ -167,6 +167,7 @@ BORROWED: tuple[Function, ...] = (
 """What other engines call it."""
 
 ADVICE = {
+    "columns": "COLUMNS(…) in the SELECT list only; in WHERE name the columns",
     "age": "TIMESTAMPDIFF(unit, start, end), or the difference of two times",
     "format": "CONCAT, or ||",
     "printf": "CONCAT, or ||",

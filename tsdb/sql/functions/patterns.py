@@ -10,6 +10,17 @@ from tsdb.errors import ProgrammingError
 from tsdb.sql.functions.spec import call, constant, string, text, wrapped
 
 
+def like_plain(node: exp.Like | exp.ILike) -> exp.Expr | None:
+    """x LIKE pattern: no character escapes another unless ESCAPE says so, but for DataFusion a backslash does."""
+    pattern = node.expression
+    if isinstance(node.parent, exp.Escape) or not isinstance(pattern, exp.Literal) or "\\" not in pattern.name:
+        return None
+    changed = node.copy()
+    changed.set("expression", text(pattern.name.replace("\\", "\\\\")))
+    assert isinstance(changed, exp.Expr)
+    return changed
+
+
 def like_escape(node: exp.Escape) -> exp.Expr:
     """x LIKE pattern ESCAPE c: the pattern with backslashes."""
     like = node.this

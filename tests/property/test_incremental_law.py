@@ -4,7 +4,15 @@ import pytest
 from queries import QUERIES
 from streams import MemoryStore, Sum, World, batch, compiled
 
+from tsdb.exec.streaming.state_ttl import state_ttl
+
 STEPS = 6
+FOREVER_MS = 1 << 50
+WITHOUT_TTL = {
+    "not in", "not in without nulls", "top", "top with offset", "top of expressions", "top in a subquery",
+    "limit of a constant", "offset",
+}  # fmt: skip
+"""What is refused with a time to live."""
 
 
 @pytest.mark.parametrize("name", QUERIES)
@@ -16,6 +24,20 @@ def test_sum_of_steps_is_the_batch_result(name: str, seed: int) -> None:
         deltas = world.change(3 if step % 3 == 2 else 14)
         total.add(flow.step(deltas))
         assert total.rows == batch(query, world.tables()), f"after step {step}\n{flow.explain()}"
+
+
+@pytest.mark.parametrize("name", [name for name in QUERIES if name not in WITHOUT_TTL])
+def test_the_same_with_a_time_to_live_that_is_not_over(name: str) -> None:
+    query, store = QUERIES[name], MemoryStore()
+    world, total = World(1), Sum()
+    with state_ttl(FOREVER_MS):
+        flow, again = compiled(query), compiled(query)
+    for step in range(STEPS):
+        total.add(flow.step(world.change(14)))
+        if step == STEPS // 2:
+            again.restore(flow.checkpoint(store), store)
+            flow = again
+    assert total.rows == batch(query, world.tables()), flow.explain()
 
 
 @pytest.mark.parametrize("name", QUERIES)

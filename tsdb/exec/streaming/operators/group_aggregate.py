@@ -72,6 +72,10 @@ class GroupAggregate:
             return self._global_step(delta, first)
         if not delta.num_rows:
             return ChangeBatch(self._schema.empty_table(), np.empty(0, np.int64))
+        if self._writes is not None and (delta.weights < 0).any():
+            delta = consolidate(delta)
+            if not delta.num_rows:
+                return ChangeBatch(self._schema.empty_table(), np.empty(0, np.int64))
         columns = arrays(delta.rows)
         keys = columns[: self._width]
         groups = group_rows(keys, hash_rows(keys, delta.num_rows))

@@ -6,6 +6,7 @@ error unless the sources are bounded. Errors leave the cursor usable: execute ag
 
 import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from tsdb.dbapi.bulk import bulk_insert
 from tsdb.dbapi.rows import RowBuffer
 from tsdb.dbapi.values import Column, description_of
 from tsdb.errors import InterfaceError, NotSupportedError, ProgrammingError
+from tsdb.exec.batch.interruptible import Cancellation
 from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount
 from tsdb.exec.streaming.changelog import ChangelogResult
 
@@ -40,6 +42,7 @@ class Cursor:
         self._buffer: RowBuffer | None = None
         self._ended = False
         self._closed = False
+        self._running: Cancellation | None = None
 
     # --- execute
 
@@ -50,9 +53,12 @@ class Cursor:
         """
         self._check_open()
         self._reset()
-        for result in self.connection.run(sql, params):
-            self._reset()
-            self._take(result)
+        with self._cancellable() as running:
+            for result in self.connection.run(sql, params):
+                self._reset()
+                self._take(result)
+        if running.cancelled and self._result is not None:
+            _close(self._result)
         return self
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> Self:
@@ -193,7 +199,14 @@ class Cursor:
     # --- the rest of PEP 249
 
     def cancel(self) -> None:
-        """Stop the query; may be called from another thread."""
+        """Stop the statement that runs or the query that is read, from any thread: it raises `Cancelled`.
+
+        A statement that changes a table is stopped while it reads, and leaves the table as it was; once it has read
+        all rows it goes on to its end.
+        """
+        running = self._running
+        if running is not None:
+            running.cancel()
         if self._result is not None:
             _close(self._result)
 
@@ -218,6 +231,16 @@ class Cursor:
         self.close()
 
     # --- parts
+
+    @contextmanager
+    def _cancellable(self) -> Iterator[Cancellation]:
+        """What runs inside can be cancelled."""
+        self._running = Cancellation()
+        try:
+            with self._running as running:
+                yield running
+        finally:
+            self._running = None
 
     def _take(self, result: Result) -> None:
         if isinstance(result, RowCount):

@@ -48,6 +48,7 @@ _LONG, _WIDE = 4, 8  # a string counts as four numbers
 _ALL = 2**63 - 1
 _JOIN_IN_MEMORY = "HashJoinInput"
 _PASSING_ON = (TableScan, Projection, Filter, SubqueryAlias, Union)
+_CANCELLED = "the statement was cancelled"
 _VOLATILE = ("random", "uuid")
 _MERGE_JOINS = (("datafusion.optimizer.prefer_hash_join", "false"),)
 
@@ -202,7 +203,7 @@ class Rows(Iterator[pa.RecordBatch]):
         except StopIteration:
             return None
         except InterruptedError:
-            raise Cancelled("the statement was cancelled") from None
+            raise Cancelled(_CANCELLED) from None
 
     def _end(self) -> None:
         """Let go of the query; scans that still run end at their next batch."""
@@ -344,7 +345,12 @@ def _live_files(reads: Sequence[RelationScan]) -> dict[str, list[LiveFile]]:
         yield {name: live_files(table, plan) for name, table, plan in tables if isinstance(table, Table) and plan}
 
     # keys of whole buckets may have to be merged for it: on another thread, so that Ctrl-C need not wait for that
-    by_name: dict[str, list[LiveFile]] = Interruptible(found).next() if any(read.by_position for read in reads) else {}
+    if not any(read.by_position for read in reads):
+        return {}
+    try:
+        by_name: dict[str, list[LiveFile]] = Interruptible(found).next()
+    except InterruptedError:
+        raise Cancelled(_CANCELLED) from None
     return by_name
 
 

@@ -271,3 +271,10 @@ def test_refusals(bind: Bind) -> None:
 def test_java_patterns() -> None:
     assert to_strftime("yyyy-MM-dd'T'HH:mm:ss.SSS") == "%Y-%m-%dT%H:%M:%S%.3f"
     assert to_strftime("d/M/yy 'o''clock' 100%") == "%-d/%-m/%y o'clock 100%%"
+
+
+def test_all_of_all_keeps_its_multiplicities(rows: Rows) -> None:
+    three, two, ones = (f"SELECT * FROM (VALUES {', '.join(['(3)'] * n)}) AS s(x)" for n in (3, 2, 1))
+    assert rows(f"({three} EXCEPT ALL {ones}) INTERSECT ALL {three}") == [(3,), (3,)]
+    assert rows(f"{three} EXCEPT ALL ({two} INTERSECT ALL {ones})") == [(3,), (3,)]
+    assert rows(f"SELECT * FROM ({three} EXCEPT ALL {two}) AS t INTERSECT ALL ({two} EXCEPT ALL {ones})") == [(3,)]

@@ -16,22 +16,26 @@ _NUMBER = "$n"
 
 
 def number_duplicates(query: exp.Expr) -> exp.Expr:
-    """Every EXCEPT ALL and INTERSECT ALL in `query`, rewritten."""
-    for node in list(query.find_all(exp.Except, exp.Intersect)):
-        if node.args.get("distinct") is False:
-            replacement = _numbered(node)
-            if node is query:
-                query = replacement
-            else:
-                node.replace(replacement)
+    """Every EXCEPT ALL and INTERSECT ALL in `query`, rewritten, innermost first."""
+    found = [node for node in query.find_all(exp.Except, exp.Intersect) if node.args.get("distinct") is False]
+    named = [(node, _names(node)) for node in found]
+    for node, names in reversed(named):
+        replacement = _numbered(node, names)
+        if node is query:
+            query = replacement
+        else:
+            node.replace(replacement)
     return query
 
 
-def _numbered(node: exp.SetOperation) -> exp.Expr:
+def _names(node: exp.SetOperation) -> list[str]:
     left, right = output_list(node.this), output_list(node.expression)
     if left is None or right is None:
         raise NotSupportedError(f"{node.key.upper()} ALL over columns that are not known; name the columns")
-    names = [output.name for output in left]
+    return [output.name for output in left]
+
+
+def _numbered(node: exp.SetOperation, names: list[str]) -> exp.Expr:
     operation = type(node)(
         this=_numbered_side(node.this, names),
         expression=_numbered_side(node.expression, names),

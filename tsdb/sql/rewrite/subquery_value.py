@@ -127,8 +127,8 @@ def _quantified(node: exp.Expr, quantifier: exp.Any | exp.All) -> exp.Expr | Non
     body = quantifier.this.this if isinstance(quantifier.this, exp.Subquery) else quantifier.this
     if type(node) not in _OPPOSITES or node.expression is not quantifier:
         return None
-    if _is_condition(node) and _is_planned(body) and _is_plain(body):
-        return None
+    if _is_condition(node) and _is_planned(body) and _is_plain(body) and _apart(body, node.this) is body:
+        return None  # DataFusion takes columns of the value for those of a table within that has the same name
     body = _plain(body)
     if len(body.expressions) != 1 or isinstance(body.expressions[0], exp.Star):
         return None

@@ -32,6 +32,7 @@ from tsdb.sql.rewrite.scalar_subquery import join_scalar_subqueries
 from tsdb.sql.rewrite.set_operation import number_duplicates
 from tsdb.sql.rewrite.signed_counts import sign_counts
 from tsdb.sql.rewrite.subquery_value import subqueries_as_values
+from tsdb.sql.rewrite.unique_key import hide_unique_keys
 from tsdb.sql.rewrite.window_tvf import expand_window_functions
 
 Rule = Callable[[exp.Expr], exp.Expr]
@@ -40,6 +41,7 @@ SUGAR: tuple[Rule, ...] = (write_windows_out, expand_pivots, expand_asof_joins, 
 """Rules before names are resolved, after window functions are written out, in order."""
 
 RULES: tuple[Rule, ...] = (
+    hide_unique_keys,
     join_on_values,
     widen_decimals,
     merge_zeros,

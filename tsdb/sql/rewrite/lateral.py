@@ -41,14 +41,15 @@ def _replace(select: exp.Select, join: exp.Join, node: exp.Lateral, names: str) 
     if found is None or join.side in ("RIGHT", "FULL"):
         return
     domain, outer = found
+    alias = node.alias or f"{names}r"
     unnesting = Unnesting(domain, [column.meta.get("type") for column in outer], names)
     try:
         expand_stars(select)
-        rows = derived(unnesting.query(node.this.this.copy(), columns), node.alias)
+        rows = derived(unnesting.query(node.this.this.copy(), columns), alias)
     except Undecidable:
         return
     rows.meta["columns"] = columns
-    same = unnesting.same_keys(unnesting.key_columns(node.alias), outer)
+    same = unnesting.same_keys(unnesting.key_columns(alias), outer)
     condition = join.args.get("on")
     node.replace(rows)
     join.set("on", same if condition is None else exp.and_(same, exp.paren(condition), copy=False))

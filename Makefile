@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .cache/peers
 
-.PHONY: help install demo demo-kafka test check format kafka-clients slt interop judges compatibility bench docs lock clean
+.PHONY: help install demo demo-kafka test check format kafka-clients slt interop judges compatibility bench flink bench-flink docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -87,6 +87,17 @@ races: $(VENV)/.installed-dev  ## let processes race for two minutes while a rea
 
 bench: $(VENV)/.installed-dev $(PEERS)/.installed  ## run the benchmarks side by side with their peers
 	$(BIN)/python -m bench all
+
+flink: .cache/flink/.installed  ## fetch Flink for bench-flink (200 MB)
+
+.cache/flink/.installed: bench/pom.xml
+	@mkdir -p .cache/flink
+	@echo "copying Flink into .cache/flink …"
+	@mvn -q -B -ntp -f bench/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+		-DoutputDirectory=$(CURDIR)/.cache/flink && touch $@
+
+bench-flink: $(VENV)/.installed-dev .cache/flink/.installed  ## run Nexmark side by side with Flink SQL (half an hour)
+	$(BIN)/python -m bench nexmark_flink --rows 2000000 --repeat 2
 
 docs: $(VENV)/.installed-dev  ## write the pages of docs/ that come from tables in the code
 	$(BIN)/python docs/generate.py

@@ -13,6 +13,7 @@ from bench import (
     memory,
     merge_on_read,
     nexmark,
+    nexmark_flink,
     planning,
     point_lookup,
     spill,
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "aggregation": merge_on_read.bench("aggregation"),
     "group_by_stream": group_by_stream.main,
     "nexmark": nexmark.main,
+    "nexmark_flink": nexmark_flink.main,
     "planning": planning.main,
     "point_lookup": point_lookup.main,
     "amplification": amplification.main,
@@ -42,6 +44,8 @@ BENCHMARKS = {
     "kafka_latency": kafka_latency.main,
     "kafka_throughput": kafka_throughput.main,
 }
+_ONLY_BY_NAME = {"nexmark_flink"}
+_BY_QUERY = {"nexmark": nexmark.main, "nexmark_flink": nexmark_flink.main}
 
 
 def main() -> int:
@@ -49,11 +53,12 @@ def main() -> int:
     arguments.add_argument("name", choices=[*BENCHMARKS, "all"])
     arguments.add_argument("--rows", type=int, default=10_000_000)
     arguments.add_argument("--repeat", type=int, default=5, help="runs of each side; the median counts")
-    arguments.add_argument("--queries", default="", help="nexmark: only these, as q4,q18; else all")
+    arguments.add_argument("--queries", default="", help="nexmark and nexmark_flink: only these, as q4,q18; else all")
     chosen = arguments.parse_args()
-    for name in BENCHMARKS if chosen.name == "all" else [chosen.name]:
-        if name == "nexmark" and chosen.queries:
-            nexmark.main(chosen.rows, chosen.repeat, chosen.queries.split(","))
+    every = [name for name in BENCHMARKS if name not in _ONLY_BY_NAME]
+    for name in every if chosen.name == "all" else [chosen.name]:
+        if name in _BY_QUERY and chosen.queries:
+            _BY_QUERY[name](chosen.rows, chosen.repeat, chosen.queries.split(","))
         else:
             BENCHMARKS[name](chosen.rows, chosen.repeat)
     return 0

@@ -192,13 +192,17 @@ def main(row_count: int, repeat: int, queries: Sequence[str] = tuple(QUERIES)) -
                 f"nexmark {name:4} {best['wall']:7.3f} M events/s  {best['cpu']:7.3f} per CPU second"
                 f"  {best['rows']:>9,} changes  {ratio}", flush=True,
             )  # fmt: skip
-        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         ratios = [wall / FLINK[name] for name, wall in measured.items() if name in FLINK]
         print(
             f"nexmark {events:,} events: geometric mean {_mean(measured.values()):.3f} M events/s of {len(measured)}"
-            f" queries, {_mean(ratios):.2f} x Flink in {len(ratios)} of them, {resident:,.0f} MB resident"
+            f" queries, {_mean(ratios):.2f} x Flink in {len(ratios)} of them, {resident_mb():,.0f} MB resident"
         )
         print("nexmark beside batch:", ", ".join(f"{name} {verdict(con, name)}" for name in measured), flush=True)
+
+
+def resident_mb() -> float:
+    """The most memory that this process had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _mean(values: Iterable[float]) -> float:

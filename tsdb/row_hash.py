@@ -28,6 +28,9 @@ _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
 _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
 _SHIFT = np.uint64(33)
 
+_PLAIN = frozenset(
+    kind.id for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.float64(), pa.timestamp("ms"), pa.date32())
+)
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 _SIGNED = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
@@ -217,6 +220,8 @@ def _quick_hash(column: pa.Array) -> U64:
 def _plain(column: pa.Array) -> pa.Array:
     """The same values in one of the few layouts the rest knows."""
     kind = column.type
+    if kind.id in _PLAIN:
+        return column
     if isinstance(kind, pa.BaseExtensionType):
         return _plain(column.storage)
     if pa.types.is_dictionary(kind):

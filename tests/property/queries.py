@@ -126,6 +126,8 @@ QUERIES: dict[str, str] = {
     " (select id, g from o union all select id, g from e)) where rn <= 2",
     "first rows of a join": "select id, w from (select o.id, c.w, row_number() over (partition by o.id order by c.w"
     " desc) rn from o join c on o.id = c.k) where rn <= 1",
+    "first rows, computed": "select i, x from (select id + 1 as i, upper(g) x, row_number() over (partition by b"
+    " order by h desc nulls last, id, g, v, d, ts) as n from o) where n <= 2 and i > 1",
     "first rows of counts": "select g, n, rn from (select g, n, row_number() over (order by n desc, g) rn from (select"
     " g, count(*) n from o group by g)) where rn <= 2",
     "latest per group": "select * from (select g, id, rank() over (partition by g order by id desc nulls last) r from"

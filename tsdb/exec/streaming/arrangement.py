@@ -82,11 +82,7 @@ class Arrangement:
             self._memory.looked()
         for run in self._runs:
             for block, probe, at in run.under(hashes):
-                if self._key:
-                    kept = arrays(block.rows, self._key)
-                    if not (hash_is_exact(keys) and hash_is_exact(kept)):
-                        same = equal_rows(take(kept, at), take(keys, probe), len(at))
-                        probe, at = probe[same], at[same]
+                probe, at = self._same(keys, block, probe, at)
                 if len(at):
                     probes.append(probe)
                     parts.append((block.rows if columns is None else block.rows.select(columns)).take(pa.array(at)))
@@ -103,6 +99,18 @@ class Arrangement:
         for run in self._runs:
             parts += [ChangeBatch(b.rows.take(pa.array(at)), b.weights[at]) for b, _, at in run.under(hashes)]
         return plus(parts, self._schema)
+
+    def weigh(self, keys: Sequence[pa.Array], hashes: U64) -> I64:
+        """The sum of the weights under each of these keys. hashes: as for `lookup`."""
+        sums = np.zeros(len(hashes), np.int64)
+        for run in self._runs:
+            if isinstance(run, Run) and all(hash_is_exact(k) for k in (keys, arrays(run.rows, self._key)) if k):
+                sums += run.weigh(hashes)
+                continue
+            for block, probe, at in run.under(hashes):
+                probe, at = self._same(keys, block, probe, at)
+                np.add.at(sums, probe, block.weights[at])
+        return sums
 
     def fan_out(self, hashes: U64) -> I64:
         """At most how many rows are found under each key with these hashes."""
@@ -183,6 +191,16 @@ class Arrangement:
         moved.stored = run.stored
         self._runs[at] = moved
         self._memory.held(self._number, self._held_bytes())
+
+    def _same(self, keys: Sequence[pa.Array], block: Run, probe: I64, at: I64) -> tuple[I64, I64]:
+        """Those pairs of equal hashes that have equal keys."""
+        if not self._key:
+            return probe, at
+        kept = arrays(block.rows, self._key)
+        if hash_is_exact(keys) and hash_is_exact(kept):
+            return probe, at
+        same = equal_rows(take(kept, at), take(keys, probe), len(at))
+        return probe[same], at[same]
 
     def _held_bytes(self) -> int:
         return sum(r.size_bytes for r in self._runs if isinstance(r, Run))

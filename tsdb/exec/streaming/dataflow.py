@@ -72,6 +72,8 @@ class Dataflow:
         self._clocked = [n.operator for n in graph.nodes if isinstance(n.operator, Clocked)]
         self._clocked = [operator for operator in self._clocked if operator.clocked]
         self._expiring = [n.operator for n in graph.nodes if isinstance(n.operator, Expiring)]
+        # asked for once: such a question to a protocol costs as much as a small step
+        self._timed = [n.operator if isinstance(n.operator, TimedOperator) else None for n in graph.nodes]
         self._output = output.node
         self._rows_of_node = [(0, 0)] * len(self._nodes)
         self._started = False
@@ -223,7 +225,8 @@ class Dataflow:
             given = [empty(self.inputs[node.input_name].schema) if delta is None else delta]
         else:
             given = [outputs[i] for i in node.inputs]
-        due = isinstance(node.operator, TimedOperator) and node.operator.due()
+        timed = self._timed[number]
+        due = timed is not None and timed.due()
         if self._started and not due and not any(d.num_rows for d in given):
             return empty(node.schema)
         result = node.operator.step(given)

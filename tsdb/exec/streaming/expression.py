@@ -60,6 +60,11 @@ class Evaluator:
         self._exprs = [o.expr.alias(f"e{i}") for i, o in enumerate(outputs) if isinstance(o, Computed)]
         self._types = tuple(types)
 
+    @property
+    def places(self) -> tuple[int | None, ...]:
+        """For each output the input column that it passes on; None: it is computed."""
+        return tuple(o if isinstance(o, int) else None for o in self._outputs)
+
     def columns(self, table: pa.Table) -> list[pa.Array]:
         """The output columns over the rows of `table`, in row order."""
         inputs: list[pa.Array] | None = None

@@ -22,7 +22,7 @@ class Run:
     """hashes: of the keys, ascending; row_hashes, weights, rows: alike.
 
     widest: how many rows there are under one hash at most. stored: its name in a RunStore, if any. middles: medians of
-    time columns.
+    time columns. totals: the sums of the weights before each row, once they were needed.
     """
 
     hashes: U64
@@ -32,11 +32,12 @@ class Run:
     widest: int
     stored: str | None = None
     middles: dict[int, int] = field(default_factory=dict)
+    totals: I64 | None = None
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the run."""
-        return int(self.rows.nbytes) + 24 * len(self.hashes)
+        return int(self.rows.nbytes) + (24 if self.totals is None else 32) * len(self.hashes)
 
     @property
     def length(self) -> int:
@@ -66,6 +67,16 @@ class Run:
             return [(block, order[probe], at) for block, probe, at in self.under(hashes[order])]
         probe, at = _candidates(self, hashes)
         return [(self, probe, at)] if len(at) else []
+
+    def weigh(self, hashes: U64) -> I64:
+        """The sum of the weights under each hash; that of a hash with many rows costs no more than another."""
+        low = np.searchsorted(self.hashes, hashes)
+        if self.widest == 1:
+            there = self.hashes[np.minimum(low, len(self.hashes) - 1)] == hashes
+            return np.where(there, self.weights[np.minimum(low, len(self.hashes) - 1)], 0)
+        if self.totals is None:
+            self.totals = np.concatenate([[0], np.cumsum(self.weights)])
+        return np.asarray(self.totals[np.searchsorted(self.hashes, hashes, side="right")] - self.totals[low])
 
     def between(self, first: np.uint64 | None, end: np.uint64 | None) -> "Run":
         """The rows with hashes from `first` up to, not including, `end`; None: no limit. Nothing is copied."""

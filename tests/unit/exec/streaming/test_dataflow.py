@@ -210,5 +210,13 @@ def test_ranks_over_growing_input_keep_the_best_rows_only() -> None:
     assert changed(flow.step(orders([(-1, 1, "")], [1]))) == [(-1, 1, 1), (1, 1, -1)]
 
 
+@pytest.mark.parametrize("chosen", ["*", "id", "note, rn", "id + 1 as more, rn"])
+@pytest.mark.parametrize("mode", ["all", "append"])
+def test_first_rows_are_kept_in_order_whatever_columns_are_chosen(chosen: str, mode: str) -> None:
+    ranked = "select *, row_number() over (partition by customer order by id) rn from orders"
+    flow = compiled(f"select {chosen} from ({ranked}) where rn <= 2", mode)
+    assert "TopRows" in flow.explain() and "recompute" not in flow.explain() and "Filter" not in flow.explain()
+
+
 def test_order_without_limit_is_no_operator() -> None:
     assert compiled("select id from orders order by id").explain().startswith("Scan")

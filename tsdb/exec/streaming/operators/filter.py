@@ -16,6 +16,7 @@ from tsdb.exec.streaming.expression import Evaluator
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.marks import filtered
 from tsdb.exec.streaming.operators.close import Close
+from tsdb.exec.streaming.operators.project import Project
 from tsdb.exec.streaming.operators.recompute import Recompute
 
 
@@ -53,17 +54,8 @@ def add_filter(predicate: Any, stream: Stream, graph: GraphBuilder) -> Stream:
     if any(calls_marker(p, AS_OF) for p in parts):  # inferred from the condition of a join, where it is heeded
         rest = conjunction([p for p in parts if not calls_marker(p, AS_OF)])
         return stream if rest is None else add_filter(rest, stream, graph)
-    node = graph.nodes[stream.node]
-    below = graph.nodes[node.inputs[0]].operator if isinstance(node.operator, Close) else node.operator
-    if isinstance(below, Recompute) and below.number is not None:
-        most = _rank_at_most(predicate, stream, below.number)
-        top = None if most is None or most < 1 or below is not node.operator else below.top(most)
-        if top is not None:
-            graph.nodes[stream.node] = replace(node, operator=top)
-            if _is_rank_at_most(predicate, most):
-                return stream
-        elif most is not None and below.rank is not None:
-            below.keep_best(most)
+    if _keep_ranks(predicate, stream, graph):
+        return stream
     holds = Evaluator(graph.frames, stream.names, [graph.output(predicate, stream)], [pa.bool_()])
     operator = Filter(holds, Expr(predicate).canonical_name())
     marks = filtered(predicate, stream, graph) if stream.marks else ()
@@ -71,6 +63,31 @@ def add_filter(predicate: Any, stream: Stream, graph: GraphBuilder) -> Stream:
         operator, [stream], stream.columns, stream.schema,
         key=stream.key, append_only=stream.append_only, marks=marks,
     )  # fmt: skip
+
+
+def _keep_ranks(predicate: Any, stream: Stream, graph: GraphBuilder) -> bool:
+    """Let the window below number no more rows than a predicate on its rank wants; whether nothing is left to filter.
+
+    Between them may be projections that pass the rank on.
+    """
+    number, places = stream.node, list[int | None](range(len(stream.columns)))
+    node = graph.nodes[number]
+    while isinstance(node.operator, Project):
+        passed = node.operator.places
+        places = [None if p is None else passed[p] for p in places]
+        number = node.inputs[0]
+        node = graph.nodes[number]
+    below = graph.nodes[node.inputs[0]].operator if isinstance(node.operator, Close) else node.operator
+    if not isinstance(below, Recompute) or below.number not in places:
+        return False
+    most = _rank_at_most(predicate, stream, places.index(below.number)) if below.number is not None else None
+    top = None if most is None or most < 1 or below is not node.operator else below.top(most)
+    if top is not None:
+        graph.nodes[number] = replace(node, operator=top)
+        return _is_rank_at_most(predicate, most)
+    if most is not None and below.rank is not None:
+        below.keep_best(most)
+    return False
 
 
 def _is_rank_at_most(predicate: Any, most: int | None) -> bool:

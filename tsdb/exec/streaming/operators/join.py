@@ -80,7 +80,7 @@ class Side:
     def known(self, keyed: "Keyed") -> "Keyed":
         """Without retractions of rows that were dropped; rows that never match are not kept, so they all stay."""
         matching = keyed.matching()
-        kept = without_unknown(matching, self.rows, *keyed.distinct())
+        kept = without_unknown(matching, self.rows, *keyed.distinct()[:2])
         if kept is matching:
             return keyed
         never = np.ones(keyed.delta.num_rows, np.bool_)
@@ -105,12 +105,11 @@ class Keyed:
         """Only the rows that can match, in the order of `at`."""
         return ChangeBatch(self.delta.rows.take(pa.array(self.at)), self.delta.weights[self.at])
 
-    def distinct(self) -> tuple[list[pa.Array], U64]:
-        """The distinct keys, ascending by hash."""
-        if not self.keys:
-            return [], self.hashes[:1]
-        first = group_rows(self.keys, self.hashes).first
-        return take(self.keys, first), self.hashes[first]
+    def distinct(self) -> tuple[list[pa.Array], U64, I64]:
+        """The distinct keys, ascending by hash, and the sum of the weights of each."""
+        groups = group_rows(self.keys, self.hashes)
+        weights = groups.sum(self.delta.weights[self.at])
+        return take(self.keys, groups.first), self.hashes[groups.first], weights
 
 
 class Join:
@@ -140,8 +139,8 @@ class Join:
             self._writes.touch(np.concatenate([delta_left.hashes, delta_right.hashes]))
         came_left, came_right = delta_left.matching(), delta_right.matching()
         kind, parts = self._kind, []
-        left_touched = _under(self._left, delta_right) if kind.left != "none" else None
-        right_touched = _under(self._right, delta_left) if kind.right != "none" else None
+        left_touched = self._touched(self._left, delta_right, self._right) if kind.left != "none" else None
+        right_touched = self._touched(self._right, delta_left, self._left) if kind.right != "none" else None
         if kind.pairs:
             parts += self._pairs(delta_right, came_right, self._left, flipped=True)
         self._right.rows.insert(came_right, delta_right.hashes)
@@ -242,10 +241,23 @@ class Join:
     def _count(self, probes: Keyed, other: Arrangement, *, flipped: bool) -> I64:
         """How many rows of the other side match each row of the delta."""
         counts = np.zeros(probes.delta.num_rows, np.int64)
-        matching = probes.delta if self._residual is None else probes.matching()
-        for match in self._matches(probes, matching, other, flipped=flipped):
+        if self._residual is None:
+            groups = group_rows(probes.keys, probes.hashes)
+            counts[probes.at] = other.weigh(take(probes.keys, groups.first), probes.hashes[groups.first])[groups.ids()]
+            return counts
+        for match in self._matches(probes, probes.matching(), other, flipped=flipped):
             np.add.at(counts, probes.at[match.probe], match.weights)
         return counts
+
+    def _touched(self, side: Side, change: Keyed, other: Side) -> ChangeBatch:
+        """The rows of a side that may match now and did not, or the other way round, by a change of the other side."""
+        keys, hashes, weights = change.distinct()
+        if self._residual is None:
+            before = other.rows.weigh(keys, hashes)
+            turned = np.flatnonzero((before > 0) != (before + weights > 0))
+            keys, hashes = take(keys, turned), hashes[turned]
+        found = side.rows.lookup(keys, hashes)
+        return ChangeBatch(found.rows, found.weights)
 
     def _emit(self, what: str, rows: ChangeBatch, matched: Mask, *, flipped: bool) -> ChangeBatch:
         if what == "mark":
@@ -259,13 +271,6 @@ class Join:
         padding = pa.Table.from_arrays([pa.nulls(some.num_rows, t) for t in other.types], schema=other)
         joined = _side_by_side(padding, some.rows) if flipped else _side_by_side(some.rows, padding)
         return ChangeBatch(joined.rename_columns(self._schema.names), some.weights)
-
-
-def _under(side: Side, other: Keyed) -> ChangeBatch:
-    """The rows of a side under the keys of the other side's delta."""
-    keys, hashes = other.distinct()
-    found = side.rows.lookup(keys, hashes)
-    return ChangeBatch(found.rows, found.weights)
 
 
 def _slices(hashes: U64, other: Arrangement) -> list[tuple[int, int]]:

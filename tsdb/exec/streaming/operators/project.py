@@ -27,6 +27,11 @@ class Project:
         self._text = text
         self._sums = False
 
+    @property
+    def places(self) -> tuple[int | None, ...]:
+        """For each output column the input column that it passes on; None: it is computed."""
+        return self._evaluator.places
+
     def sum_first(self) -> None:
         """Sum equal rows before they are projected, because much is done for each row that comes out."""
         self._sums = not self._once

@@ -203,7 +203,8 @@ def same_partition(table: Table, place: tuple[str | None, ...]) -> str:
 def duck_sql(text: str) -> str:
     """Our names of types and literals in DuckDB's words."""
     for ours, theirs in (
-        ("AS TIMESTAMP(3))", "AS TIMESTAMP)"), ("AS TIMESTAMP(6))", "AS TIMESTAMP)"), ("AS STRING)", "AS VARCHAR)"),
+        ("AS TIMESTAMP(3))", "AS TIMESTAMP)"), ("AS TIME(3))", "AS TIME)"),
+        ("AS TIMESTAMP(6))", "AS TIMESTAMP)"), ("AS STRING)", "AS VARCHAR)"),
     ):  # fmt: skip
         text = text.replace(ours, theirs)
     parts = text.split("X'")

@@ -19,7 +19,6 @@ EVERYWHERE = {
     "data_types",
     "changes",
     "clock",
-    "interruption",
     "nested_nulls",
     "row_hash",
     "secrets",
@@ -29,7 +28,6 @@ EVERYWHERE = {
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
-    "interruption": {"clock"},
     "changes": set(),
     "data_types": set(),
     "secrets": set(),

@@ -14,10 +14,10 @@ import pyarrow as pa
 from tsdb.dbapi.bulk import bulk_insert
 from tsdb.dbapi.rows import RowBuffer
 from tsdb.dbapi.values import Column, description_of
-from tsdb.errors import Cancelled, InterfaceError, NotSupportedError, ProgrammingError
+from tsdb.errors import InterfaceError, NotSupportedError, ProgrammingError
+from tsdb.exec.batch.interruptible import Cancellation
 from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount
 from tsdb.exec.streaming.changelog import ChangelogResult
-from tsdb.interruption import Interrupted, Interruption
 
 if TYPE_CHECKING:
     from tsdb.dbapi.connection import Connection
@@ -42,7 +42,7 @@ class Cursor:
         self._buffer: RowBuffer | None = None
         self._ended = False
         self._closed = False
-        self._interruption = Interruption()
+        self._running: Cancellation | None = None
 
     # --- execute
 
@@ -53,10 +53,12 @@ class Cursor:
         """
         self._check_open()
         self._reset()
-        with self._cancellable():
+        with self._cancellable() as running:
             for result in self.connection.run(sql, params):
                 self._reset()
                 self._take(result)
+        if running.cancelled and self._result is not None:
+            _close(self._result)
         return self
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> Self:
@@ -66,13 +68,12 @@ class Cursor:
         if not isinstance(rows, Iterable) or isinstance(rows, str | bytes | Mapping):
             raise ProgrammingError("executemany() takes a sequence of rows, each a sequence of values")
         total = 0
-        with self._cancellable():
-            for text, params in bulk_insert(sql, rows):
-                for result in self.connection.run(text, params):
-                    if isinstance(result, BatchResult | ChangelogResult):
-                        _close(result)
-                        raise ProgrammingError("executemany() is for statements without rows; use execute()")
-                    total += max(result.count, 0) if isinstance(result, RowCount) else 0
+        for text, params in bulk_insert(sql, rows):
+            for result in self.connection.run(text, params):
+                if isinstance(result, BatchResult | ChangelogResult):
+                    _close(result)
+                    raise ProgrammingError("executemany() is for statements without rows; use execute()")
+                total += max(result.count, 0) if isinstance(result, RowCount) else 0
         self._rowcount = total
         return self
 
@@ -198,11 +199,15 @@ class Cursor:
     # --- the rest of PEP 249
 
     def cancel(self) -> None:
-        """Stop the query, or the statement that is being executed; may be called from another thread.
+        """Stop the statement that runs or the query that is read, from any thread: it raises `Cancelled`.
 
-        Whoever waits for it gets Cancelled. What was committed by then stays, the rest has not happened.
+        A statement that changes a table is stopped while it reads, and leaves the table as it was; once it has read
+        all rows it goes on to its end.
         """
-        if not self._interruption.send() and self._result is not None:
+        running = self._running
+        if running is not None:
+            running.cancel()
+        if self._result is not None:
             _close(self._result)
 
     def close(self) -> None:
@@ -228,13 +233,14 @@ class Cursor:
     # --- parts
 
     @contextmanager
-    def _cancellable(self) -> Iterator[None]:
+    def _cancellable(self) -> Iterator[Cancellation]:
+        """What runs inside can be cancelled."""
+        self._running = Cancellation()
         try:
-            with self._interruption.accepted():
-                yield
-        except Interrupted:
-            self._reset()
-            raise Cancelled("the statement was cancelled") from None
+            with self._running as running:
+                yield running
+        finally:
+            self._running = None
 
     def _take(self, result: Result) -> None:
         if isinstance(result, RowCount):

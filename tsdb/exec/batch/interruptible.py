@@ -10,13 +10,47 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar, Token
 from queue import SimpleQueue
-from typing import Any
-
-from tsdb.interruption import taken_from
+from typing import Any, Self
+from weakref import WeakSet
 
 _END = object()
 _CANCELLED = object()
+
+
+class Cancellation:
+    """A running statement, as a context: `cancel` wakes it wherever it waits for rows, or is about to."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._lock = threading.Lock()
+        self._waits: WeakSet[Interruptible] = WeakSet()
+        self._tokens: list[Token[Cancellation | None]] = []
+
+    def __enter__(self) -> Self:
+        self._tokens.append(_RUNNING.set(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _RUNNING.reset(self._tokens.pop())
+
+    def add(self, wait: Interruptible) -> None:
+        """The statement is going to take items from it."""
+        with self._lock:
+            self._waits.add(wait)
+            if self.cancelled:
+                wait.cancel()
+
+    def cancel(self) -> None:
+        """End it from any thread; what it has committed stays."""
+        with self._lock:
+            self.cancelled = True
+            for wait in list(self._waits):
+                wait.cancel()
+
+
+_RUNNING: ContextVar[Cancellation | None] = ContextVar("running", default=None)
 
 
 class Interruptible:
@@ -27,6 +61,9 @@ class Interruptible:
         self._wanted: SimpleQueue[bool] = SimpleQueue()
         self._found: SimpleQueue[tuple[object, BaseException | None]] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        running = _RUNNING.get()
+        if running is not None:
+            running.add(self)
 
     def next(self) -> Any:
         """The next item; raises StopIteration at the end, InterruptedError after `cancel`, or its own error."""
@@ -35,7 +72,7 @@ class Interruptible:
             self._thread = threading.Thread(target=_serve, args=arguments, name="tsdb-query", daemon=True)
             self._thread.start()
         self._wanted.put(True)
-        item, error = taken_from(self._found)
+        item, error = self._found.get()
         if error is not None:
             raise error
         if item is _CANCELLED:

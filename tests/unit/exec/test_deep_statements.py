@@ -7,7 +7,7 @@ import tsdb
 DEEP = {
     "parentheses": "SELECT " + "(" * 40 + "a" + ")" * 40 + " FROM t",
     "conditions": "SELECT a FROM t WHERE " + "(a = 1 OR " * 30 + "a = 2" + ")" * 30,
-    "negations": "SELECT a FROM t WHERE " + "NOT (" * 28 + "a = 1" + ")" * 28,
+    "negations": "SELECT a FROM t WHERE " + "NOT (" * 22 + "a = 1" + ")" * 22,
     "cases": "SELECT " + "CASE WHEN a > 0 THEN " * 25 + "a" + " END" * 25 + " FROM t",
     "subqueries": "SELECT * FROM " + "(SELECT * FROM " * 40 + "t" + ")" * 40,
     "IN": "SELECT a FROM t WHERE a IN (SELECT a FROM t WHERE NOT (" + "(a > 5 AND " * 26 + "a > 4" + ")" * 26 + "))",

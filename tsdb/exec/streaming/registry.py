@@ -289,10 +289,11 @@ class JobRegistry:
         job = self._here(name)
         if job is not None:
             metrics = job.metrics()
-            error = job.waits if job.runs or job.error is None else f"{type(job.error).__name__}: {job.error}"
+            status = job.status  # FAILED comes before the job has ended, and after its error is known
+            error = f"{type(job.error).__name__}: {job.error}" if status == "FAILED" and job.error else job.waits
             counts = (job.version, metrics["rows_in"], metrics["rows_out"])
             process = "this process" if job.runs else None
-            return JobInfo(job.id, name, job.status, *counts, job.started_at_ms, error, process)
+            return JobInfo(job.id, name, status, *counts, job.started_at_ms, error, process)
         lease = read_lease(self._file_io, self._folder(name))
         return None if lease is None else self._info_of_files(name, lease)
 

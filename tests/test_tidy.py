@@ -19,6 +19,7 @@ EVERYWHERE = {
     "data_types",
     "changes",
     "clock",
+    "cancellation",
     "nested_nulls",
     "row_hash",
     "secrets",
@@ -28,6 +29,7 @@ EVERYWHERE = {
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
+    "cancellation": set(),
     "changes": set(),
     "data_types": set(),
     "secrets": set(),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
+from tsdb.cancellation import check_cancelled
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.errors import (
     DataError,
@@ -184,6 +185,7 @@ class Session:
         self, statements: Sequence[sql.Statement], wanted: Sequence[int], params: list[Any]
     ) -> Iterator[Result]:
         for statement, number in zip(statements, wanted, strict=True):
+            check_cancelled()
             given, params = params[:number], params[number:]
             self.names.forget_variables()
             try:

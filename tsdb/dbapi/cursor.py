@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
+from tsdb.cancellation import Cancellation, check_cancelled
 from tsdb.dbapi.bulk import bulk_insert
 from tsdb.dbapi.rows import RowBuffer
 from tsdb.dbapi.values import Column, description_of
 from tsdb.errors import InterfaceError, NotSupportedError, ProgrammingError
-from tsdb.exec.batch.interruptible import Cancellation
 from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount
 from tsdb.exec.streaming.changelog import ChangelogResult
 
@@ -67,14 +67,8 @@ class Cursor:
         self._reset()
         if not isinstance(rows, Iterable) or isinstance(rows, str | bytes | Mapping):
             raise ProgrammingError("executemany() takes a sequence of rows, each a sequence of values")
-        total = 0
-        for text, params in bulk_insert(sql, rows):
-            for result in self.connection.run(text, params):
-                if isinstance(result, BatchResult | ChangelogResult):
-                    _close(result)
-                    raise ProgrammingError("executemany() is for statements without rows; use execute()")
-                total += max(result.count, 0) if isinstance(result, RowCount) else 0
-        self._rowcount = total
+        with self._cancellable():
+            self._rowcount = sum(self._run_without_rows(text, params) for text, params in bulk_insert(sql, rows))
         return self
 
     def adopt(self, result: Result) -> Self:
@@ -201,8 +195,7 @@ class Cursor:
     def cancel(self) -> None:
         """Stop the statement that runs or the query that is read, from any thread: it raises `Cancelled`.
 
-        A statement that changes a table is stopped while it reads, and leaves the table as it was; once it has read
-        all rows it goes on to its end.
+        A statement that changes a table leaves it as it was; one that is just being committed goes on to its end.
         """
         running = self._running
         if running is not None:
@@ -241,6 +234,17 @@ class Cursor:
                 yield running
         finally:
             self._running = None
+
+    def _run_without_rows(self, sql: str, params: Sequence[Any] | Mapping[str, Any]) -> int:
+        """How many rows it wrote."""
+        check_cancelled()
+        total = 0
+        for result in self.connection.run(sql, params):
+            if isinstance(result, BatchResult | ChangelogResult):
+                _close(result)
+                raise ProgrammingError("executemany() is for statements without rows; use execute()")
+            total += max(result.count, 0) if isinstance(result, RowCount) else 0
+        return total
 
     def _take(self, result: Result) -> None:
         if isinstance(result, RowCount):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsdb import clock
+from tsdb.cancellation import check_cancelled
 from tsdb.format.choice import FileChoice, choose
 from tsdb.format.parquet import KEY_PREFIX, SEQUENCE_NUMBER, physical_schema, tracked_schema
 from tsdb.fs.file_io import FileIO
@@ -91,6 +92,7 @@ class DataWriter:
 
         def batches() -> Iterator[pa.RecordBatch]:
             for table in tables:
+                check_cancelled()
                 seen.add(table)
                 index.add(table)
                 yield from _physical(table, physical).to_batches()

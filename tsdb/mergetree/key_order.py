@@ -16,10 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tsdb.cancellation import apart
+
 Words = tuple[npt.NDArray[np.int64], ...]
 _STRING_WORDS_MAX = 8
 _SIGN = np.uint64(1 << 63)
 _BLOCK = 1 << 16
+_LONG = 1 << 20  # rows; to sort them takes longer than somebody who cancels should wait
 
 
 def order_words(runs: Sequence[Sequence[pa.ChunkedArray]], *, descending: bool = False) -> list[Words]:
@@ -126,6 +129,10 @@ def count_at_most(words: Words, bound: tuple[int, ...]) -> int:
 
 def _sort(words: Words) -> tuple[npt.NDArray[np.int64], Words]:
     """The stable order and the words in that order."""
+    return apart(lambda: _sorted(words)) if len(words[0]) >= _LONG else _sorted(words)
+
+
+def _sorted(words: Words) -> tuple[npt.NDArray[np.int64], Words]:
     order, first = _sort_word(words[0])
     if len(words) == 1:
         return order, (first,)

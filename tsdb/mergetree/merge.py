@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tsdb.cancellation import check_cancelled
 from tsdb.changes import RowKind
 from tsdb.errors import CorruptFile
 from tsdb.mergetree.key_order import Words, count_at_most, grouped_order, is_sorted, order_words
@@ -245,6 +246,7 @@ def key_steps(
     """
     cursors = [_Cursor(run, step_rows) for run in runs]
     while True:
+        check_cancelled()
         for cursor in cursors:
             cursor.fill()
         _share_schema(cursors)

@@ -8,7 +8,7 @@ It is not part of the commit: where others compact at the same time, it is left 
 from collections.abc import Callable
 
 from tsdb import clock
-from tsdb.errors import CommitConflict, OperationalError
+from tsdb.errors import Cancelled, CommitConflict, OperationalError
 from tsdb.metadata.manifest import ADD
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.bucket import BucketMode
@@ -71,7 +71,7 @@ def _is_look_due(table: Table) -> bool:
 def _compact_safely(table: Table, partitions: Callable[[bytes], bool] | None, *, full: bool) -> Snapshot | None:
     try:
         return compact(table, partitions=partitions, full=full, user=clock.current().new_id())
-    except CommitConflict:
+    except (CommitConflict, Cancelled):  # the rows are committed, so the statement has done what it was to do
         return None
     except OSError as err:
         what = "full compaction" if full else "compaction"

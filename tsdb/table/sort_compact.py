@@ -7,13 +7,14 @@ The rows of one partition are in memory at a time. Source: Hilbert curve after J
 curve" (2004).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tsdb.cancellation import apart, check_cancelled
 from tsdb.errors import NotSupportedError, ProgrammingError, nearest
 from tsdb.format.parquet import SEQUENCE_NUMBER
 from tsdb.mergetree.data_writer import FILE_SOURCE_COMPACT
@@ -36,6 +37,7 @@ from tsdb.table.write import discard, discarded_unless_committed
 
 STRATEGIES = ("order", "zorder", "hilbert")
 _CURVE_BITS = 62
+_SLICE_ROWS = 1 << 18
 
 UInt64 = npt.NDArray[np.uint64]
 
@@ -115,19 +117,17 @@ def _sorted(
     writer = data_writer(table, first.partition, first.bucket)
     read = row_reader(table, writer.directory)
     files = sorted((entry.file for entry in entries), key=lambda file: file.min_sequence_number)
-    batches = [
-        batch
-        for file in files
-        for batch in read(file, table.schema.names, deleted.live_rows(file.file_name, file.row_count))
-    ]
+    batches: list[pa.RecordBatch] = []
+    for file in files:
+        check_cancelled()
+        batches += read(file, table.schema.names, deleted.live_rows(file.file_name, file.row_count))
     after = []
     if batches:
         rows = pa.Table.from_batches(batches)
-        rows = rows.take(pa.array(curve_order([rows[name] for name in columns], strategy)))
-        numbers = np.arange(files[0].min_sequence_number, files[0].min_sequence_number + rows.num_rows)
-        rows = rows.append_column(SEQUENCE_NUMBER, pa.array(numbers, pa.int64()))
+        order = apart(lambda: curve_order([rows[name] for name in columns], strategy))
         count = rows_per_file(files, bucket_plan(table).target_file_size_bytes)
-        after = writer.write(iter([rows]), level=0, source=FILE_SOURCE_COMPACT, rows_per_file=count)
+        in_order = _slices(rows, order, files[0].min_sequence_number)
+        after = writer.write(in_order, level=0, source=FILE_SOURCE_COMPACT, rows_per_file=count)
     for file in files:
         deleted.remove(file.file_name)
     new_index, old_index = deleted.prepare()
@@ -135,6 +135,14 @@ def _sorted(
         first.partition, first.bucket, first.total_buckets, compact_before=tuple(files), compact_after=tuple(after)
     )
     return replace(message, compact_new_index_files=new_index, compact_deleted_index_files=old_index)
+
+
+def _slices(rows: pa.Table, order: npt.NDArray[np.int64], first_number: int) -> Iterator[pa.Table]:
+    """The rows in that order, with their sequence numbers."""
+    for start in range(0, len(order), _SLICE_ROWS):
+        part = order[start : start + _SLICE_ROWS]
+        numbers = np.arange(first_number + start, first_number + start + len(part))
+        yield rows.take(pa.array(part)).append_column(SEQUENCE_NUMBER, pa.array(numbers, pa.int64()))
 
 
 def curve_order(columns: Sequence[pa.ChunkedArray], strategy: str) -> npt.NDArray[np.int64]:

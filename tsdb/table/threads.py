@@ -2,19 +2,36 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import TypeVar
+
+from tsdb.cancellation import Cancellation, check_cancelled
+from tsdb.errors import Cancelled
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 def in_threads(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-    """The results in order of the items; one thread a processor. The first exception comes out when all have ended."""
+    """The results in order of the items; one thread a processor. The first failure, an interrupt or the cancellation
+    of the statement ends the others at their next step; it comes out when all have ended.
+    """
+    check_cancelled()
     if len(items) < 2:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1), "tsdb-table") as pool:
-        futures = [pool.submit(work, item) for item in items]
+    with Cancellation() as crew, ThreadPoolExecutor(min(len(items), os.cpu_count() or 1), "tsdb-table") as pool:
+        futures = [pool.submit(copy_context().run, work, item) for item in items]
+        ended: set[Future[_Result]] = set()
+        try:
+            ended = wait(futures, return_when=FIRST_EXCEPTION).done
+        finally:
+            if len(ended) < len(futures):
+                crew.cancel()
+                pool.shutdown(cancel_futures=True)
+    failures = [future.exception() for future in futures if not future.cancelled()]
+    for failure in sorted((err for err in failures if err is not None), key=lambda err: isinstance(err, Cancelled)):
+        raise failure
     return [future.result() for future in futures]
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tsdb.cancellation import check_cancelled
 from tsdb.changes import ROW_KIND_SYMBOLS, RowKind
 from tsdb.errors import CommitConflict, DataError, NotSupportedError, OperationalError, ProgrammingError
 from tsdb.mergetree.write_buffer import BufferedRows, WriteBuffer
@@ -95,6 +96,7 @@ class TableWriter:
         writer is to be aborted.
         """
         for start in range(0, rows.num_rows, _SLICE_ROWS):
+            check_cancelled()
             kinds = None if row_kinds is None else row_kinds[start : start + _SLICE_ROWS].astype(np.int8)
             self._write_slice(rows.slice(start, _SLICE_ROWS), kinds)
 

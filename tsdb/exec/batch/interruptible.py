@@ -10,47 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar, Token
+from contextvars import copy_context
 from queue import SimpleQueue
-from typing import Any, Self
-from weakref import WeakSet
+from typing import Any
+
+from tsdb.cancellation import cancelled_with_statement
 
 _END = object()
 _CANCELLED = object()
-
-
-class Cancellation:
-    """A running statement, as a context: `cancel` wakes it wherever it waits for rows, or is about to."""
-
-    def __init__(self) -> None:
-        self.cancelled = False
-        self._lock = threading.Lock()
-        self._waits: WeakSet[Interruptible] = WeakSet()
-        self._tokens: list[Token[Cancellation | None]] = []
-
-    def __enter__(self) -> Self:
-        self._tokens.append(_RUNNING.set(self))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _RUNNING.reset(self._tokens.pop())
-
-    def add(self, wait: Interruptible) -> None:
-        """The statement is going to take items from it."""
-        with self._lock:
-            self._waits.add(wait)
-            if self.cancelled:
-                wait.cancel()
-
-    def cancel(self) -> None:
-        """End it from any thread; what it has committed stays."""
-        with self._lock:
-            self.cancelled = True
-            for wait in list(self._waits):
-                wait.cancel()
-
-
-_RUNNING: ContextVar[Cancellation | None] = ContextVar("running", default=None)
 
 
 class Interruptible:
@@ -61,15 +28,13 @@ class Interruptible:
         self._wanted: SimpleQueue[bool] = SimpleQueue()
         self._found: SimpleQueue[tuple[object, BaseException | None]] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        running = _RUNNING.get()
-        if running is not None:
-            running.add(self)
+        cancelled_with_statement(self)
 
     def next(self) -> Any:
         """The next item; raises StopIteration at the end, InterruptedError after `cancel`, or its own error."""
         if self._thread is None:
-            arguments = (self._start, self._wanted, self._found)
-            self._thread = threading.Thread(target=_serve, args=arguments, name="tsdb-query", daemon=True)
+            arguments = (_serve, self._start, self._wanted, self._found)
+            self._thread = threading.Thread(target=copy_context().run, args=arguments, name="tsdb-query", daemon=True)
             self._thread.start()
         self._wanted.put(True)
         item, error = self._found.get()

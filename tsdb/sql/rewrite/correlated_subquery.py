@@ -20,7 +20,7 @@ from sqlglot import exp
 
 from tsdb.sql.rewrite.aggregate_call import is_aggregate, is_call_of_aggregate
 from tsdb.sql.rewrite.dependent_query import KEY, Undecidable, Unnesting, derived, key_names
-from tsdb.sql.rewrite.free_column import free_columns, source
+from tsdb.sql.rewrite.free_column import free_columns, is_operand, source
 from tsdb.sql.rewrite.scalar_subquery import can_join, inside, is_scalar, join_row
 
 _NAMES = "$correlated"
@@ -129,6 +129,8 @@ def _is_planned(node: exp.Subquery, select: exp.Select) -> bool:
 def _only_equalities(body: exp.Select) -> bool:
     """Every outer column stands in a conjunct `outer = inner` of its WHERE."""
     free = [column for column in body.find_all(exp.Column) if column.meta.get("outer")]
+    if any(is_operand(column) for column in free):
+        return False
     for conjunct in _conjuncts(body.args.get("where")):
         if isinstance(conjunct, exp.EQ):
             free = [column for column in free if not _is_side(column, conjunct)]

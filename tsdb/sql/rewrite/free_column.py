@@ -41,3 +41,18 @@ def relations(select: exp.Select) -> Iterator[exp.Expr]:
         yield clause.this
     for join in select.args.get("joins") or ():
         yield join.this
+
+
+def is_operand(column: exp.Column) -> bool:
+    """It is (in) what a subquery within is compared with by IN, ANY or ALL. DataFusion looks for such an outer column
+    in the relations of that subquery.
+    """
+    node: exp.Expr | None = column
+    while node is not None and not isinstance(node, exp.Query):
+        parent = node.parent
+        if isinstance(parent, exp.In) and node.arg_key == "this" and parent.args.get("query") is not None:
+            return True
+        if isinstance(parent, exp.Binary) and isinstance(parent.expression, exp.Any | exp.All):
+            return True
+        node = parent
+    return False

@@ -14,7 +14,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from tsdb.sql.rewrite.dependent_query import columns_of, derived
-from tsdb.sql.rewrite.free_column import free_columns
+from tsdb.sql.rewrite.free_column import free_columns, is_operand
 
 _CONDITIONS = (exp.And, exp.Or, exp.Not, exp.Paren)
 _CLAUSES = ("group", "having", "limit", "offset", "qualify", "distinct", "with_", "windows")
@@ -85,6 +85,8 @@ def _is_planned(body: exp.Expr) -> bool:
     free = free_columns(body)
     if not free:
         return True
+    if any(is_operand(column) for column in free):
+        return False
     where = body.args.get("where")
     inside = set(map(id, where.find_all(exp.Column))) if where is not None else set()
     return _is_plain(body) and all(id(column) in inside and column.parent_select is body for column in free)

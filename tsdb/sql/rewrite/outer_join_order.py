@@ -128,13 +128,17 @@ def _place(column: exp.Column, select: exp.Select, relations: dict[str, tuple[st
     scope = column.find_ancestor(exp.Select)
     while scope is not None and scope is not select:
         inner = {node.alias_or_name: tuple(node.meta.get("columns") or ()) for node in _relations(scope)}
-        if _found(column, inner) is not None:
+        if _found(column, inner) is not None or _is_output(column, scope):
             return None
         scope = scope.find_ancestor(exp.Select)
+    return None if _is_output(column, select) else _found(column, relations)
+
+
+def _is_output(column: exp.Column, select: exp.Select) -> bool:
+    """ORDER BY means an output of the query by it."""
     ordered = column.find_ancestor(exp.Order)
-    if not column.table and ordered is not None and ordered.parent is select and column.name in select.named_selects:
-        return None
-    return _found(column, relations)
+    is_its = not column.table and ordered is not None and ordered.parent is select
+    return is_its and column.name in select.named_selects
 
 
 def _found(column: exp.Column, relations: dict[str, tuple[str, ...]]) -> tuple[str, str] | None:

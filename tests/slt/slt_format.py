@@ -17,7 +17,7 @@ def cell(scalar: pa.Scalar, letter: str = "?") -> str:
     if not scalar.is_valid:
         return "NULL"
     kind = scalar.type
-    if letter == "I" and not pa.types.is_integer(kind):
+    if letter == "I" and not (pa.types.is_integer(kind) or pa.types.is_string(kind)):
         return str(int(scalar.as_py()))
     if pa.types.is_boolean(kind):
         return "true" if scalar.as_py() else "false"

@@ -1,10 +1,11 @@
 """Runs one sqllogictest file against a fresh warehouse; every batch query is also run as a stream (the mirror).
 
 As a program: `python tests/slt/slt_run.py [--complete] [--only LINE] FILE…`; `--complete` rewrites the expected parts.
+Files of others run as they are: `--engine LABEL` says whose `skipif` and `onlyif` hold, `--keep-going` counts what
+fails instead of stopping there, `--no-mirror` runs each query once.
 """
 
 import argparse
-import hashlib
 import re
 import sys
 import tempfile
@@ -13,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import slt_classic
 import slt_format
 from slt_records import Record, parse
 
 import tsdb
 
 ENGINE = "tsdb"
+SORTS = ("nosort", "rowsort", "valuesort")
 TIMEOUT_S = 20.0
 STREAMING = {"execution.mode": "streaming"}
 BOUNDED = {**STREAMING, "scan.bounded.mode": "latest"}
@@ -43,8 +46,11 @@ class Stream:
 class Runner:
     """State of one file: the warehouse, its connections and streams, and the modes set by `control`."""
 
-    def __init__(self, path: Path, folder: Path, *, complete: bool = False) -> None:
+    def __init__(
+        self, path: Path, folder: Path, *, complete: bool = False, engine: str = ENGINE, mirror: bool = True
+    ) -> None:
         self.path, self.folder, self.complete = path, folder, complete
+        self.engine, self.mirror = engine.lower(), mirror
         self.warehouse = folder / "warehouse"
         self.connections: dict[str, Any] = {}
         self.next_connection = "default"
@@ -52,7 +58,8 @@ class Runner:
         self.threshold = 0
         self.valuewise = False
         self.sort = "nosort"
-        self.records = self.queries_mirrored = 0
+        self.records = self.queries = self.queries_mirrored = 0
+        self.failures: list[Mismatch] | None = None
         self.labels: dict[str, list[str]] = {}
         self.sources: list[str] = []
 
@@ -64,14 +71,14 @@ class Runner:
             for record in parse(self.path.read_text()):
                 lines = record.raw
                 if record.kind in ("skipif", "onlyif"):
-                    skip = (record.words[0] == ENGINE) == (record.kind == "skipif")
+                    skip |= (record.words[0].lower() == self.engine) == (record.kind == "skipif")
                 elif skip:
                     skip = False
                 elif record.kind == "halt":
                     out.extend(lines)
                     break
                 elif only is None or record.line <= only:
-                    lines = self._one(record)
+                    lines = self._tried(record)
                 out.extend(lines)
         finally:
             self.close()
@@ -83,6 +90,16 @@ class Runner:
         for connection in self.connections.values():
             connection.close()
         self.streams, self.connections = {}, {}
+
+    def _tried(self, record: Record) -> list[str]:
+        """The record's lines; a mismatch is kept when the runner keeps going, raised otherwise."""
+        try:
+            return self._one(record)
+        except Mismatch as err:
+            if self.failures is None:
+                raise
+            self.failures.append(err)
+            return record.raw
 
     def _one(self, record: Record) -> list[str]:
         self.records += record.kind in (
@@ -153,13 +170,16 @@ class Runner:
                 self._check_error(record, err)
                 return None
             raise Mismatch(f"{self._where(record)}\nexpected an error, got none")
-        types = record.words[0] if record.words else "?"
-        sort = record.words[1] if len(record.words) > 1 else self.sort
+        words = " ".join(record.words).partition("#")[0].split()
+        types = words[0] if words else "?"
+        sort = next((word for word in words[1:2] if word in SORTS), None)
+        label = next(iter(words[2 if sort else 1 :]), None)
         sql = self._substitute(record.text)
+        self.queries += 1
         table = self._table(record, sql, {})
         got = slt_format.rows(table, types)
-        lines = self._compare(record, got, types, sort, record.words[2] if len(record.words) > 2 else None)
-        if record.no_mirror is None and not re.match(NO_QUERY, sql, re.IGNORECASE):
+        lines = self._compare(record, got, types, sort or self.sort, label, table)
+        if self.mirror and record.no_mirror is None and not re.match(NO_QUERY, sql, re.IGNORECASE):
             self._mirror(record, sql, got, types)
         return lines
 
@@ -253,15 +273,26 @@ class Runner:
             )
 
     def _compare(
-        self, record: Record, got: list[list[str]], types: str, sort: str, label: str | None = None
+        self,
+        record: Record,
+        got: list[list[str]],
+        types: str,
+        sort: str,
+        label: str | None = None,
+        table: Any = None,
     ) -> list[str] | None:
         lines = self._lines(got, sort)
         if label is not None and self.labels.setdefault(label, lines) != lines:
             raise Mismatch(f"{self._where(record)}\ndiffers from the other query labelled {label}")
         if self.complete:
             return record.completed(lines)
-        wanted = record.expected or []
+        wanted = record.expected
+        if wanted is None and label is not None:
+            return None
+        wanted = wanted or []
         if self._agrees(got, lines, wanted, types, sort):
+            return None
+        if table is not None and slt_classic.agrees(table, types, sort, wanted):
             return None
         raise Mismatch(f"{self._where(record)}\n{_diff([[x] for x in lines], [[x] for x in wanted])}")
 
@@ -283,8 +314,7 @@ class Runner:
         if sort == "valuesort":
             values.sort()
         if self.threshold and len(values) > self.threshold:
-            digest = hashlib.md5("".join(v + "\n" for v in values).encode()).hexdigest()
-            return [f"{len(values)} values hashing to {digest}"]
+            return [slt_classic.digest(values)]
         if self.valuewise or sort == "valuesort":
             return values
         return ["\t".join(row) for row in (sorted(got) if sort == "rowsort" else got)]
@@ -325,13 +355,24 @@ def _diff(got: list[list[str]], wanted: list[list[str]]) -> str:
     return "\n".join(lines[:40]) if lines else "  the same rows in another order"
 
 
-def run_file(path: Path, *, complete: bool = False, only: int | None = None) -> Runner:
+def run_file(
+    path: Path, *, complete: bool = False, only: int | None = None, engine: str = ENGINE, mirror: bool = True
+) -> Runner:
     """Runs a file in a temporary folder; rewrites it when completing. Raises Mismatch at the first bad record."""
     with tempfile.TemporaryDirectory() as folder:
-        runner = Runner(path, Path(folder), complete=complete)
+        runner = Runner(path, Path(folder), complete=complete, engine=engine, mirror=mirror)
         text = runner.run(only)
         if complete:
             path.write_text(text)
+        return runner
+
+
+def count_file(path: Path, *, engine: str = ENGINE, mirror: bool = True) -> Runner:
+    """Runs a file to its end; what did not hold is in the runner's `failures`."""
+    with tempfile.TemporaryDirectory() as folder:
+        runner = Runner(path, Path(folder), engine=engine, mirror=mirror)
+        runner.failures = []
+        runner.run()
         return runner
 
 
@@ -339,16 +380,36 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--complete", action="store_true")
     arguments.add_argument("--only", type=int, metavar="LINE")
+    arguments.add_argument("--engine", default=ENGINE, metavar="LABEL", help="whose skipif and onlyif hold")
+    arguments.add_argument("--keep-going", action="store_true", help="count what fails, to the end of each file")
+    arguments.add_argument("--no-mirror", dest="mirror", action="store_false", help="no query runs as a stream")
     arguments.add_argument("files", nargs="+", type=Path)
     chosen = arguments.parse_args()
-    failed = 0
+    failed = queries = failed_queries = 0
     for path in chosen.files:
         try:
-            runner = run_file(path, complete=chosen.complete, only=chosen.only)
-            print(f"ok   {path}: {runner.records} records, {runner.queries_mirrored} mirrored")
-        except Mismatch as err:
+            if chosen.keep_going:
+                runner = count_file(path, engine=chosen.engine, mirror=chosen.mirror)
+            else:
+                runner = run_file(
+                    path, complete=chosen.complete, only=chosen.only, engine=chosen.engine, mirror=chosen.mirror
+                )
+        except Mismatch as stopped:
             failed += 1
-            print(f"FAIL {err}\n")
+            print(f"FAIL {stopped}\n", flush=True)
+            continue
+        failures = [str(failure) for failure in runner.failures or []]
+        for text in failures:
+            print(f"FAIL {text}\n")
+        queries, failed = queries + runner.queries, failed + len(failures)
+        failed_queries += sum(": query " in text.split("\n", 1)[0] for text in failures)
+        state = f"{len(failures)} failed, " if failures else ""
+        print(
+            f"{'FAIL' if failures else 'ok  '} {path}: {state}"
+            f"{runner.records} records, {runner.queries} queries, {runner.queries_mirrored} mirrored",
+            flush=True,
+        )
+    print(f"{queries} queries, {failed_queries} failed; {failed} records failed")
     return 1 if failed else 0
 
 

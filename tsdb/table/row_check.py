@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from tsdb.data_types import DataField, sql_name, to_arrow
 from tsdb.errors import ColumnNotFound, DataError, NullKeyError, nearest
 from tsdb.metadata.schema import TableSchema
+from tsdb.nearest_floats import with_nearest_floats
 from tsdb.nested_nulls import with_hidden_values
 from tsdb.table.default_value import default_scalar
 from tsdb.table.nested_check import check_values
@@ -70,7 +71,7 @@ def _converted(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
         values = values.cast(pa.decimal256(76, wanted.scale))  # Arrow refuses by type, not by value, otherwise
     elif pa.types.is_decimal(values.type) and pa.types.is_decimal(wanted) and values.type.scale > wanted.scale:
         values = _rounded(values, wanted.scale)
-    return with_hidden_values(in_place(values, wanted), wanted).cast(wanted)
+    return with_nearest_floats(with_hidden_values(in_place(values, wanted), wanted), wanted).cast(wanted)
 
 
 def _rounded(values: pa.ChunkedArray, scale: int) -> pa.ChunkedArray:

@@ -15,6 +15,7 @@ from tsdb.changes import RowKind
 from tsdb.errors import DataError, NotSupportedError
 from tsdb.exec.batch.columns import whole_to_decimal
 from tsdb.exec.plan import QueryPlan
+from tsdb.nearest_floats import with_nearest_floats
 from tsdb.nested_nulls import with_hidden_values
 from tsdb.options import TableOptions
 from tsdb.sql.statements import MergeAction, TableName
@@ -84,7 +85,7 @@ def moves_rows(table: Table) -> bool:
 def cast_column(values: pa.Array, kind: pa.DataType, name: str, table: Table) -> pa.Array:
     """Values for a column of the table. Raises DataError for one that does not fit."""
     try:
-        return with_hidden_values(whole_to_decimal(values, kind), kind).cast(kind)
+        return with_nearest_floats(with_hidden_values(whole_to_decimal(values, kind), kind), kind).cast(kind)
     except pa.ArrowInvalid as err:
         declared = table.schema.field(name).type.sql()
         raise DataError(f"column `{name}` of table `{table.identifier}` is {declared}: {err}") from err

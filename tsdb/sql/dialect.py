@@ -277,6 +277,8 @@ class QueryParser(Parser):
         join = super()._parse_join(*args, **kwargs)
         if join is not None and join.kind in ("SEMI", "ANTI") and not join.side:
             join.set("side", "LEFT")
+        if join is not None and join.side and isinstance(join.this, exp.Lateral) and not join.args.get("on"):
+            join.set("on", exp.true())
         if join is None and self._index > start and self._prev.token_type is TokenType.COMMA:
             self.raise_error("expected a table name")
         if join is not None and self._prev.token_type is TokenType.ON:
@@ -309,6 +311,23 @@ class QueryParser(Parser):
             self._advance(2)
             return self.expression(exp.Kwarg(this=name, expression=self._parse_lambda(alias=alias)))
         return super()._parse_lambda(alias=alias)
+
+    def _parse_value(self, values: bool = True) -> exp.Tuple | None:
+        """VALUES ROW(1, 'a'), ROW(2, 'b'): rows, as in the standard; a ROW inside of parentheses is a value."""
+        is_row = values and self._curr.token_type is TokenType.STRUCT and self._next.token_type is TokenType.L_PAREN
+        value = super()._parse_value(values)
+        if is_row and value is not None and str(value.expressions[0].this).lower() == "row":
+            value.set("expressions", value.expressions[0].expressions)
+        return value
+
+    def _parse_interval_span(self, this: exp.Expr, parse_function_unit: bool = True) -> exp.Interval:
+        """INTERVAL '1 day 1' and '.5 minute' stay whole: the parent would find '1 day' and '5 minute' in them."""
+        interval = super()._parse_interval_span(this, parse_function_unit)
+        pattern = exp.INTERVAL_STRING_RE
+        text = this.name.lstrip().removeprefix("+") if this.is_string else ""
+        if pattern.search(text) and not pattern.fullmatch(text):
+            return self.expression(exp.Interval(this=this))
+        return interval
 
     def _parse_table_argument(self) -> TableArgument:
         table = self._parse_table_parts()

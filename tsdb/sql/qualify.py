@@ -24,7 +24,7 @@ from tsdb.errors import BindError, ColumnNotFound, DatabaseError, NotSupportedEr
 from tsdb.sql.dialect import WINDOW_TIME, is_word
 from tsdb.sql.expression_type import common, type_of_all
 from tsdb.sql.output import name_outputs
-from tsdb.sql.scope import Failure, Output, Scope, Source, resolve
+from tsdb.sql.scope import Failure, Output, Scope, Source, is_derived_join, resolve
 from tsdb.sql.script import position_of
 from tsdb.sql.shadow import rename_relation
 from tsdb.sql.statements import Statement
@@ -168,7 +168,7 @@ class _Resolver:
         """Add what one item of FROM brings."""
         if isinstance(node, exp.Table):
             scope.sources.append(replace(self._table(node, scope, ctes), relation=node))
-        elif isinstance(node, exp.Subquery) and not isinstance(node.this, exp.Query):
+        elif isinstance(node, exp.Subquery) and (not isinstance(node.this, exp.Query) or is_derived_join(node.this)):
             self._relation(node.this, scope, ctes)  # a join in parentheses
         elif isinstance(node, exp.Subquery):
             columns = self.query(node, ctes, scope.parent)

@@ -130,3 +130,8 @@ def resolve(columns: Iterable[Output], name: str) -> Output | Failure:
         if found:
             return Failure.AMBIGUOUS
     return Failure.MISSING
+
+
+def is_derived_join(node: exp.Expr) -> bool:
+    """Whether the first of a join in parentheses is a query in parentheses itself."""
+    return isinstance(node, exp.Subquery) and bool(node.args.get("joins") or node.alias)

@@ -105,6 +105,7 @@ class DataFusion(Dialect):
             exp.Array: lambda self, e: f"[{self.expressions(e, flat=True)}]",
             exp.Hint: lambda self, e: "",
             exp.RegexpLike: lambda self, e: self.func("regexp_like", e.this, e.expression),
+            exp.RegexpILike: lambda self, e: self.func("regexp_like", e.this, e.expression, exp.Literal.string("i")),
             exp.StrPosition: lambda self, e: self.func("strpos", e.this, e.args["substr"]),
             exp.Map: lambda self, e: self.func("map", e.args["keys"], e.args["values"]),
             LocalTimestamp: lambda self, e: "CAST(now() AS TIMESTAMP(6))",

@@ -9,6 +9,7 @@ from tsdb.errors import BindError, DataError, NotSupportedError
 from tsdb.exec.batch.change import Planner, named
 from tsdb.exec.batch.columns import real_name
 from tsdb.exec.batch.query import open_rows
+from tsdb.exec.batch.time_text import with_times
 from tsdb.sql.parameters import literal
 from tsdb.sql.statements import Conflict, Insert, MergeClause, MergeInto
 from tsdb.table.table import Table
@@ -79,9 +80,10 @@ def _source(statement: Insert, table: Table) -> tuple[list[str], exp.Expr]:
     fixed = {name: value for name, value in constants.items() if value is not None}
     names = statement.columns or [name for name in table.schema.names if name not in fixed]
     given = [real_name(name, table.schema, table.identifier) for name in names]
-    body: exp.Expr = statement.source
+    rows = with_times(statement.source, table.schema, given)
+    body: exp.Expr = rows
     if fixed:
-        inner = exp.Subquery(this=statement.source.copy(), alias=exp.TableAlias(this=exp.to_identifier("s")))
+        inner = exp.Subquery(this=rows.copy(), alias=exp.TableAlias(this=exp.to_identifier("s")))
         items = [exp.Star(), *(named(literal(value), name) for name, value in fixed.items())]
         body = exp.Select(expressions=items, from_=exp.From(this=inner))
     given += list(fixed)

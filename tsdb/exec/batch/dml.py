@@ -13,6 +13,7 @@ from tsdb.data_types import to_arrow
 from tsdb.errors import BindError, NotSupportedError
 from tsdb.exec.batch.columns import Arrangement, constant, real_name
 from tsdb.exec.batch.query import Rows, in_large_batches, open_rows
+from tsdb.exec.batch.time_text import with_times
 from tsdb.exec.batch.writing import Prepared, prepare, write
 from tsdb.exec.plan import QueryPlan
 from tsdb.sql.statements import DropPartition, Insert
@@ -26,7 +27,7 @@ Planner = Callable[[exp.Query], QueryPlan]
 
 def insert(statement: Insert, target: Table | ConnectorTable, plan_of: Planner) -> int:
     """INSERT INTO and INSERT OVERWRITE; how many rows were inserted."""
-    plan = plan_of(statement.source)
+    plan = plan_of(_source(statement, target))
     if isinstance(target, ConnectorTable):
         return _insert_into_connector(statement, target.for_writing(), plan)
     return _prepared(statement, target, plan).commit()
@@ -38,7 +39,7 @@ def insert_all(statements: Sequence[tuple[Insert, Table | ConnectorTable]], plan
     Returns how many rows were inserted. What fails before the first commit leaves all tables of the warehouse as they
     were; rows for other systems are written before it.
     """
-    plans = [plan_of(statement.source) for statement, _ in statements]
+    plans = [plan_of(_source(statement, target)) for statement, target in statements]
     planned = [(*inserted, plan) for inserted, plan in zip(statements, plans, strict=True)]
     count = 0
     prepared: list[Prepared] = []
@@ -56,6 +57,10 @@ def insert_all(statements: Sequence[tuple[Insert, Table | ConnectorTable]], plan
             left.discard()
         raise
     return count
+
+
+def _source(statement: Insert, target: Table | ConnectorTable) -> exp.Query:
+    return with_times(statement.source, target.schema, statement.columns, tuple(statement.partition or ()))
 
 
 def _prepared(statement: Insert, target: Table, plan: QueryPlan) -> Prepared:

@@ -25,6 +25,7 @@ from tsdb.exec.batch.columns import check_castable, real_name
 from tsdb.exec.batch.copy_on_write import Matching, matching_files, replacements, whole_files
 from tsdb.exec.batch.query import open_rows
 from tsdb.exec.batch.row_places import placed_rows
+from tsdb.exec.batch.time_text import assigned_times
 from tsdb.exec.batch.writing import Kinds, write
 from tsdb.exec.plan import FILE_NUMBER
 from tsdb.sql.statements import MergeClause, MergeInto, MergeMatch
@@ -302,7 +303,7 @@ class _Merging:
                 raise BindError(
                     f"table `{self.table.identifier}` takes {len(schema.names)} values, but INSERT gives {len(given)}"
                 )
-            return dict(zip(schema.names, given.values(), strict=True))
+            return assigned_times(dict(zip(schema.names, given.values(), strict=True)), schema)
         values = {real_name(name, schema, self.table.identifier): value for name, value in given.items()}
         if clause.action == "update" and self.table.is_primary_key:
             for name in values:
@@ -311,7 +312,7 @@ class _Merging:
                         f"{self._statement.word}: UPDATE of column `{name}`: it is part of the key of table "
                         f"`{self.table.identifier}`; DELETE the row and INSERT it anew"
                     )
-        return values
+        return assigned_times(values, schema)
 
 
 def _with_clear_aliases(statement: MergeInto, table: Table, plan_of: Planner) -> MergeInto:

@@ -23,6 +23,7 @@ from tsdb.exec.batch.columns import check_castable, real_name
 from tsdb.exec.batch.copy_on_write import Matching, matching_files, rewrite, whole_files
 from tsdb.exec.batch.query import open_rows
 from tsdb.exec.batch.row_places import placed_rows
+from tsdb.exec.batch.time_text import assigned_times
 from tsdb.exec.batch.writing import Kinds, write
 from tsdb.exec.plan import FILE_NUMBER
 from tsdb.sql.parameters import literal
@@ -45,6 +46,7 @@ def update(statement: Update, target: Table | ConnectorTable, plan_of: Planner) 
         real_name(name, table.schema, table.identifier): value if isinstance(value, exp.Expr) else literal(value)
         for name, value in statement.assignments.items()
     }
+    assignments = assigned_times(assignments, table.schema)
     for name in assignments:
         if name in table.schema.primary_keys or (name in table.schema.partition_keys and not moves_rows(table)):
             kind = "the primary key" if name in table.schema.primary_keys else "the partition"

@@ -16,6 +16,7 @@ from tsdb.sql.functions import translate_functions
 from tsdb.sql.rewrite.asof_join import expand_asof_joins
 from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
 from tsdb.sql.rewrite.current_time import mark_proctime
+from tsdb.sql.rewrite.dead_operand import spare_dead_operands
 from tsdb.sql.rewrite.decimal_arithmetic import scale_decimals
 from tsdb.sql.rewrite.filtered_count import filtered_as_cases
 from tsdb.sql.rewrite.float_operands import merge_zeros, widen_decimals
@@ -37,7 +38,7 @@ from tsdb.sql.rewrite.window_tvf import expand_window_functions
 
 Rule = Callable[[exp.Expr], exp.Expr]
 
-SUGAR: tuple[Rule, ...] = (write_windows_out, expand_pivots, expand_asof_joins, plain_forms)
+SUGAR: tuple[Rule, ...] = (write_windows_out, expand_pivots, expand_asof_joins, plain_forms, spare_dead_operands)
 """Rules before names are resolved, after window functions are written out, in order."""
 
 RULES: tuple[Rule, ...] = (

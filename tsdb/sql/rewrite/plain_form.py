@@ -7,6 +7,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError
+from tsdb.sql.scope import is_derived_join
 
 _LAMBDA_NAMES = {
     "transform": "array_transform",
@@ -50,6 +51,8 @@ def plain_forms(query: exp.Expr) -> exp.Expr:
             node.set("expression", node.expression or exp.Literal.number(-1))
         elif isinstance(node, exp.Lateral) and node.args.get("view"):
             _lateral_view(node)
+        elif isinstance(node, exp.Subquery):
+            _parentheses(node)
         elif isinstance(node, exp.Unnest) and node.args.get("offset") and isinstance(node.parent, exp.From | exp.Join):
             _with_ordinality(node)
     return query
@@ -64,6 +67,19 @@ def _compared_distance(node: exp.Binary) -> None:
                 node.set(side, distance.this.copy())
                 node.set(other, exp.Paren(this=exp.Add(this=distance.expression.copy(), expression=length.copy())))
             return
+
+
+def _parentheses(node: exp.Subquery) -> None:
+    """(t): t. (t) AS a: t AS a. (t JOIN u …) AS a: (SELECT * FROM t JOIN u …) AS a."""
+    inner, alias = node.this, node.args.get("alias")
+    while isinstance(inner, exp.Subquery) and isinstance(inner.this, exp.Table) and not is_derived_join(inner):
+        inner = inner.this
+    if isinstance(inner, exp.Table) and not inner.args.get("joins") and not (alias and alias.columns):
+        inner.set("alias", alias.copy() if alias else inner.args.get("alias"))
+        inner.set("joins", node.args.get("joins"))
+        node.replace(inner)
+    elif alias and (isinstance(inner, exp.Table) or is_derived_join(inner)):
+        node.set("this", exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner.copy())))
 
 
 def _no_keys(group: exp.Group) -> None:

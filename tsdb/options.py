@@ -230,6 +230,8 @@ OPTIONS: tuple[OptionSpec, ...] = (
     _scan("scan.bounded.mode", "unbounded|latest", "unbounded",
           "`latest`: a stream ends at the state that held when it began."),
     _scan("streaming-read-overwrite", "bool", "true", "Whether INSERT OVERWRITE is seen by streaming reads."),
+    _table("late-rows", "string", None,
+           "Table that gets the rows of this one that come too late for a streaming job; see `docs/streaming.md`."),
     _scan("table.exec.emit.early-fire.enabled", "bool", "false",
           "Show windows of a table with a WATERMARK as they change, not once they are closed."),
     _scan("table.exec.source.idle-timeout", "duration", "0 ms",

@@ -40,7 +40,7 @@ def submit(
     insert = _planned(statement, target, plan_of, names)
     name = options.get("pipeline.name") or f"insert-into_{insert.target.identifier}"
     text = f"USE {names.database}; {normalized(statement.text)}"
-    return jobs.submit_draft(insert_draft([insert], text, name), options.values)
+    return jobs.submit_draft(insert_draft([insert], text, name, names.catalogs.home.catalog), options.values)
 
 
 def submit_set(
@@ -56,7 +56,7 @@ def submit_set(
     name = options.get("pipeline.name") or f"insert-into_{','.join(targets)}"
     each = "; ".join(normalized(statement.text) for statement, _ in statements)
     text = f"USE {names.database}; EXECUTE STATEMENT SET BEGIN {each}; END"
-    return jobs.submit_draft(insert_draft(inserts, text, name), options.values)
+    return jobs.submit_draft(insert_draft(inserts, text, name, names.catalogs.home.catalog), options.values)
 
 
 def _planned(statement: Insert, target: Table | ConnectorTable, plan_of: Planner, names: Names) -> PlannedInsert:

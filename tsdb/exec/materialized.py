@@ -189,7 +189,8 @@ def _start(table: Table, kept: Definition, session: Session, statement: Statemen
     options = {key: value for key, value in session.options.values.items() if key not in _OF_ONE_STATEMENT}
     if kept.freshness is not None:
         options["execution.checkpointing.interval"] = f"{kept.freshness.milliseconds} ms"
-    draft = insert_draft([PlannedInsert(plan, table, columns)], text, job_name(table.identifier))
+    home = session.names.catalogs.home.catalog
+    draft = insert_draft([PlannedInsert(plan, table, columns)], text, job_name(table.identifier), home)
     return session.jobs.submit_draft(replace(draft, begin=begin), options)
 
 

@@ -22,6 +22,7 @@ from tsdb.exec.streaming.compile import InputSpec, compile_plan
 from tsdb.exec.streaming.dataflow import Dataflow
 from tsdb.exec.streaming.hybrid_source import HybridSource
 from tsdb.exec.streaming.key_guard import KeyGuard
+from tsdb.exec.streaming.late_table import late_name
 from tsdb.exec.streaming.pipeline import Feed, Pipeline
 from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.source import LogSource, RegisteredSource, TableSource
@@ -238,6 +239,8 @@ def _feed(relation: Relation, names: tuple[str, ...], wanted: set[str] | None, c
     if not rowtime and not wanted & columns.computed.keys():
         return Feed(_open(relation, wanted), names)
     row_time = RowTime(columns, relation, wanted, context)
+    if rowtime and late_name(relation) is not None:
+        row_time.reads |= set(source.schema.names)
     opened = _open(relation, row_time.reads)
     try:
         row_time.check(takes_back=opened.mode != "append")

@@ -18,6 +18,7 @@ from tsdb.errors import Cancelled, DataError, InterfaceError, InternalError, Not
 from tsdb.exec.failure import ErrorScope
 from tsdb.exec.failure_place import place_of
 from tsdb.exec.streaming.assemble import PlannedQuery, assemble
+from tsdb.exec.streaming.late_table import refuse_late_rows
 from tsdb.exec.streaming.pipeline import Dataflow, Pipeline
 from tsdb.exec.streaming.waiter import Waiter
 
@@ -32,6 +33,7 @@ def open_changelog(plan: PlannedQuery, *, upsert: bool = False, scope: ErrorScop
     """Run a planned SELECT as a stream. upsert: without the rows before an update. scope: the text, for the place of
     an error. Raises NotSupportedError for what cannot.
     """
+    refuse_late_rows(list(plan.relations.values()))
     assembly = assemble(plan)
     if upsert and assembly.dataflow.upsert_key is None and not assembly.branch.append_only:
         assembly.pipeline.close()

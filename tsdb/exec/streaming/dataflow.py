@@ -82,6 +82,16 @@ class Dataflow:
         self._rows_out = 0
 
     @property
+    def nodes(self) -> Sequence[Node]:
+        """Its operators, inputs before users."""
+        return self._nodes
+
+    def watermark_before(self, name: str) -> int | None:
+        """The watermark of an input in nanoseconds that held when the rows of the last step came."""
+        bounds = [b for b in self._bounds if isinstance(b, InputBound) and b.name == name and b.before is not None]
+        return max((b.before - b.tick for b in bounds if b.before is not None), default=None)
+
+    @property
     def timed(self) -> bool:
         """Whether anything depends on watermarks."""
         return bool(self._bounds)

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from tsdb.catalog.catalog import ConnectorTable
+from tsdb.catalog.catalog import Catalog, ConnectorTable
 from tsdb.connector.connector import Sink
 from tsdb.errors import NotSupportedError
 from tsdb.exec.relation import SystemTable
-from tsdb.exec.streaming.assemble import Branch, PlannedQuery, Target, assemble_all
+from tsdb.exec.streaming.assemble import Assembly, Branch, PlannedQuery, Target, assemble_all
 from tsdb.exec.streaming.branches import BranchSink, branch_prefix
+from tsdb.exec.streaming.late_rows import KeepLate
+from tsdb.exec.streaming.late_table import LateTable, late_name, late_tables
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.sink import JobSink, open_sink
 from tsdb.table.bucket import BucketMode
@@ -52,34 +54,74 @@ class PlannedInsert:
     columns: tuple[str, ...]
 
 
-def insert_draft(inserts: Sequence[PlannedInsert], sql: str, name: str) -> JobDraft:
+def insert_draft(inserts: Sequence[PlannedInsert], sql: str, name: str, catalog: Catalog | None = None) -> JobDraft:
     """The job of one INSERT, or of several that run as one. sql: normalised, the same for the same statements.
 
-    Raises NotSupportedError for what cannot be a stream.
+    catalog: has the side tables of late rows; None: there are none. Raises NotSupportedError for what cannot be a
+    stream.
     """
-    queries = [(insert.plan, _target(insert)) for insert in inserts]
-    assembly = assemble_all(queries)
+    assembly, late = _assembled(inserts, catalog)
     opened = list(zip(inserts, assembly.branches, strict=True))
 
     def sink(user: str) -> JobSink:
-        if len(opened) == 1:
+        if len(opened) == 1 and not late:
             return _open(*opened[0], user)
         sinks: list[Sink] = []
         try:
             for number, (insert, branch) in enumerate(opened):
-                sinks.append(_open(insert, branch, f"{user}-{number}"))
+                sinks.append(_open(insert, branch, f"{user}-{number}" if len(opened) > 1 else user))
+            for number, side in enumerate(late):
+                sinks.append(_open_late(side, f"{user}-late-{number}"))
         except BaseException:
             BranchSink(sinks).close()
             raise
         return BranchSink(sinks)
 
     def again() -> Pipeline:
-        return assemble_all(queries).pipeline
+        return _assembled(inserts, catalog)[0].pipeline
 
-    plan = "\n\n".join(branch.fingerprint for branch in assembly.branches)
+    sides = [f"late rows: {side.table.identifier}" for side in late]
+    plan = "\n\n".join([*(branch.fingerprint for branch in assembly.branches), *sides])
     relations = [relation for insert in inserts for relation in insert.plan.relations.values()]
-    tables = _created([*(insert.target for insert in inserts), *(relation.source for relation in relations)])
+    tables = _created(
+        [*(i.target for i in inserts), *(s.table for s in late), *(relation.source for relation in relations)]
+    )
     return JobDraft(name, sql, plan, assembly.pipeline, sink, tables, again, _reads(inserts))
+
+
+def _assembled(inserts: Sequence[PlannedInsert], catalog: Catalog | None) -> tuple[Assembly, list[LateTable]]:
+    """The queries as one, and the side tables that their pipeline fills behind the targets."""
+    assembly = assemble_all([(insert.plan, _target(insert)) for insert in inserts])
+    try:
+        late = _side_tables(inserts, assembly, catalog)
+    except BaseException:
+        assembly.pipeline.close()
+        raise
+    if late:
+        assembly.pipeline.drive(KeepLate(assembly.pipeline.dataflow, [side.output for side in late]))
+    return assembly, late
+
+
+def _side_tables(inserts: Sequence[PlannedInsert], assembly: Assembly, catalog: Catalog | None) -> list[LateTable]:
+    relations = [list(insert.plan.relations.values()) for insert in inserts]
+    if all(late_name(relation) is None for own in relations for relation in own):
+        return []
+    assert catalog is not None, "late rows go into tables of a catalog"
+    flows = [
+        (prefix, branch.dataflow, own)
+        for prefix, branch, own in zip(_prefixes(inserts), assembly.branches, relations, strict=True)
+    ]
+    taken = {*_reads(inserts).values(), *(str(insert.target.identifier) for insert in inserts)}
+    return late_tables(flows, sorted(taken), catalog)
+
+
+def _prefixes(inserts: Sequence[PlannedInsert]) -> list[str]:
+    return [""] if len(inserts) == 1 else [branch_prefix(number) for number in range(len(inserts))]
+
+
+def _open_late(side: LateTable, user: str) -> Sink:
+    schema = side.output.schema
+    return open_sink(side.table, schema, schema.names, user=user, append_only=True, keyed=False)
 
 
 def _target(insert: PlannedInsert) -> Target:
@@ -96,9 +138,8 @@ def _open(insert: PlannedInsert, branch: Branch, user: str) -> Sink:
 
 def _reads(inserts: Sequence[PlannedInsert]) -> dict[str, str]:
     """The tables of the warehouse by the names of the inputs, as `assemble_all` gives them."""
-    prefixes = [""] if len(inserts) == 1 else [branch_prefix(number) for number in range(len(inserts))]
     found = {}
-    for insert, prefix in zip(inserts, prefixes, strict=True):
+    for insert, prefix in zip(inserts, _prefixes(inserts), strict=True):
         for relation in insert.plan.relations.values():
             source = relation.source.table if isinstance(relation.source, SystemTable) else relation.source
             if isinstance(source, Table):

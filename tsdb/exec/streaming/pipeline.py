@@ -119,6 +119,11 @@ class Pipeline:
         """What is driven."""
         return self._dataflow
 
+    def drive(self, dataflow: Driven) -> None:
+        """Drive another in its place, before the first step."""
+        assert not self._begun, "what is driven does not change while it runs"
+        self._dataflow = dataflow
+
     @property
     def finished(self) -> bool:
         """Every source has delivered all it ever will, and the first step is done."""

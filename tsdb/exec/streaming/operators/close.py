@@ -21,21 +21,29 @@ class DropLate:
     def __init__(self, marks: Sequence[Mark], text: str) -> None:
         """marks: columns below whose bound a row is late."""
         self._marks = tuple(marks)
-        self._text = text
+        self.text = text
         self.late_rows = 0
 
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """The rows that are in time."""
         (delta,) = deltas
-        late = below_any(delta.rows, self._marks, now=False)
+        late = self.late(delta)
         if not late.any():
             return delta
         self.late_rows += int(np.abs(delta.weights[late]).sum())
-        return ChangeBatch(delta.rows.filter(pa.array(~late)), delta.weights[~late])
+        return _where(delta, ~late)
+
+    def late(self, delta: ChangeBatch) -> np.ndarray[Any, Any]:
+        """Which rows are too late in this step."""
+        return below_any(delta.rows, self._marks, now=False)
+
+    def in_time(self, delta: ChangeBatch) -> ChangeBatch:
+        """The rows that are in time; nothing is counted."""
+        return _where(delta, ~self.late(delta))
 
     def describe(self) -> str:
         """The time columns."""
-        return f"DropLate {self._text}"
+        return f"DropLate {self.text}"
 
     def checkpoint(self, store: RunStore) -> dict[str, Any]:
         """The count."""
@@ -147,6 +155,10 @@ class Close:
             if not closed.all():
                 self._add(ChangeBatch(part.rows.filter(pa.array(~closed)), part.weights[~closed]))
         return final
+
+
+def _where(delta: ChangeBatch, kept: np.ndarray[Any, Any]) -> ChangeBatch:
+    return ChangeBatch(delta.rows.filter(pa.array(kept)), delta.weights[kept])
 
 
 def in_time(stream: Stream, marks: Sequence[Mark], graph: GraphBuilder) -> Stream:

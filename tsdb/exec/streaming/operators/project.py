@@ -41,8 +41,10 @@ class Project:
         (delta,) = deltas
         if self._once:
             refuse_going(delta, "PROCTIME()")
-        if self._sums:
-            delta = consolidate(delta)
+        return self.each(consolidate(delta) if self._sums else delta)
+
+    def each(self, delta: ChangeBatch) -> ChangeBatch:
+        """Every row by itself with its weight, also where equal ones would be summed."""
         columns = self._evaluator.columns(delta.rows)
         return ChangeBatch(pa.Table.from_arrays(columns, schema=self._schema), delta.weights)
 

@@ -69,6 +69,28 @@ class BrokerAway(OperationalError):
     retryable = True
 
 
+class MessageTooLarge(OperationalError):
+    """A message is larger than the client or the topic takes; the text says what to raise."""
+
+    code = "MESSAGE_TOO_LARGE"
+
+
+@dataclass(frozen=True, slots=True)
+class SizeLimits:
+    """The bytes that a message may have. topic: by its 'max.message.bytes'; None: unknown, or of what is compressed.
+
+    client: by 'max.request.size'.
+    """
+
+    topic: int | None
+    client: int
+
+    @property
+    def bytes_max(self) -> int:
+        """The lesser one."""
+        return self.client if self.topic is None else min(self.topic, self.client)
+
+
 class Unreachable(Exception):
     """No answer for now; a later try may have one."""
 
@@ -167,8 +189,11 @@ class Client(Protocol):
         """
         ...
 
-    def producer(self, transactional_id: str | None = None) -> Producer:
-        """With an id: others with the same id are fenced, and their open transaction is aborted, before it returns."""
+    def producer(self, transactional_id: str | None = None, *, batch_bytes_max: int | None = None) -> Producer:
+        """With an id: others with the same id are fenced, and their open transaction is aborted, before it returns.
+
+        batch_bytes_max: of messages that go together, which count as one where a topic limits their size.
+        """
         ...
 
     def create_topic(self, topic: str, partitions: int, configs: Mapping[str, str]) -> None:
@@ -177,6 +202,10 @@ class Client(Protocol):
 
     def delete_topic(self, topic: str) -> None:
         """Delete a topic; quiet if it is not there."""
+        ...
+
+    def size_limits(self, topic: str) -> SizeLimits:
+        """How large a message may be, as the topic is now. Raises OperationalError."""
         ...
 
     def topic_id(self, topic: str) -> str | None:

@@ -21,11 +21,13 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from tsdb import clock
 from tsdb.errors import OperationalError, OptionError
-from tsdb.kafka.client import BrokerAway, Fetched, OffsetGone, Partition, Unreachable
+from tsdb.kafka.client import BrokerAway, Fetched, OffsetGone, Partition, SizeLimits, Unreachable
 from tsdb.kafka.confluent_producer import ConfluentProducer
 from tsdb.kafka.confluent_properties import BOOTSTRAP_MS, configuration
 from tsdb.kafka.patience import turns
@@ -50,12 +52,13 @@ _CONSUMER = {
     "fetch.wait.max.ms": "50",
     "allow.auto.create.topics": "false",
 }
+_BATCH_BYTES = 256 << 10
 _PRODUCER = {
     "partitioner": "murmur2_random",  # as Java and kafka-python place keys
     "delivery.report.only.error": True,
     "enable.idempotence": "true",
     "linger.ms": "1",
-    "batch.size": str(256 << 10),
+    "batch.size": str(_BATCH_BYTES),
     "delivery.timeout.ms": "30000",
     "request.timeout.ms": "10000",
     "queue.buffering.max.messages": "200000",
@@ -67,6 +70,12 @@ _PASSING = {
     KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError._WAIT_COORD,
 }  # fmt: skip
+_UNTOLD = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART,
+)  # fmt: skip
+_MESSAGE_BYTES = 1_000_000
+"""The library's default of 'message.max.bytes'."""
+
 _AGAIN_S = 0.05
 _GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 _REFUSED = {
@@ -96,9 +105,11 @@ class ConfluentClient:
         inner = self._open(Consumer, {**_CONSUMER, "group.id": group or "tsdb"})
         return ConfluentConsumer(inner, self.servers, times=times)
 
-    def producer(self, transactional_id: str | None = None) -> ConfluentProducer:
+    def producer(self, transactional_id: str | None = None, *, batch_bytes_max: int | None = None) -> ConfluentProducer:
         """See `Client`."""
         more = {"transactional.id": transactional_id} if transactional_id else {}
+        if batch_bytes_max is not None:
+            more["batch.size"] = str(min(batch_bytes_max, _BATCH_BYTES))
         failures: list[str] = []
         report = {"on_delivery": lambda err, _: failures.append(err) if err is not None else None}
         inner = self._open(Producer, {**_PRODUCER, **more}, report)
@@ -128,6 +139,18 @@ class ConfluentClient:
             (future,) = admin.delete_topics([topic], request_timeout=_ADMIN_S).values()
             future.result(2 * _ADMIN_S)
 
+    def size_limits(self, topic: str) -> SizeLimits:
+        """See `Client`."""
+        client = int(self._configuration.get("message.max.bytes", _MESSAGE_BYTES))
+        if self._configuration.get("compression.type", "none") != "none":
+            return SizeLimits(None, client)
+        with self._asked(f"the settings of topic '{topic}' cannot be read at {self.servers}", *_UNTOLD) as admin:
+            asked = [ConfigResource(ResourceType.TOPIC, topic)]
+            (future,) = admin.describe_configs(asked, request_timeout=_ADMIN_S).values()
+            said = future.result(2 * _ADMIN_S).get("max.message.bytes")
+            return SizeLimits(None if said is None else int(said.value), client)
+        return SizeLimits(None, client)
+
     def topic_id(self, topic: str) -> str | None:
         """See `Client`."""
         with self._asked(
@@ -138,13 +161,13 @@ class ConfluentClient:
         return None
 
     @contextmanager
-    def _asked(self, what: str, quiet: int) -> Iterator[Any]:
-        """An admin client, which has to live until its answers are here. quiet: the error that is none."""
+    def _asked(self, what: str, *quiet: int) -> Iterator[Any]:
+        """An admin client, which has to live until its answers are here. quiet: the errors that are none."""
         admin = self._open(AdminClient, {})
         try:
             yield admin
         except KafkaException as err:
-            if err.args[0].code() != quiet:
+            if err.args[0].code() not in quiet:
                 raise OperationalError(f"{what}: {err.args[0].str()}") from err
 
     def _group_metadata(self, group: str) -> Any:

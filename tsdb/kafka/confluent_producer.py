@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from tsdb.errors import OperationalError
-from tsdb.kafka.client import Outgoing, Partition
+from tsdb.kafka.client import MessageTooLarge, Outgoing, Partition
 from tsdb.kafka.patience import turns
 from tsdb.kafka.reach import NoAnswer, too_large, within
 
@@ -85,7 +85,7 @@ class ConfluentProducer:
         if failed:
             text = failed[0].str()
             if failed[0].code() in _TOO_LARGE:
-                raise OperationalError(too_large("?", text))
+                raise MessageTooLarge(too_large("?", text))
             raise OperationalError(f"Kafka at {self._servers}: {len(failed)} messages were not delivered: {text}")
         if left:
             raise OperationalError(f"Kafka at {self._servers}: messages were not acknowledged in time")
@@ -150,7 +150,7 @@ class ConfluentProducer:
         except KafkaException as err:
             error = err.args[0]
             if error.code() in _TOO_LARGE:
-                raise OperationalError(too_large(topic, error.str())) from err
+                raise MessageTooLarge(too_large(topic, error.str())) from err
             raise OperationalError(f"Kafka at {self._servers}, topic '{topic}': {error.str()}") from err
 
     @contextmanager

@@ -10,12 +10,21 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.serializer import Serializer
 
 from tsdb import clock
 from tsdb.errors import OperationalError, OptionError
-from tsdb.kafka.client import BrokerAway, Fetched, OffsetGone, Outgoing, Partition, Unreachable
+from tsdb.kafka.client import (
+    BrokerAway,
+    Fetched,
+    MessageTooLarge,
+    OffsetGone,
+    Outgoing,
+    Partition,
+    SizeLimits,
+    Unreachable,
+)
 from tsdb.kafka.patience import turns
 from tsdb.kafka.properties import arguments
 from tsdb.kafka.reach import NoAnswer, gone, too_large, why_away, within
@@ -75,9 +84,11 @@ class PythonClient:
         """See `Client`."""
         return PythonConsumer(self._open(KafkaConsumer, {**_CONSUMER, "group_id": group}), self.servers)
 
-    def producer(self, transactional_id: str | None = None) -> "PythonProducer":
+    def producer(self, transactional_id: str | None = None, *, batch_bytes_max: int | None = None) -> "PythonProducer":
         """See `Client`."""
-        more = {"transactional_id": transactional_id} if transactional_id else {}
+        more: dict[str, Any] = {"transactional_id": transactional_id} if transactional_id else {}
+        if batch_bytes_max is not None:
+            more["batch_size"] = min(batch_bytes_max, _PRODUCER["batch_size"])
         inner = self._open(KafkaProducer, {**_PRODUCER, **more, "value_serializer": _Bodies()})
         if transactional_id:
             try:
@@ -103,6 +114,20 @@ class PythonClient:
                 admin.delete_topics([topic])
             except kafka_errors.UnknownTopicOrPartitionError:
                 return
+
+    def size_limits(self, topic: str) -> SizeLimits:
+        """See `Client`."""
+        client = int(self._arguments.get("max_request_size", KafkaProducer.DEFAULT_CONFIG["max_request_size"]))
+        if self._arguments.get("compression_type"):
+            return SizeLimits(None, client)
+        asked = ConfigResource(ConfigResourceType.TOPIC, topic, ["max.message.bytes"])
+        with self._admin() as admin, _wrapped(f"the settings of topic '{topic}' cannot be read at {self.servers}"):
+            try:
+                (found,) = admin.describe_configs([asked], config_filter="all").values()
+            except (kafka_errors.AuthorizationError, kafka_errors.UnknownTopicOrPartitionError):
+                return SizeLimits(None, client)
+        said = found.get(topic, {}).get("max.message.bytes", {}).get("value")
+        return SizeLimits(None if said is None else int(said), client)
 
     def topic_id(self, topic: str) -> str | None:
         """See `Client`."""
@@ -294,7 +319,7 @@ class PythonProducer:
                     break
         failed = [future for future in pending if future.failed()]
         if failed:
-            raise OperationalError(_undelivered(self._servers, failed))
+            raise _undelivered(self._servers, failed)
         if not all(future.is_done for future in pending):
             raise OperationalError(f"Kafka at {self._servers}: messages were not acknowledged in time")
 
@@ -333,7 +358,7 @@ class PythonProducer:
         try:
             yield
         except kafka_errors.MessageSizeTooLargeError as err:
-            raise OperationalError(too_large(topic, _text(err))) from err
+            raise MessageTooLarge(too_large(topic, _text(err))) from err
         except kafka_errors.KafkaError as err:
             raise OperationalError(f"Kafka at {self._servers}, topic '{topic}': {_text(err)}") from err
 
@@ -368,11 +393,11 @@ def _plain(offsets: Mapping[Any, int]) -> dict[Partition, int]:
     return {(p.topic, p.partition): offset for p, offset in offsets.items()}
 
 
-def _undelivered(servers: str, failed: list[Any]) -> str:
+def _undelivered(servers: str, failed: list[Any]) -> OperationalError:
     err = failed[0].exception
     if isinstance(err, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
-        return too_large("?", _text(err))
-    return f"Kafka at {servers}: {len(failed)} messages were not delivered: {_text(err)}"
+        return MessageTooLarge(too_large("?", _text(err)))
+    return OperationalError(f"Kafka at {servers}: {len(failed)} messages were not delivered: {_text(err)}")
 
 
 def _text(err: Exception | None) -> str:

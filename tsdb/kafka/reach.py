@@ -68,8 +68,8 @@ def too_large(topic: str, text: str) -> str:
     """What to do about a message that is larger than the client or the broker takes."""
     where = "" if topic == "?" else f"topic '{topic}': "
     return (
-        f"{where}a message is too large ({text}); raise 'properties.max.request.size', and 'max.message.bytes' "
-        "of the topic"
+        f"{where}a message is too large ({text}); raise 'max.message.bytes' of the topic, and 'max.request.size' of "
+        "the client, with 'properties.' ('kafka.' where it is a log) before it"
     )
 
 

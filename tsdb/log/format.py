@@ -17,10 +17,11 @@ from tsdb.changes import ChangeBatch, RowKind, inserts
 from tsdb.connector.kafka.formats import reader, writer
 from tsdb.connector.serde.serde import BadLine
 from tsdb.errors import NotSupportedError, OperationalError, OptionError
+from tsdb.kafka.client import MessageTooLarge
 from tsdb.log.settings import LogSettings
 
 BYTES_MAX = 700_000
-"""Of one message of Arrow; brokers refuse those over a megabyte by default."""
+"""Of one message of Arrow with several rows; brokers refuse those over a megabyte by default."""
 
 _KIND = "_VALUE_KIND"
 _KEY_FORMATS = ("json", "avro", "raw")
@@ -40,17 +41,26 @@ class LogFormat(Protocol):
         """Keys and values of messages, in the order of the rows. Raises CannotTell."""
         ...
 
+    def sizes(self, rows: pa.RecordBatch, kinds: Kinds) -> npt.NDArray[np.int64]:
+        """The bytes of each row as a message of its own, key and value. Raises CannotTell."""
+        ...
+
     def read(self, keys: Bodies, values: Bodies) -> tuple[pa.Table, Kinds]:
         """The rows of messages, in order; of a row that is gone maybe only the key. Raises OperationalError."""
         ...
 
 
-def log_format(settings: LogSettings, schema: pa.Schema, primary_key: Sequence[str]) -> LogFormat:
-    """The format of a log. Raises OptionError or NotSupportedError where it does not fit the table."""
+def log_format(
+    settings: LogSettings, schema: pa.Schema, primary_key: Sequence[str], bytes_max: int | None = None
+) -> LogFormat:
+    """The format of a log. Raises OptionError or NotSupportedError where it does not fit the table.
+
+    bytes_max: of a message; None: unknown.
+    """
     if settings.format == "arrow":
         if settings.key_format not in (None, "none"):
             raise OptionError("'log.key.format' is for formats with a message a row; 'log.format' = 'arrow' has none")
-        return ArrowFormat(settings.is_upsert)
+        return ArrowFormat(settings.is_upsert, bytes_max)
     if settings.key_format not in (None, "none", *_KEY_FORMATS):
         raise OptionError(f"'log.key.format' is none, {', '.join(_KEY_FORMATS)}, not '{settings.key_format}'")
     named = settings.key_format not in (None, "none")
@@ -59,20 +69,26 @@ def log_format(settings: LogSettings, schema: pa.Schema, primary_key: Sequence[s
             f"'log.key.format' = '{settings.key_format}': the messages' keys are the primary key, so a table has "
             "them with a PRIMARY KEY, and then only; leave the option out"
         )
-    return RowFormat(settings, schema, primary_key)
+    return RowFormat(settings, schema, primary_key, bytes_max)
 
 
 class ArrowFormat:
     """A message is an Arrow stream with the rows and their kinds."""
 
-    def __init__(self, is_upsert: bool) -> None:
+    def __init__(self, is_upsert: bool, bytes_max: int | None = None) -> None:
         self._is_upsert = is_upsert
+        self._bytes_max = bytes_max
 
     def write(self, rows: pa.RecordBatch, kinds: Kinds) -> Iterator[tuple[Bodies, Bodies]]:
-        """See `LogFormat`. Raises OperationalError for a single row of more than BYTES_MAX."""
+        """See `LogFormat`. Raises MessageTooLarge for a row that is too large for a message of its own."""
         rows, kinds = _without_before(rows, kinds) if self._is_upsert else (rows, kinds)
-        for body in _bodies(rows, kinds):
+        for body in _bodies(rows, kinds, self._bytes_max):
             yield [None], [body]
+
+    def sizes(self, rows: pa.RecordBatch, kinds: Kinds) -> npt.NDArray[np.int64]:
+        """See `LogFormat`."""
+        found = [len(_body(rows.slice(n, 1), kinds[n : n + 1])) for n in range(rows.num_rows)]
+        return np.array(found, np.int64)
 
     def read(self, keys: Bodies, values: Bodies) -> tuple[pa.Table, Kinds]:
         """See `LogFormat`."""
@@ -84,29 +100,38 @@ class ArrowFormat:
         return whole.drop_columns([_KIND]), whole[_KIND].to_numpy().astype(np.int8)
 
 
-def _bodies(rows: pa.RecordBatch, kinds: Kinds) -> Iterator[bytes]:
+def _bodies(rows: pa.RecordBatch, kinds: Kinds, bytes_max: int | None) -> Iterator[bytes]:
     if not rows.num_rows:
         return
+    body = _body(rows, kinds)
+    if rows.num_rows == 1:
+        if bytes_max is not None and len(body) > bytes_max:
+            raise _too_large(len(body), bytes_max)
+        yield body.to_pybytes()
+    elif len(body) <= (BYTES_MAX if bytes_max is None else min(BYTES_MAX, bytes_max)):
+        yield body.to_pybytes()
+    else:
+        middle = rows.num_rows // 2
+        yield from _bodies(rows.slice(0, middle), kinds[:middle], bytes_max)
+        yield from _bodies(rows.slice(middle), kinds[middle:], bytes_max)
+
+
+def _body(rows: pa.RecordBatch, kinds: Kinds) -> pa.Buffer:
     whole = rows.append_column(_KIND, pa.array(kinds, pa.int8()))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, whole.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
         out.write_batch(whole)
-    body = sink.getvalue()
-    if len(body) <= BYTES_MAX:
-        yield body.to_pybytes()
-    elif rows.num_rows == 1:
-        raise CannotTell(f"a row of {len(body)} bytes is too large for the log; messages hold {BYTES_MAX} bytes")
-    else:
-        middle = rows.num_rows // 2
-        yield from _bodies(rows.slice(0, middle), kinds[:middle])
-        yield from _bodies(rows.slice(middle), kinds[middle:])
+    return sink.getvalue()
 
 
 class RowFormat:
     """A message is a row."""
 
-    def __init__(self, settings: LogSettings, schema: pa.Schema, primary_key: Sequence[str]) -> None:
+    def __init__(
+        self, settings: LogSettings, schema: pa.Schema, primary_key: Sequence[str], bytes_max: int | None = None
+    ) -> None:
         self._schema = schema
+        self._bytes_max = bytes_max
         self._is_upsert = settings.is_upsert
         self._word = settings.format
         self._keys_of = [schema.get_field_index(name) for name in primary_key]
@@ -123,10 +148,21 @@ class RowFormat:
             )
 
     def write(self, rows: pa.RecordBatch, kinds: Kinds) -> Iterator[tuple[Bodies, Bodies]]:
+        """See `LogFormat`. Raises MessageTooLarge."""
+        keys, values = self._written(rows, kinds)
+        if self._bytes_max is not None and (sizes := _lengths(keys, values)).size and sizes.max() > self._bytes_max:
+            raise _too_large(int(sizes.max()), self._bytes_max)
+        if values:
+            yield keys, values
+
+    def sizes(self, rows: pa.RecordBatch, kinds: Kinds) -> npt.NDArray[np.int64]:
         """See `LogFormat`."""
+        return _lengths(*self._written(rows, kinds))
+
+    def _written(self, rows: pa.RecordBatch, kinds: Kinds) -> tuple[Bodies, Bodies]:
         rows, kinds = _without_before(rows, kinds) if self._is_upsert else (rows, kinds)
         if not rows.num_rows:
-            return
+            return [], []
         leaves = (kinds == RowKind.DELETE) | (kinds == RowKind.UPDATE_BEFORE)
         table = pa.Table.from_batches([rows])
         if leaves.any() and not self._is_upsert and self._values_out.mode == "append":
@@ -138,7 +174,7 @@ class RowFormat:
         keys: Bodies = [None] * rows.num_rows
         if self._keyed:
             keys = self._keys_out.write(inserts(table.select(self._keys_of)))
-        yield keys, values
+        return keys, values
 
     def read(self, keys: Bodies, values: Bodies) -> tuple[pa.Table, Kinds]:
         """See `LogFormat`."""
@@ -166,6 +202,17 @@ class RowFormat:
         keys = change.rows
         columns = [keys[f.name] if f.name in keys.column_names else pa.nulls(len(keys), f.type) for f in self._schema]
         return pa.table(columns, schema=self._schema)
+
+
+def _lengths(keys: Bodies, values: Bodies) -> npt.NDArray[np.int64]:
+    return np.array([len(key or b"") + len(value or b"") for key, value in zip(keys, values, strict=True)], np.int64)
+
+
+def _too_large(size: int, bytes_max: int) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"a row is a message of {size:,} bytes, and the topic takes {bytes_max:,}; raise its 'max.message.bytes', and "
+        "'kafka.max.request.size' of the table"
+    )
 
 
 def _without_before(rows: pa.RecordBatch, kinds: Kinds) -> tuple[pa.RecordBatch, Kinds]:

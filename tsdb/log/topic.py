@@ -14,12 +14,15 @@ from dataclasses import replace
 from tsdb import clock
 from tsdb.errors import OperationalError
 from tsdb.kafka import connect
-from tsdb.kafka.client import BrokerAway, Consumer, Outgoing, Partition, Producer, Unreachable
+from tsdb.kafka.client import BrokerAway, Consumer, Outgoing, Partition, Producer, SizeLimits, Unreachable
 from tsdb.log.message import Mark, headers_of, mark_of
 from tsdb.log.settings import LogSettings
 
 Part = tuple[int, Sequence[bytes | None], Sequence[bytes | None]]
 """Messages for the partition of one bucket: the bucket, keys and values."""
+
+FRAME_BYTES = 320
+"""Of a message beside key and value: its headers, and what Kafka puts around it."""
 
 _TAIL = 64
 _POLL_MS = 1_000
@@ -45,6 +48,7 @@ class LogTopic:
         self._newest: int | None = None
         self._last: Mark | None = None
         self._checked_s: float | None = None
+        self._limits: SizeLimits | None = None
 
     def create(self) -> None:
         """Make the topic, or adopt the one there is. Raises OperationalError if that has records."""
@@ -97,6 +101,18 @@ class LogTopic:
         """It was what it should be when somebody looked less than a second ago."""
         return self._checked_s is not None and clock.current().monotonic_s() - self._checked_s < _CHECKED_S
 
+    def limits(self, *, anew: bool = False) -> SizeLimits:
+        """How large a message may be; as it was found before, or anew. Raises OperationalError."""
+        with self._lock:
+            if self._limits is None or anew:
+                self._limits = self._client.size_limits(self.settings.topic)
+            return self._limits
+
+    @property
+    def body_bytes_max(self) -> int:
+        """How large key and value of a message may be together. Raises OperationalError."""
+        return max(self.limits().bytes_max - FRAME_BYTES, 0)
+
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Let no other thread of this process write or close it meanwhile; other processes are fenced by the broker."""
@@ -107,7 +123,8 @@ class LogTopic:
         """The newest snapshot in the topic; 0: none; None: retention has removed it. Takes over the writing."""
         with self._lock:
             if self._producer is None:
-                self._producer = self._client.producer(f"tsdb-log-{self.settings.topic}")
+                name, limit = f"tsdb-log-{self.settings.topic}", self.limits().bytes_max
+                self._producer = self._client.producer(name, batch_bytes_max=limit)
                 self._newest = None
             if self._newest is None:
                 self._last = self._look()
@@ -128,41 +145,61 @@ class LogTopic:
             producer = self._producer
             assert producer is not None, "`newest` comes first"
             producer.begin()
-            total, last = 0, (0, b"", None)
-            for bucket, keys, values in parts:
-                if not values:
-                    continue
-                if total:
-                    producer.send(self._outgoing(mark, last[0], [last[1]], [last[2]]))
-                producer.send(self._outgoing(mark, bucket, keys[:-1], values[:-1]))
-                total, last = total + len(values), (bucket, keys[-1], values[-1])  # type: ignore[assignment]
-            previous = 0 if self._last is None else self._last.snapshot_id
-            ended = replace(mark, total=max(total, 1), previous=previous)
-            producer.send(self._outgoing(ended, last[0], [last[1]], [last[2]]))
-            producer.flush()
-            producer.commit({}, "")
+            try:
+                self._send_all(producer, mark, parts)
+                producer.flush()
+                producer.commit({}, "")
+            except BaseException:
+                producer.abort()
+                raise
             if mark.snapshot_id:
                 self._newest, self._last = mark.snapshot_id, mark
 
-    def abort(self) -> None:
-        """Take back what a failed `append` has begun."""
+    def _send_all(self, producer: Producer, mark: Mark, parts: Iterable[Part]) -> None:
+        total, last = 0, (0, b"", None)
+        for bucket, keys, values in parts:
+            if not values:
+                continue
+            if total:
+                producer.send(self._outgoing(mark, last[0], [last[1]], [last[2]]))
+            producer.send(self._outgoing(mark, bucket, keys[:-1], values[:-1]))
+            total, last = total + len(values), (bucket, keys[-1], values[-1])  # type: ignore[assignment]
+        previous = 0 if self._last is None else self._last.snapshot_id
+        ended = replace(mark, total=max(total, 1), previous=previous)
+        producer.send(self._outgoing(ended, last[0], [last[1]], [last[2]]))
+
+    def begin_anew(self) -> None:
+        """After a message that was too large: clients may write no more, and the limit may be another one."""
         with self._lock:
-            if self._producer is not None:
-                self._producer.abort()
+            self.close()
+            self.newest()
 
     def send_early(self, mark: Mark, parts: Iterable[Part]) -> None:
         """Write rows at once, without a transaction; `flush_early` waits for them."""
         with self._early_lock:
             if self._early is None:
-                self._early = self._client.producer()
-            for bucket, keys, values in parts:
-                self._early.send(self._outgoing(mark, bucket, keys, values))
+                self._early = self._client.producer(batch_bytes_max=self.limits().bytes_max)
+            with self._lost_early():
+                for bucket, keys, values in parts:
+                    self._early.send(self._outgoing(mark, bucket, keys, values))
 
     def flush_early(self) -> None:
         """Wait until the rows that were written early are there. Raises OperationalError if they are not."""
         with self._early_lock:
             if self._early is not None:
-                self._early.flush()
+                with self._lost_early():
+                    self._early.flush()
+
+    @contextmanager
+    def _lost_early(self) -> Iterator[None]:
+        """A client that failed may write no more, and the limit may be another one: both are made anew."""
+        try:
+            yield
+        except BaseException:
+            early, self._early, self._limits = self._early, None, None
+            if early is not None:
+                early.close()
+            raise
 
     def _outgoing(
         self, mark: Mark, bucket: int, keys: Sequence[bytes | None], values: Sequence[bytes | None]
@@ -181,7 +218,7 @@ class LogTopic:
                 if client is not None:
                     client.close()
             self._producer = self._consumer = None
-            self._newest = self._last = self._checked_s = None
+            self._newest = self._last = self._checked_s = self._limits = None
         with self._early_lock:
             if self._early is not None:
                 self._early.close()

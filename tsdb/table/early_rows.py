@@ -16,7 +16,7 @@ from tsdb.log.message import EARLY, Mark
 from tsdb.log.topic import LogTopic
 from tsdb.table.bucket import Placement
 from tsdb.table.changed_keys import rows_of_keys
-from tsdb.table.log import format_of, log_of, settle
+from tsdb.table.log import log_of, settle, writing_format
 from tsdb.table.stream_scan import Kinds
 from tsdb.table.table import Table
 
@@ -36,7 +36,6 @@ class EarlyRows:
     def __init__(self, table: Table, log: LogTopic) -> None:
         self._table = table
         self._log = log
-        self._format = format_of(table, log)
         self._keys: dict[int, list[pa.Table]] = {}
         self._rows = 0
         self._is_done = False
@@ -50,14 +49,14 @@ class EarlyRows:
         self._rows += rows.num_rows
         kinds = np.full(rows.num_rows, RowKind.INSERT, np.int8) if kinds is None else kinds
         number = np.array([bucket for _, bucket in placement.buckets])[placement.codes] % self._log.partitions
-        mark = Mark(0, self._table.schema.id, stage=EARLY)
+        mark, written = Mark(0, self._table.schema.id, stage=EARLY), writing_format(self._table, self._log)
         for bucket in np.unique(number).tolist():
             at = pa.array(np.flatnonzero(number == bucket))
             some, some_kinds = rows.take(at).combine_chunks(), kinds[at.to_numpy()]
             self._keys.setdefault(bucket, []).append(some.select(self._table.schema.primary_keys))
             for batch in some.to_batches():
                 try:
-                    parts = list(self._format.write(batch, some_kinds))
+                    parts = list(written.write(batch, some_kinds))
                 except CannotTell:
                     continue  # its snapshot will say so
                 self._log.send_early(mark, ((bucket, *part) for part in parts))

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tsdb import clock
 from tsdb.errors import NotSupportedError, OperationalError, OptionError
-from tsdb.kafka.client import BrokerAway
+from tsdb.kafka.client import BrokerAway, MessageTooLarge
 from tsdb.kafka.patience import GaveUp, turns
 from tsdb.log.format import CannotTell, LogFormat, log_format
 from tsdb.log.message import GAP, SETTLED, Mark
@@ -116,13 +116,22 @@ def check_log_change(before: Table, schema: TableSchema) -> None:
 
 def format_of(table: Table, log: LogTopic, schema_id: int | None = None) -> LogFormat:
     """How rows of the table's schema, or of another of its schemas, are written into messages."""
+    return _format_of(table, log, schema_id, None)
+
+
+def writing_format(table: Table, log: LogTopic) -> LogFormat:
+    """The format for rows of the table's schema, whose messages the topic takes. Raises OperationalError."""
+    return _format_of(table, log, None, log.body_bytes_max)
+
+
+def _format_of(table: Table, log: LogTopic, schema_id: int | None, bytes_max: int | None) -> LogFormat:
     schema = table.schema if schema_id in (None, table.schema.id) else table.schemas.schema(schema_id or 0)
-    return _format(log, schema.arrow_schema, tuple(schema.primary_keys))
+    return _format(log, schema.arrow_schema, tuple(schema.primary_keys), bytes_max)
 
 
 @lru_cache(maxsize=64)
-def _format(log: LogTopic, schema: pa.Schema, primary_key: tuple[str, ...]) -> LogFormat:
-    return log_format(log.settings, schema, primary_key)
+def _format(log: LogTopic, schema: pa.Schema, primary_key: tuple[str, ...], bytes_max: int | None) -> LogFormat:
+    return log_format(log.settings, schema, primary_key, bytes_max)
 
 
 def drop_log(table: Table) -> None:
@@ -196,15 +205,33 @@ def catch_up(table: Table, log: LogTopic, snapshot_id: int) -> None:
     scan = StreamScan(table, {}, newest + 1)
     try:
         while (plan := scan.plan()) is not None:
-            mark = _mark(table, table.snapshots.snapshot(plan.snapshot_id))
-            try:
-                log.append(mark, _parts(table, log, plan))
-            except CannotTell:
-                log.abort()
-                log.append(replace(mark, stage=GAP), ())
+            _tell(table, log, plan)
     finally:
         scan.release()
     log.passed(snapshot_id)
+
+
+def _tell(table: Table, log: LogTopic, plan: StreamPlan) -> None:
+    """Write one snapshot. Where messages cannot tell it, the topic says so, and readers take it from the table."""
+    mark = _mark(table, table.snapshots.snapshot(plan.snapshot_id))
+    try:
+        try:
+            log.append(mark, _parts(table, log, plan))
+        except MessageTooLarge:
+            log.begin_anew()
+            log.append(mark, _parts(table, log, plan))
+        return
+    except MessageTooLarge as err:
+        log.begin_anew()
+        warnings.warn(
+            f"snapshot {plan.snapshot_id} of table `{table.identifier}` is committed, and its log only says that it is "
+            f"there, so that readers take it from the table: {err}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    except CannotTell:
+        pass
+    log.append(replace(mark, stage=GAP), ())
 
 
 def settle(table: Table, log: LogTopic, rows: Iterator[tuple[int, pa.RecordBatch, Kinds]]) -> None:
@@ -215,7 +242,7 @@ def settle(table: Table, log: LogTopic, rows: Iterator[tuple[int, pa.RecordBatch
     with log.exclusive():
         latest = table.latest_snapshot()
         catch_up(table, log, 0 if latest is None else latest.id)
-        written = format_of(table, log)
+        written = writing_format(table, log)
         mark = Mark(0, table.schema.id, stage=SETTLED)
         log.append(mark, ((b, *part) for b, some, kinds in rows for part in written.write(some, kinds)))
 
@@ -240,7 +267,7 @@ def _check_same_history(table: Table, log: LogTopic) -> None:
 
 def _parts(table: Table, log: LogTopic, plan: StreamPlan) -> Iterator[Part]:
     """Messages with the changes, in the order in which `read_changes` gives them."""
-    written = format_of(table, log)
+    written = writing_format(table, log)
     for bucket, part in [(0, plan)] if log.partitions == 1 else _by_bucket(plan):
         for rows, kinds in read_changes(table, part):
             for keys, values in written.write(rows, kinds):

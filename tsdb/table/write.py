@@ -35,6 +35,7 @@ from tsdb.table.data_file_reader import column_reader
 from tsdb.table.early_rows import early_rows
 from tsdb.table.hash_index import IndexUpdate
 from tsdb.table.index_change import index_entries
+from tsdb.table.log_sizes import log_sizes
 from tsdb.table.newest import is_overtaken, on_newest
 from tsdb.table.postpone_bucket import PostponeWriter, postpone_writer
 from tsdb.table.row_check import conform
@@ -76,6 +77,7 @@ class TableWriter:
         self._buckets: dict[tuple[bytes, int], BucketWriter | PostponeWriter] = {}
         self._live = _LiveFiles(table, user)
         self._early = None if overwrite else early_rows(table)
+        self._log_sizes = log_sizes(table)
         self._rows_seen = 0
         self._started = False
         self._assigning = False
@@ -149,16 +151,19 @@ class TableWriter:
 
     def _write_slice(self, rows: pa.Table, kinds: npt.NDArray[np.int8] | None) -> None:
         options, schema = self._table.options, self._table.schema
-        rows = conform(rows, schema, str(self._table.identifier), self._rows_seen + 1)
+        first = self._rows_seen + 1
+        rows = conform(rows, schema, str(self._table.identifier), first)
         kinds = _row_kinds(rows, kinds, options.get("rowkind.field"))
         if kinds is not None and not schema.primary_keys:
-            _refuse_retractions(kinds, str(self._table.identifier), self._rows_seen + 1)
+            _refuse_retractions(kinds, str(self._table.identifier), first)
         self._rows_seen += rows.num_rows
         rows, kinds = _without_ignored(rows, kinds, options.ignore_delete, options.ignore_update_before)
         if rows.num_rows == 0:
             return
         if kinds is not None and self._plan.merge is not None:
             self._plan.merge.engine.check(rows, kinds)
+        if self._log_sizes is not None:
+            self._log_sizes.check(rows, kinds, first)
         if not self._assigning:
             self._assigning = True
             self._assigner.begin()

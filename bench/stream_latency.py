@@ -2,7 +2,7 @@
 
 A row is due at its place in time; the writer commits whatever has become due since its last commit, without a pause. It
 is told how long the reader has the changes of the version after a row was due, which includes half the commit before
-and its own; after the INSERT that brings it has begun; and after its snapshot is published. The queries: a projection
+and its own; after the append() that brings it has begun; and after its snapshot is published. The queries: a projection
 (Nexmark's q1), an average of maxima over a join (q4), and a join of bids with auctions.
 """
 
@@ -68,8 +68,8 @@ def main(row_count: int, repeat: int) -> None:
             due, begun, published = _latencies(seen, commits)
             took = [c.published - c.begun for c in commits]
             print(
-                f"stream_latency {name:4} seen after it was due {_text(due)}, after its INSERT began {_text(begun)},"
-                f" after its snapshot {_text(published)}; an INSERT takes {_text(np.array(took) / 1e6)},"
+                f"stream_latency {name:4} seen after it was due {_text(due)}, after its append() began {_text(begun)},"
+                f" after its snapshot {_text(published)}; an append takes {_text(np.array(took) / 1e6)},"
                 f" {len(commits)} of them", flush=True,
             )  # fmt: skip
             print(json.dumps({"name": name, "p50_ms": np.percentile(begun, 50), "p99_ms": np.percentile(begun, 99)}))
@@ -101,9 +101,7 @@ def _write(con: tsdb.Connection, seconds: float) -> list[_Commit]:
             "price": random.integers(1, 1_000_000, count),
             "sent": begun + (np.arange(done, due) * (1_000_000_000 // _RATE)),
         }
-        con.register("due", pa.table(rows))
-        con.execute("INSERT INTO bid SELECT * FROM due")
-        con.unregister("due")
+        con.append("bid", pa.table(rows))
         commits.append(_Commit(start, time.time_ns(), int(rows["sent"][-1]), count))
         done = due
     return commits

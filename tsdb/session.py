@@ -132,11 +132,14 @@ class Session:
 
     def append(self, name: str, rows: pa.Table, *, by_name: bool) -> int:
         """Insert rows, in one commit whatever the mode; how many."""
+        columns = " BY NAME" if by_name else ""
+        statement = cast(sql.Insert, parse_one(f"INSERT INTO {name}{columns} SELECT * FROM `{_APPENDED}`"))
+        target = self.names.written(statement.target, statement)
+        if isinstance(target, Table) and dml.are_columns(target, rows.schema, by_name=by_name):
+            return dml.append(target, rows, by_name=by_name)
         self.register(_APPENDED, rows)
         try:
-            columns = " BY NAME" if by_name else ""
-            statement = parse_one(f"INSERT INTO {name}{columns} SELECT * FROM `{_APPENDED}`")
-            statement, target = self._insert_of(cast(sql.Insert, statement))
+            statement, target = self._insert_of(statement)
             return dml.insert(statement, target, self._planner(statement))
         finally:
             self.unregister(_APPENDED)

@@ -119,3 +119,20 @@ def test_append(con: tsdb.Connection) -> None:
     with pytest.raises(tsdb.InterfaceError, match="list is no table"):
         con.append("t", [1])
     assert con.table("t").count() == 5
+
+
+def test_rows_of_the_very_types_are_checked_and_arranged_as_others_are(con: tsdb.Connection) -> None:
+    con.execute("CREATE TABLE typed (k BIGINT NOT NULL, c CHAR(2), n DOUBLE DEFAULT 1.5, PRIMARY KEY (k) NOT ENFORCED)")
+    rows = pa.table({"k": pa.array([1, 2], pa.int64()), "c": ["ab", "cd"]})
+    assert con.append("typed", rows.select(["c", "k"]), by_name=True) == 2
+    assert con.execute("SELECT * FROM typed ORDER BY k").fetchall() == [(1, "ab", 1.5), (2, "cd", 1.5)]
+    whole = rows.append_column("n", pa.array([None, 2.0]))
+    assert con.append("typed", pa.concat_tables([whole, whole.slice(0, 0)])) == 2
+    with pytest.raises(tsdb.DataError):
+        con.append("typed", whole.set_column(1, "c", pa.array(["abc", "x"])))
+    with pytest.raises(tsdb.Error, match="`k`.*NULL|NULL.*`k`"):
+        con.append("typed", whole.set_column(0, "k", pa.array([1, None], pa.int64())))
+    with pytest.raises(tsdb.BindError, match="given twice"):
+        twice = pa.Table.from_arrays([rows["k"], rows["k"]], names=["k", "k"])
+        con.append("typed", twice, by_name=True)
+    assert con.execute("SELECT * FROM typed ORDER BY k").fetchall() == [(1, "ab", 1.5), (2, "cd", 2.0)]

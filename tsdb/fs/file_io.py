@@ -47,8 +47,11 @@ class FileIO(Protocol):
         """
         ...
 
-    def replace(self, path: str, data: bytes) -> None:
-        """Put the file in the place of what is there: readers see the old or the new one, never a part."""
+    def replace(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        """Put the file in the place of what is there: readers see the old or the new one, never a part.
+
+        durable: it outlives a power cut; else an old one, or one without content, may be found after that.
+        """
         ...
 
     def exists(self, path: str) -> bool:

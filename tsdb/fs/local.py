@@ -69,21 +69,22 @@ class LocalFileIO:
                 with contextlib.suppress(OSError):
                     os.unlink(f"{directory}/{other}")
 
-    def replace(self, path: str, data: bytes) -> None:
+    def replace(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Atomic overwrite."""
-        unfinished = self._write_beside(path, data)
+        unfinished = self._write_beside(path, data, durable=durable)
         os.replace(unfinished, path)
 
-    def _write_beside(self, path: str, data: bytes) -> str:
-        """A hidden file in the same directory, on disk; removed again if writing fails."""
+    def _write_beside(self, path: str, data: bytes, *, durable: bool = True) -> str:
+        """A hidden file in the same directory, if durable on disk; removed again if writing fails."""
         _make_parent(path)
         directory, name = os.path.split(path)
         unfinished = f"{directory}/.{name}.{clock.current().new_id()}.new"
         try:
             with open(unfinished, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
         except BaseException:
             Path(unfinished).unlink(missing_ok=True)
             raise

@@ -101,8 +101,8 @@ class ObjectStoreFileIO:
     def settle(self, path: str) -> None:
         """Nothing to do: a published object is there under its own name only."""
 
-    def replace(self, path: str, data: bytes) -> None:
-        """One PUT."""
+    def replace(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        """One PUT, which is durable in any case."""
         _tried(lambda: obstore.put(self._store, self._key(path), data, mode="overwrite", use_multipart=False))
 
     def exists(self, path: str) -> bool:

@@ -215,9 +215,9 @@ class SnapshotManager:
             self.write_hint("EARLIEST", 1)
 
     def write_hint(self, name: str, snapshot_id: int) -> None:
-        """Best effort: a commit that is published must not fail over its hint."""
+        """Best effort: a commit that is published must not fail over its hint, nor wait for the disk."""
         try:
-            self._file_io.replace(f"{self._directory}/{name}", str(snapshot_id).encode())
+            self._file_io.replace(f"{self._directory}/{name}", str(snapshot_id).encode(), durable=False)
         except OSError:
             return
 

@@ -23,6 +23,7 @@ from tsdb.table.table import Table
 
 Planner = Callable[[exp.Query], QueryPlan]
 """Plans a query of the statement, in batch mode."""
+_APPEND_ROWS = 1 << 18
 
 
 def insert(statement: Insert, target: Table | ConnectorTable, plan_of: Planner) -> int:
@@ -31,6 +32,20 @@ def insert(statement: Insert, target: Table | ConnectorTable, plan_of: Planner) 
     if isinstance(target, ConnectorTable):
         return _insert_into_connector(statement, target.for_writing(), plan)
     return _prepared(statement, target, plan).commit()
+
+
+def are_columns(target: Table, rows: pa.Schema, *, by_name: bool) -> bool:
+    """Whether rows have columns of the table, of its very types: then no query need convert them."""
+    names = rows.names if by_name else target.schema.names
+    wanted = {field.name: field.type for field in target.schema.arrow_schema}
+    return len(names) == len(rows) and all(wanted.get(n) == t for n, t in zip(names, rows.types, strict=True))
+
+
+def append(target: Table, rows: pa.Table, *, by_name: bool) -> int:
+    """Insert rows for which `are_columns` holds; how many."""
+    columns = rows.schema.names if by_name else None
+    arrangement = Arrangement(rows.schema, target.schema, target.identifier, columns)
+    return write(target, ((arrangement.rows(batch), None) for batch in rows.to_batches(max_chunksize=_APPEND_ROWS)))
 
 
 def insert_all(statements: Sequence[tuple[Insert, Table | ConnectorTable]], plan_of: Planner) -> int:

@@ -130,7 +130,7 @@ def test_rows_of_the_very_types_are_checked_and_arranged_as_others_are(con: tsdb
     assert con.append("typed", pa.concat_tables([whole, whole.slice(0, 0)])) == 2
     with pytest.raises(tsdb.DataError):
         con.append("typed", whole.set_column(1, "c", pa.array(["abc", "x"])))
-    with pytest.raises(tsdb.Error, match="`k`.*NULL|NULL.*`k`"):
+    with pytest.raises(tsdb.Error, match=r"`k`.*NULL|NULL.*`k`"):
         con.append("typed", whole.set_column(0, "k", pa.array([1, None], pa.int64())))
     with pytest.raises(tsdb.BindError, match="given twice"):
         twice = pa.Table.from_arrays([rows["k"], rows["k"]], names=["k", "k"])

@@ -6,7 +6,10 @@ does not know through all its rewrites.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, NoReturn, Protocol
+from weakref import WeakValueDictionary
 
 import pyarrow as pa
 from datafusion import SessionContext, udf, udwf
@@ -24,8 +27,41 @@ AS_OF = "tsdb_as_of"
 PROCTIME = "tsdb_proctime"
 """(random()): the time at which a row comes."""
 
+CURRENT_WATERMARK = "tsdb_watermark_00000000"
+"""(time): the watermark of that column's input when the row came. A dataflow has functions of its own behind that name,
+of the same length and with another number.
+"""
+
 _TIME = pa.timestamp("ns")
+_MILLIS = pa.timestamp("ms")
 _LTZ = pa.timestamp("ms", "UTC")
+
+
+_NUMBERS = count(1)
+
+
+class Watermarked(Protocol):
+    """What has a watermark."""
+
+    def watermark(self) -> int | None:
+        """In nanoseconds; None: there is none yet."""
+        ...
+
+
+_BOUNDS: WeakValueDictionary[str, Watermarked] = WeakValueDictionary()
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What a plan carries along: DataFusion serialises a function with its name, which is replaced when it is bound."""
+
+    name: str
+
+    def __call__(self, rows: pa.Array) -> pa.Array:
+        """The watermark, once a row; NULL where nothing is bound, and before the first one."""
+        bound = _BOUNDS.get(self.name)
+        now = None if bound is None else bound.watermark()
+        return pa.repeat(pa.scalar(None if now is None else now // 1_000_000, _MILLIS), len(rows))
 
 
 class _Planned(WindowEvaluator):
@@ -41,7 +77,15 @@ def register_markers(context: SessionContext) -> None:
     for name in (SESSION_START, SESSION_END):
         context.register_udwf(udwf(_Planned, [_TIME, pa.int64()], _TIME, "immutable", name))
     context.register_udf(udf(_now, [pa.float64()], _LTZ, "volatile", PROCTIME))
+    context.register_udf(udf(_Reader(CURRENT_WATERMARK), [_TIME], _MILLIS, "volatile", CURRENT_WATERMARK))
     context.register_udf(udf(_true, [_TIME, pa.string()], pa.bool_(), "volatile", AS_OF))
+
+
+def name_of_watermark(bound: Watermarked) -> str:
+    """The name of a function that gives the watermark of a bound for every row, as long as the bound lives."""
+    name = CURRENT_WATERMARK.removesuffix("00000000") + f"{next(_NUMBERS) % 10**8:08}"
+    _BOUNDS[name] = bound
+    return name
 
 
 def calls_marker(raw: Any, name: str) -> bool:

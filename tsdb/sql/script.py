@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sqlglot import exp
 from sqlglot.errors import TokenError
@@ -80,6 +81,9 @@ def place_in(statement: Statement, message: str) -> Position | None:
     start = sum(len(line) + 1 for line in statement.script.split("\n")[: statement.position.line - 1])
     start += statement.position.column - 1
     tokens = tokenize(statement.text)
+    at = _time_travel(tokens) if message.startswith("FOR SYSTEM_TIME AS OF") else None
+    if at is not None:
+        return position_at(statement.script, start + at)
     named = [next(filter(None, match.groups())).lower() for match in _NAMED.finditer(message)]
     for name in sorted(named, key=lambda name: "." in name):  # a column says more than its table
         for token in tokens:
@@ -88,6 +92,14 @@ def place_in(statement: Statement, message: str) -> Position | None:
     text = statement.script[start:].lower()
     in_hints = [text.find(f"'{name}'") for name in named if f"'{name}'" in text]
     return position_at(statement.script, start + in_hints[0]) if in_hints else statement.position
+
+
+def _time_travel(tokens: list[Token]) -> int | None:
+    """Where the first FOR SYSTEM_TIME AS OF begins."""
+    for before, token in pairwise(tokens):
+        if (before.text.upper(), token.text.upper()) == ("FOR", "SYSTEM_TIME"):
+            return before.start
+    return None
 
 
 def split(script: str) -> list[StatementTokens]:

@@ -18,12 +18,13 @@ from datafusion import SessionContext
 from datafusion.expr import Column, Expr
 
 from tsdb.errors import InternalError, NotSupportedError
-from tsdb.exec.markers import PROCTIME
+from tsdb.exec.markers import CURRENT_WATERMARK, PROCTIME
 
 ROW_ONLY = "#row"
 """The column of a stream that has rows but no columns in the plan (`count(*)` reads none)."""
 
 
+_WATERMARK = re.compile(rf"{CURRENT_WATERMARK}\((?!arrow_cast)(?:CAST\()?([^()]+?)(?: AS Timestamp\(ns\)\))?\)")
 _VOLATILE = re.compile(r"\b(random|uuid)\(\)")
 
 
@@ -50,8 +51,12 @@ def frame_names(columns: Sequence[PlanColumn]) -> list[str]:
     return names
 
 
-def bind(raw: Any, columns: Sequence[PlanColumn], context: SessionContext) -> Expr:
-    """The plan's expression over a table with columns frame_names(columns). context: knows its functions."""
+def bind(
+    raw: Any, columns: Sequence[PlanColumn], context: SessionContext, *, watermark: str = CURRENT_WATERMARK
+) -> Expr:
+    """The plan's expression over a table with columns frame_names(columns). context: knows its functions. watermark:
+    the name of the function that stands for CURRENT_WATERMARK.
+    """
     expr = Expr(raw)
     try:
         text = expr.to_bytes()
@@ -63,7 +68,22 @@ def bind(raw: Any, columns: Sequence[PlanColumn], context: SessionContext) -> Ex
         if column.relation is not None:
             old = column.encoded()
             text = text.replace(old, _reference(name, len(old)))
-    return Expr.from_bytes(text, context)
+    return Expr.from_bytes(text.replace(CURRENT_WATERMARK.encode(), watermark.encode()), context)
+
+
+def watermark_column(raw: Any, columns: Sequence[PlanColumn]) -> int | None:
+    """The position of the column whose watermark the expression asks for. -1: it asks for none; None: unclear."""
+    asked = {match[1] for match in _WATERMARK.finditer(_unnamed(raw))}
+    if not asked:
+        return None if CURRENT_WATERMARK in _unnamed(raw) else -1
+    flat = [c.name if c.relation is None else f"{c.relation}.{c.name}" for c in columns]
+    return flat.index(asked.pop()) if len(asked) == 1 and asked <= set(flat) else None
+
+
+def _unnamed(raw: Any) -> str:
+    """The text of an expression without the name that it gets."""
+    variant = Expr(raw).to_variant() if Expr(raw).variant_name() == "Alias" else None
+    return Expr(raw if variant is None else variant.expr()).canonical_name()
 
 
 def is_volatile(raw: Any) -> bool:

@@ -89,11 +89,13 @@ def _built(plan: LogicalPlan, inputs: Mapping[str, InputSpec], graph: GraphBuild
         return _ordered(plan, inputs, graph, None)
     build = OPERATORS.get(kind)
     if build is None:
-        reason = (
-            "a recursion has to run to its end at every step" if kind == "RecursiveQuery" else "it is not incremental"
-        )
+        if kind == "RecursiveQuery":
+            raise NotSupportedError(
+                f"the recursive query `{variant.name()}` reads tables that go on, and a recursion has to run to its "
+                "end at every change; SET 'execution.mode' = 'batch', or write out as many joins as it has levels"
+            )
         raise NotSupportedError(
-            f"{kind} (`{plan.display()}`) cannot run as a stream: {reason}; run the query in batch mode"
+            f"{kind} (`{plan.display()}`) cannot run as a stream: it is not incremental; SET 'execution.mode' = 'batch'"
         )
     if kind == "Aggregate":
         return _aggregate(plan, inputs, graph, lambda: build(plan, variant, _inputs(plan, inputs, graph), graph))

@@ -88,8 +88,8 @@ class Dataflow:
 
     def watermark_before(self, name: str) -> int | None:
         """The watermark of an input in nanoseconds that held when the rows of the last step came."""
-        bounds = [b for b in self._bounds if isinstance(b, InputBound) and b.name == name and b.before is not None]
-        return max((b.before - b.tick for b in bounds if b.before is not None), default=None)
+        found = [b.watermark() for b in self._bounds if isinstance(b, InputBound) and b.name == name]
+        return max((at for at in found if at is not None), default=None)
 
     @property
     def timed(self) -> bool:

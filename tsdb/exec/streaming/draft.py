@@ -21,6 +21,7 @@ from tsdb.table.table import Table
 SinkFactory: TypeAlias = Callable[[str], JobSink]
 """Makes the sink of a job for a commit user."""
 
+_WINDOW_COLUMNS = ("window_start", "window_end")
 _MERGED_BY_COLUMN = ("partial-update", "aggregation")
 
 
@@ -93,6 +94,8 @@ def _assembled(inserts: Sequence[PlannedInsert], catalog: Catalog | None) -> tup
     """The queries as one, and the side tables that their pipeline fills behind the targets."""
     assembly = assemble_all([(insert.plan, _target(insert)) for insert in inserts])
     try:
+        for insert, branch in zip(inserts, assembly.branches, strict=True):
+            _check_windows_close(insert, branch)
         late = _side_tables(inserts, assembly, catalog)
     except BaseException:
         assembly.pipeline.close()
@@ -100,6 +103,20 @@ def _assembled(inserts: Sequence[PlannedInsert], catalog: Catalog | None) -> tup
     if late:
         assembly.pipeline.drive(KeepLate(assembly.pipeline.dataflow, [side.output for side in late]))
     return assembly, late
+
+
+def _check_windows_close(insert: PlannedInsert, branch: Branch) -> None:
+    """Raises NotSupportedError for windows that never close, if only the rows of closed ones could be appended."""
+    text = branch.dataflow.explain()
+    if branch.append_only or insert.target.schema.primary_keys or not any(column in text for column in _WINDOW_COLUMNS):
+        return
+    if all(spec.rowtime is None for spec in branch.dataflow.inputs.values()):
+        tables = ", ".join(f"`{relation.shown}`" for relation in insert.plan.relations.values())
+        raise NotSupportedError(
+            f"the windows of {tables} never close, because no time column there has a WATERMARK, so their rows change "
+            f"and cannot be appended to `{insert.target.identifier}`; declare one (WATERMARK FOR ts AS ts - INTERVAL "
+            "'5' SECOND), or insert into a table with a PRIMARY KEY"
+        )
 
 
 def _side_tables(inserts: Sequence[PlannedInsert], assembly: Assembly, catalog: Catalog | None) -> list[LateTable]:

@@ -16,7 +16,16 @@ from datafusion.plan import LogicalPlan
 from tsdb.changes import ChangeBatch
 from tsdb.errors import NotSupportedError
 from tsdb.exec.failure import ErrorScope, translated
-from tsdb.exec.streaming.binding import PlanColumn, bind, frame_names, is_volatile, of_arrival, position
+from tsdb.exec.markers import name_of_watermark
+from tsdb.exec.streaming.binding import (
+    PlanColumn,
+    bind,
+    frame_names,
+    is_volatile,
+    of_arrival,
+    position,
+    watermark_column,
+)
 from tsdb.exec.streaming.expression import Computed, Frames, positional
 from tsdb.exec.streaming.watermark import ArrivalBound, Bound, Mark
 
@@ -216,7 +225,21 @@ class GraphBuilder:
                 f"`{Expr(raw).canonical_name()}` gives another value each time, so a row could not be taken back; "
                 "compute it in a query over an input that only grows, and write the result to a table"
             )
-        return bind(raw, stream.columns, self.context)
+        at = watermark_column(raw, stream.columns)
+        if at == -1:
+            return bind(raw, stream.columns, self.context)
+        mark = next((m for m in stream.marks if m.column == at and not m.window and not m.arrival), None)
+        if mark is None or not once:
+            raise NotSupportedError(
+                "`CURRENT_WATERMARK` takes a time column that has a WATERMARK at this place of the query; ask for it "
+                "where the table is read (in a subquery over it), or declare the WATERMARK of the column"
+            )
+        if not stream.append_only and not self.prudent:
+            raise NotSupportedError(
+                "`CURRENT_WATERMARK` of rows that are updated or deleted: the watermark at which a row came would not "
+                "be known when it goes; ask for it over a table that only gets new rows"
+            )
+        return bind(raw, stream.columns, self.context, watermark=name_of_watermark(mark.bound))
 
     def output(self, raw: Any, stream: Stream) -> int | Computed:
         """The plan's expression as an output of an Evaluator: a position where it is a plain column."""

@@ -58,6 +58,10 @@ class Bound:
             self.now = value
         return self.now != self.before
 
+    def watermark(self) -> int | None:
+        """The watermark behind the bound that held when the rows of this step came; None: there was none."""
+        return None if self.before is None or self.before >= END else self.before - self.tick
+
 
 class InputBound(Bound):
     """The bound of an input's time column."""

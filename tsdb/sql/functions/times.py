@@ -407,6 +407,9 @@ TIMES: tuple[Function, ...] = (
     _clock("LOCALTIME", "LOCALTIME", "The clock when the statement began."),
     _clock("LOCALTIMESTAMP", "LOCALTIMESTAMP", "The clock of the session's zone, a TIMESTAMP(3)."),
     _clock("PROCTIME", "PROCTIME()", "The time of processing; in a stream that of arrival.", now, streams=True),
+    _f("CURRENT_WATERMARK", "CURRENT_WATERMARK(time)",
+       "In a stream the watermark of the row's input when it came; NULL before the first one, and in batch mode.",
+       f"CURRENT_WATERMARK({_MOMENT}) IS NULL", "true", 1, by=lambda a: call("nullif", a[0], a[0].copy())),
     _clock("CURRENT_ROW_TIMESTAMP", "CURRENT_ROW_TIMESTAMP()", "The time of processing.", now),
 )  # fmt: skip
 """Parts, distances, text and clocks."""

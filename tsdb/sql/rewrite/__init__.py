@@ -15,7 +15,7 @@ from sqlglot import exp
 from tsdb.sql.functions import translate_functions
 from tsdb.sql.rewrite.asof_join import expand_asof_joins
 from tsdb.sql.rewrite.correlated_subquery import join_correlated_subqueries
-from tsdb.sql.rewrite.current_time import mark_proctime
+from tsdb.sql.rewrite.current_time import mark_proctime, mark_watermark
 from tsdb.sql.rewrite.dead_operand import spare_dead_operands
 from tsdb.sql.rewrite.decimal_arithmetic import scale_decimals
 from tsdb.sql.rewrite.filtered_count import filtered_as_cases
@@ -69,7 +69,7 @@ def desugar(query: exp.Query, *, streaming: bool = False, average: str = "flink"
     """A copy of `query` with what is sugar written out, before names are resolved. average: option `sql.average`."""
     plain = expand_window_functions(take_parts(query.copy(), streaming=streaming), streaming=streaming)
     plain = double_averages(plain) if average == "double" else plain
-    return _apply(plain, (*SUGAR, mark_proctime) if streaming else SUGAR)
+    return _apply(plain, (*SUGAR, mark_proctime, mark_watermark) if streaming else SUGAR)
 
 
 def rewrite(query: exp.Query, *, streaming: bool = False) -> exp.Query:

@@ -48,3 +48,16 @@ def mark_proctime(query: exp.Expr) -> exp.Expr:
         if str(node.this).upper() == "PROCTIME" and not node.expressions:
             node.replace(exp.Anonymous(this="tsdb_proctime", expressions=[exp.Anonymous(this="random")]))
     return query
+
+
+def mark_watermark(query: exp.Expr) -> exp.Expr:
+    """CURRENT_WATERMARK(time) as the function that `tsdb.exec.markers` knows, in the type of the time."""
+    for node in list(query.find_all(exp.Anonymous)):
+        if str(node.this).upper() == "CURRENT_WATERMARK" and len(node.expressions) == 1:
+            (time,) = node.expressions
+            moment = exp.Anonymous(
+                this="arrow_cast", expressions=[time.copy(), exp.Literal.string("Timestamp(Nanosecond, None)")]
+            )
+            asked = exp.Anonymous(this="tsdb_watermark_00000000", expressions=[moment])
+            node.replace(exp.Case(ifs=[exp.If(this=exp.false(), true=time.copy())], default=asked))
+    return query

@@ -24,9 +24,15 @@ def build_temporal(
     """A lookup join for a time of arrival, else a temporal join by event time."""
     left, right = inputs
     if kind not in ("Inner", "Left"):
-        raise NotSupportedError(f"a {kind} join FOR SYSTEM_TIME AS OF: it can only be JOIN or LEFT JOIN")
+        raise NotSupportedError(
+            f"FOR SYSTEM_TIME AS OF in a {kind.upper()} JOIN: only the right side of a JOIN or LEFT JOIN can be read "
+            "as of the time of a row; write one of these"
+        )
     if not sides[0].key:
-        raise NotSupportedError("a join FOR SYSTEM_TIME AS OF needs a condition of equal columns (ON a.x = b.y)")
+        raise NotSupportedError(
+            "FOR SYSTEM_TIME AS OF needs a condition of equal columns: write ON left.x = right.y, other conditions "
+            "with AND behind it"
+        )
     probe = Probe(sides[0], sides[1], residual, both.schema, outer=kind == "Left")
     own, its = Expr(marker).rex_call_operands()
     at = monotone_column(own, left)
@@ -34,8 +40,8 @@ def build_temporal(
     if mark is None or mark.arrival:
         if mark is None and PROCTIME not in Expr(own).canonical_name():
             raise NotSupportedError(
-                f"FOR SYSTEM_TIME AS OF `{Expr(own).canonical_name()}`: that is no time attribute; use a column with a "
-                "WATERMARK, or PROCTIME()"
+                f"FOR SYSTEM_TIME AS OF `{_written(own)}`: that is no time attribute; name a column of the left table "
+                "with a WATERMARK, or a computed column that is PROCTIME()"
             )
         _check_grows(left, graph)
         return graph.add(
@@ -46,7 +52,7 @@ def build_temporal(
     other = next((m for m in right.marks if m.column == place), None)
     if at is None or place is None or other is None or right.key is None:
         raise NotSupportedError(
-            f"FOR SYSTEM_TIME AS OF `{Expr(own).canonical_name()}`: the table that is joined by event time needs a "
+            f"FOR SYSTEM_TIME AS OF `{_written(own)}`: the table that is joined by event time needs a "
             "PRIMARY KEY and a WATERMARK; by a column that is PROCTIME() it is joined as it is when a row comes"
         )
     _check_grows(left, graph)
@@ -60,9 +66,14 @@ def build_temporal(
     )  # fmt: skip
 
 
+def _written(moment: Any) -> str:
+    """The time as the user wrote it, without the cast around it."""
+    return Expr(moment).canonical_name().removeprefix("CAST(").removesuffix(" AS Timestamp(ns))")
+
+
 def _check_grows(left: Stream, graph: GraphBuilder) -> None:
     if not graph.prudent and not left.append_only:
         raise NotSupportedError(
-            "the left side of a join FOR SYSTEM_TIME AS OF may only get new rows, but rows of it are updated or "
+            "FOR SYSTEM_TIME AS OF: the left side of such a join may only get new rows, but rows of it are updated or "
             "deleted: what a row met when it came would not be known when it goes"
         )

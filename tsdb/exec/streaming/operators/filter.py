@@ -10,13 +10,13 @@ from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch
-from tsdb.exec.markers import AS_OF, calls_marker, conjunction, conjuncts
+from tsdb.exec.markers import AS_OF, CURRENT_WATERMARK, calls_marker, conjunction, conjuncts
 from tsdb.exec.streaming.binding import position
 from tsdb.exec.streaming.expression import Evaluator
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.marks import filtered
 from tsdb.exec.streaming.operators.close import Close
-from tsdb.exec.streaming.operators.project import Project
+from tsdb.exec.streaming.operators.project import Project, refuse_going
 from tsdb.exec.streaming.operators.recompute import Recompute
 
 
@@ -27,10 +27,13 @@ class Filter:
         """evaluator: makes the one boolean column; text: the predicate for EXPLAIN."""
         self._evaluator = evaluator
         self._text = text
+        self._once = f"{CURRENT_WATERMARK}(" in text
 
     def step(self, deltas: Sequence[ChangeBatch]) -> ChangeBatch:
         """The rows for which the predicate is true."""
         (delta,) = deltas
+        if self._once:
+            refuse_going(delta, "CURRENT_WATERMARK()")
         (holds,) = self._evaluator.columns(delta.rows)
         kept = np.asarray(holds.fill_null(False).to_numpy(zero_copy_only=False))
         if kept.all():

@@ -9,11 +9,14 @@ from datafusion.plan import LogicalPlan
 
 from tsdb.changes import ChangeBatch, consolidate
 from tsdb.errors import OperationalError
-from tsdb.exec.markers import PROCTIME
+from tsdb.exec.markers import CURRENT_WATERMARK, PROCTIME
 from tsdb.exec.streaming.binding import PlanColumn
 from tsdb.exec.streaming.expression import Computed, Evaluator, positional
 from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.marks import projected
+
+ONCE = {PROCTIME: "PROCTIME()", CURRENT_WATERMARK: "CURRENT_WATERMARK()"}
+"""What is known of a row only when it comes."""
 
 
 class Project:
@@ -21,7 +24,7 @@ class Project:
 
     def __init__(self, evaluator: Evaluator, schema: pa.Schema, text: str) -> None:
         """evaluator: makes the output columns; text: the expressions for EXPLAIN."""
-        self._once = f"{PROCTIME}(" in text
+        self._once = next((shown for name, shown in ONCE.items() if f"{name}(" in text), "")
         self._evaluator = evaluator
         self._schema = schema
         self._text = text
@@ -40,7 +43,7 @@ class Project:
         """The projected rows with their weights."""
         (delta,) = deltas
         if self._once:
-            refuse_going(delta, "PROCTIME()")
+            refuse_going(delta, self._once)
         return self.each(consolidate(delta) if self._sums else delta)
 
     def each(self, delta: ChangeBatch) -> ChangeBatch:

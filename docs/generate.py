@@ -87,7 +87,12 @@ def functions() -> str:
         "# Functions\n\nFlink's functions under their own names with Flink's results, and useful names of DuckDB, "
         "Spark and DataFusion beside them. `SHOW FUNCTIONS` lists them, `DESCRIBE FUNCTION f` explains one. Those "
         "marked * give another value each time and are refused in streams. NULL arguments give NULL, unless "
-        "said otherwise.\n"
+        "said otherwise.\n\n"
+        "What differs from Flink on purpose: an integer constant is a BIGINT, and what does not fit its type is an "
+        "error and does not wrap around; a cast that fails is an error, never another number (`'12.7'` is no INT); a "
+        "malformed "
+        "pattern is an error, not NULL; a DOUBLE divided by 0 is infinite; an element that an array or a map lacks is "
+        "NULL; COLLECT gives an array; dates and numbers may stand where Flink wants a cast to STRING first.\n"
     )
     parts = [head]
     for group in dict.fromkeys(f.group for f in ALL):

@@ -25,8 +25,8 @@ def python_values(values: pa.ChunkedArray, name: str) -> list[Any]:
         return [x for chunk in values.chunks for x in _values(chunk)]
     except (OverflowError, ValueError, pa.ArrowInvalid) as err:
         raise DataError(
-            f"column `{name}` ({values.type}): a value does not fit Python's types ({err}); use fetch_arrow_table(), "
-            "or CAST it in the query, to TIMESTAMP(6) or STRING"
+            f"column `{name}` ({sql_name(values.type)}): a value does not fit Python's types ({err}); use "
+            "fetch_arrow_table(), or CAST it in the query, to TIMESTAMP(6) or STRING"
         ) from err
 
 

@@ -39,6 +39,7 @@ from tsdb.metadata.schema import TableSchema
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import BY_KEY, SCAN, check_table_options, parse_duration_ms
 from tsdb.sql.bind import bind_query
+from tsdb.sql.depth import SUBQUERIES_MAX, too_deep
 from tsdb.sql.parser import parse_query
 from tsdb.sql.script import position_at, position_of
 from tsdb.sql.statements import Statement, TableName
@@ -107,6 +108,7 @@ def plan_query(
     join_as_of(query, names, statement, streaming=streaming)
     expanded = _with_our_constants(expand_views(query, names, statement))
     join_as_of(expanded, names, statement, streaming=streaming)
+    _refuse_too_deep(expanded, statement)
     _name_places(expanded, names)
     cast_constants(expanded, engine.functions.parameters)
     write_out_table_functions(expanded, engine.functions.tables, statement)
@@ -143,6 +145,15 @@ def _write_out_computed(query: exp.Query, names: Names, statement: Statement | N
         found = names.source(reference, statement)
         if isinstance(found, Table | ConnectorTable):
             with_computed(reference, found.schema, extra if number == 0 else None)
+
+
+def _refuse_too_deep(query: exp.Query, statement: Statement | None) -> None:
+    deepest = too_deep(query)
+    if deepest is not None:
+        raise ProgrammingError(
+            f"more than {SUBQUERIES_MAX} subqueries stand inside one another; join them, or name them with WITH",
+            position=position_of(deepest, statement),
+        )
 
 
 def _name_places(query: exp.Query, names: Names) -> None:
@@ -355,8 +366,11 @@ def _with_our_constants(query: exp.Query) -> exp.Query:
             literal.replace(exp.Cast(this=exp.Literal.string(literal.name), to=exp.DataType.build("DOUBLE")))
     for cast in list(query.find_all(exp.Cast)):
         if cast.to.this is exp.DataType.Type.TIME:
-            unit = exp.Literal.string("Time32(Millisecond)")
-            cast.replace(exp.Anonymous(this="arrow_cast", expressions=[cast.copy(), unit]))
+            sizes = [size.name for size in cast.to.expressions]
+            made: exp.Expr = cast.copy()
+            for unit in ("Second", "Millisecond") if sizes == ["0"] else ("Millisecond",):
+                made = exp.Anonymous(this="arrow_cast", expressions=[made, exp.Literal.string(f"Time32({unit})")])
+            cast.replace(made)
     return query
 
 

@@ -197,6 +197,16 @@ class QueryParser(Parser):
             items.append(item)
         return items
 
+    def _parse_types(self, *args: Any, **kwargs: Any) -> exp.Expr | None:
+        """ROW(NULL, …) is a row of values, though NULL would be a type; ARRAY[…] is read once, as no type."""
+        if kwargs.get("check_func") and self._curr.token_type is TokenType.ARRAY:
+            return None
+        ahead = self._tokens[self._index + 2 : self._index + 3]
+        is_row = self._curr.token_type is TokenType.STRUCT and self._next.token_type is TokenType.L_PAREN
+        if is_row and ahead and ahead[0].token_type is TokenType.NULL:
+            return None
+        return super()._parse_types(*args, **kwargs)
+
     def _parse_order(self, this: exp.Expr | None = None, skip_order_token: bool = False) -> Any:
         order = super()._parse_order(this, skip_order_token)
         if isinstance(order, exp.Order) and not order.expressions:

@@ -225,11 +225,18 @@ def _cast_to_time(node: exp.Cast) -> pa.DataType | None:
     if kind is exp.DataType.Type.DATE:
         return pa.date32()
     sizes = [int(size.this.name) if isinstance(size, exp.DataTypeParam) else 6 for size in node.to.expressions]
-    unit = {0: "ms", 3: "ms", 6: "us", 9: "ns"}.get(sizes[0] if sizes else 6)
+    digits = sizes[0] if sizes else 6
+    unit = "ms" if 0 <= digits <= 3 else "us" if digits <= 6 else "ns" if digits <= 9 else None
     zoned = kind in (exp.DataType.Type.TIMESTAMPLTZ, exp.DataType.Type.TIMESTAMPTZ)
     if unit is None or not (zoned or kind in (exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ)):
         return None
     return pa.timestamp(unit, "UTC" if zoned else None)
+
+
+def digits_of(node: exp.Cast) -> int | None:
+    """The digits of a second that a cast to a time names; None if it names none."""
+    sizes = [int(size.this.name) for size in node.to.expressions if isinstance(size, exp.DataTypeParam)]
+    return sizes[0] if sizes else None
 
 
 def _time_of_call(node: exp.Anonymous) -> pa.DataType | None:

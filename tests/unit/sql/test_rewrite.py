@@ -173,7 +173,7 @@ FUNCTIONS: dict[str, Any] = {
     "GREATEST(1, 3, 2)": 3,
     "LEAST(2, 1)": 1,
     "REGEXP_REPLACE('aXbX', 'X', '-')": "a-b-",
-    "REGEXP_REPLACE('ab', '(a)(b)', '$2$1x')": "bax",
+    "REGEXP_REPLACE('ab', '(a)(b)', '$2$1x')": "$2$1x",
     "REGEXP_EXTRACT('foobar', 'o(.)a', 1)": "b",
     "REGEXP_EXTRACT('foobar', 'o+')": "oo",
     "REGEXP('abc', 'b.')": True,

@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 from datafusion import ScalarUDF, SessionContext, udf
 
-from tsdb.exec.builtin import documents, moments, texts
+from tsdb.exec.builtin import documents, moments, texts, written
 
 _TEXT, _INT = pa.string(), pa.int32()
+_TEXTS = pa.list_(pa.string())
 
 BUILT_IN: tuple[tuple[str, Callable[..., Any], tuple[pa.DataType, ...], pa.DataType], ...] = (
     ("url_encode", texts.url_encode, (_TEXT,), _TEXT),
@@ -29,6 +30,11 @@ BUILT_IN: tuple[tuple[str, Callable[..., Any], tuple[pa.DataType, ...], pa.DataT
     ("only_one", texts.only_one, (pa.int64(),), pa.int64()),
     ("only_row", texts.only_row, (pa.int64(),), pa.int64()),
     ("sha1", texts.sha1, (_TEXT,), _TEXT),
+    ("nth_place", texts.nth_place, (_TEXT, _TEXT, _INT, _INT), _INT),
+    ("text_of", written.text_of, (_TEXT, _TEXT), _TEXT),
+    ("list_text", written.list_text, (_TEXTS, _TEXT), _TEXT),
+    ("map_text", written.map_text, (_TEXTS, _TEXTS, _TEXT, _TEXT), _TEXT),
+    ("printf", written.printf, (_TEXT, _TEXTS, _TEXTS), _TEXT),
     ("type_name", texts.type_name, (_TEXT,), _TEXT),
     ("date_text", moments.date_text, (pa.timestamp("us"), _TEXT), _TEXT),
     ("parse_time", moments.parse_time, (_TEXT, _TEXT), pa.timestamp("us")),

@@ -44,7 +44,7 @@ class _Number(float):
 def _path(path: str) -> tuple[bool, tuple[Step, ...], bool]:
     """(strict, steps, whether it leads to one place at most). Raises ValueError."""
     mode = re.match(r"\s*(lax|strict)\s+", path, re.IGNORECASE)
-    strict = mode is not None and mode[1].lower() == "strict"
+    strict = mode is None or mode[1].lower() == "strict"
     rest = path[mode.end() :] if mode else path.strip()
     if not rest.startswith("$"):
         raise ValueError(f"the path '{path}' does not begin with $")
@@ -180,7 +180,7 @@ def _query(document: str | None, path: str | None, wrapper: str, on_empty: str, 
         value = _found(document, path)
         if value is _MISSING or value is None:
             return _json_instead(on_empty, f"there is nothing at the path '{path}'")
-        if wrapper == "UNCONDITIONAL" or (wrapper == "CONDITIONAL" and not isinstance(value, dict | list)):
+        if wrapper == "UNCONDITIONAL" or (wrapper == "CONDITIONAL" and not isinstance(value, list)):
             value = [value]
         if not isinstance(value, dict | list):
             raise _Unreadable(f"there is neither an object nor an array at the path '{path}'")

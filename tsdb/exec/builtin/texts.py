@@ -195,6 +195,27 @@ def only_row(rows: pa.Array) -> pa.Array:
     return rows
 
 
+def nth_place(text: pa.Array, part: pa.Array, start: pa.Array, nth: pa.Array) -> pa.Array:
+    """Where a part begins the n-th time, from 1; backwards from a negative start; 0 if nowhere."""
+    return by_value(_nth_place, pa.int32(), text, part, start, nth)
+
+
+def _nth_place(text: str, part: str, start: int, nth: int) -> int:
+    if nth < 1:
+        raise ValueError(f"the n-th place is counted from 1, not {nth}")
+    if start == 0:
+        return 0
+    place = start - 2 if start > 0 else len(text) + start + 1
+    for _ in range(nth):
+        if start > 0:
+            place = text.find(part, place + 1)
+        else:
+            place = text.rfind(part, 0, max(place - 1 + len(part), 0)) if place > 0 else -1
+        if place < 0:
+            return 0
+    return place + 1
+
+
 def sha1(text: pa.Array) -> pa.Array:
     """In hexadecimal digits."""
     return by_value(lambda value: hashlib.sha1(value.encode()).hexdigest(), pa.string(), text)

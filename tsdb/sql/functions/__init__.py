@@ -12,19 +12,20 @@ from sqlglot import exp
 
 from tsdb.sql.dialect import LocalTimestamp
 from tsdb.sql.functions.aggregates import AGGREGATES, WINDOWS, within_group
+from tsdb.sql.functions.as_text import cast_to_text
 from tsdb.sql.functions.borrowed import BORROWED
-from tsdb.sql.functions.collections import COLLECTIONS
+from tsdb.sql.functions.collections import COLLECTIONS, value_at_key
 from tsdb.sql.functions.conditions import CONDITIONS, HASHES
 from tsdb.sql.functions.json import JSON, is_json, translate_json
 from tsdb.sql.functions.numbers import NUMBERS, whole_decimal
 from tsdb.sql.functions.patterns import like_escape, like_plain, similar_to
 from tsdb.sql.functions.regexps import REGEXPS
 from tsdb.sql.functions.spec import Function
-from tsdb.sql.functions.strings import STRINGS, part_of_text, substring
+from tsdb.sql.functions.strings import STRINGS, overlay, part_of_text, substring
 from tsdb.sql.functions.times import (
     DATE_PARTS,
     TIMES,
-    cast_to_text,
+    cut_to_digits,
     date_part,
     joined_texts,
     local_now,
@@ -81,10 +82,12 @@ def _translated(node: exp.Expr) -> exp.Expr | None:
 def _translated_operator(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.Extract) and node.name.upper() in DATE_PARTS:
         return date_part(node.name.upper(), node.expression)
-    if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
-        return cast_to_text(node)
+    if isinstance(node, exp.Cast):
+        return cast_to_text(node) or cut_to_digits(node)
     if isinstance(node, exp.Bracket):
-        return part_of_text(node)
+        return part_of_text(node) or value_at_key(node)
+    if isinstance(node, exp.Overlay):
+        return overlay(node)
     if isinstance(node, exp.DPipe):
         return joined_texts(node)
     if isinstance(node, exp.Escape) and isinstance(node.this, exp.Like | exp.ILike):

@@ -169,8 +169,7 @@ BORROWED: tuple[Function, ...] = (
 ADVICE = {
     "columns": "COLUMNS(…) in the SELECT list only; in WHERE name the columns",
     "age": "TIMESTAMPDIFF(unit, start, end), or the difference of two times",
-    "format": "CONCAT, or ||",
-    "printf": "CONCAT, or ||",
+    "format": "PRINTF, CONCAT, or ||",
     "hash": "MD5, SHA256 or CRC32",
     "json_extract": "JSON_QUERY(json, path) for objects and arrays, JSON_VALUE(json, path) for the rest",
     "json_extract_string": "JSON_VALUE(json, path)",

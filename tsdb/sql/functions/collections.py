@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError
+from tsdb.sql.expression_type import arrow_type, integer
 from tsdb.sql.functions.spec import (
     Arguments,
     Function,
@@ -29,6 +31,25 @@ def _element(arguments: Arguments) -> exp.Expr:
     """The only element; an error if there are more."""
     size = cast(call("cardinality", arguments[0]), "BIGINT")
     return call("array_element", arguments[0], call("only_one", size))
+
+
+def value_at_key(node: exp.Bracket) -> exp.Expr | None:
+    """map[key], with the key in the type that the map's keys have, and also where it is no constant."""
+    kind = arrow_type(node.this)
+    if len(node.expressions) != 1:
+        return None
+    (key,) = node.expressions
+    if kind is not None and pa.types.is_map(kind):
+        name = _KEY_TYPES.get(kind.key_type)
+        found = call("map_extract", node.this, cast(key, name) if name else key)
+        return call("array_element", found, number(1))
+    if isinstance(node.this, exp.Map) and not isinstance(key, exp.Literal):
+        wide = cast(key, "BIGINT") if integer(key) is not None else key
+        return call("array_element", call("map_extract", node.this, wide), number(1))
+    return None
+
+
+_KEY_TYPES = {pa.int8(): "TINYINT", pa.int16(): "SMALLINT", pa.int32(): "INT", pa.int64(): "BIGINT"}
 
 
 def _cardinality(arguments: Arguments) -> exp.Expr:

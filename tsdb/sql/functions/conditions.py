@@ -23,6 +23,15 @@ def _unless_null(name: str) -> Translation:
     return translation
 
 
+def _coalesce(arguments: Arguments) -> exp.Expr:
+    """Those inside one another as one: DataFusion would double its plan with each."""
+    parts: list[exp.Expr] = []
+    for argument in arguments:
+        inner = isinstance(argument, exp.Anonymous) and str(argument.this) == "coalesce"
+        parts += argument.expressions if inner else [argument]
+    return call("coalesce", *parts)
+
+
 def _if(arguments: Arguments) -> exp.Expr:
     return when(arguments[0].copy(), arguments[1], arguments[2])
 
@@ -31,8 +40,10 @@ CONDITIONS: tuple[Function, ...] = (
     _f("CASE", "CASE WHEN condition THEN a … ELSE b END", "The value of the first condition that holds.",
        "CASE WHEN 1 > 2 THEN 'a' ELSE 'b' END", "b"),
     _f("IF", "IF(condition, a, b)", "a where the condition holds, else b.", "IF(1 > 2, 'y', 'n')", "n", 3, by=_if),
-    _f("COALESCE", "COALESCE(a, b, …)", "The first that is not NULL.", "COALESCE(NULL, 2, 3)", "2"),
-    _f("IFNULL", "IFNULL(a, b)", "b where a is NULL.", "IFNULL(NULL, 5)", "5", 2, aliases=("NVL",)),
+    _f("COALESCE", "COALESCE(a, b, …)", "The first that is not NULL.", "COALESCE(NULL, 2, 3)", "2",
+       by=_coalesce),
+    _f("IFNULL", "IFNULL(a, b)", "b where a is NULL.", "IFNULL(NULL, 5)", "5", 2, by=_coalesce,
+       aliases=("NVL",)),
     _f("NVL2", "NVL2(a, b, c)", "b where a is not NULL, else c.", "NVL2(NULL, 1, 2)", "2"),
     _f("NULLIF", "NULLIF(a, b)", "NULL where a equals b, else a.", "NULLIF(1, 1)", "NULL"),
     _f("GREATEST", "GREATEST(a, b, …)", "The greatest; NULL if any is NULL.", "GREATEST(1, 3, 2)", "3",

@@ -72,7 +72,7 @@ def _unhex(arguments: Arguments) -> exp.Expr:
     digits = string(arguments[0])
     even = when(
         compare(exp.EQ, binary(exp.Mod, call("char_length", digits), number(2)), number(1)),
-        binary(exp.DPipe, text("0"), digits),
+        binary(exp.DPipe, text("00"), call("substr", digits, number(2))),
         digits,
     )
     checked = when(call("regexp_like", digits, text("^[0-9A-Fa-f]*$")), even, exp.Null())
@@ -164,8 +164,9 @@ NUMBERS: tuple[Function, ...] = (
     _f("HEX", "HEX(n | text)", "An integer, or the bytes of a string, in hexadecimal digits.", "HEX(255)", "FF", 1,
        by=_hex),
     _f("TO_HEX", "TO_HEX(n)", "An integer in small hexadecimal digits.", "TO_HEX(255)", "ff"),
-    _f("UNHEX", "UNHEX(text)", "The bytes of hexadecimal digits; NULL if they are none.", "UNHEX('466C696E6B')",
-          "x'466c696e6b'", 1, by=_unhex),
+    _f("UNHEX", "UNHEX(text)",
+       "The bytes of hexadecimal digits; NULL if they are none; of an odd number the first becomes a zero.",
+       "UNHEX('466C696E6B')", "x'466c696e6b'", 1, by=_unhex),
     _f("CONV", "CONV(n, from_base, to_base)", "A number, as text, in another base from 2 to 36.",
           "CONV('100', 2, 10)", "4", 3, by=_conv),
 )  # fmt: skip

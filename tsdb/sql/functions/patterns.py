@@ -13,10 +13,14 @@ from tsdb.sql.functions.spec import call, constant, string, text, wrapped
 def like_plain(node: exp.Like | exp.ILike) -> exp.Expr | None:
     """x LIKE pattern: no character escapes another unless ESCAPE says so, but for DataFusion a backslash does."""
     pattern = node.expression
-    if isinstance(node.parent, exp.Escape) or not isinstance(pattern, exp.Literal) or "\\" not in pattern.name:
+    if isinstance(node.parent, exp.Escape) or isinstance(pattern, exp.Any | exp.All | exp.Tuple):
+        return None
+    if isinstance(pattern, exp.Literal) and "\\" not in pattern.name:
         return None
     changed = node.copy()
-    changed.set("expression", text(pattern.name.replace("\\", "\\\\")))
+    constant_pattern = isinstance(pattern, exp.Literal)
+    doubled = text(pattern.name.replace("\\", "\\\\")) if constant_pattern else None
+    changed.set("expression", doubled or call("replace", string(pattern), text("\\"), text("\\\\")))
     assert isinstance(changed, exp.Expr)
     return changed
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlglot import exp
 
 from tsdb.sql.functions.spec import (
@@ -13,29 +11,37 @@ from tsdb.sql.functions.spec import (
     binary,
     call,
     cast,
+    integer_of,
     number,
-    of_strings,
     paren,
     string,
     text,
 )  # fmt: skip
+from tsdb.sql.functions.strings import literally, plainly
 
 _f = Group("Regular expressions")
 
 
 def _replace(arguments: Arguments) -> exp.Expr:
-    """All matches; `$1` of Java becomes `${1}`, which cannot run into what follows."""
+    """Three arguments are Flink's: all matches, literally. With flags, PostgreSQL's: `\\1` is a group."""
     if len(arguments) != 3:
         return call("regexp_replace", *arguments)
-    source, pattern, replacement = arguments
-    if isinstance(replacement, exp.Literal):
-        replacement = text(re.sub(r"\$(\d)", r"${\1}", replacement.name))
-    return call("regexp_replace", string(source), pattern, replacement, text("g"))
+    source, pattern, replacement = map(string, arguments)
+    return plainly(call("regexp_replace", source, pattern, literally(replacement), text("g")), replacement)
+
+
+def _regexp(arguments: Arguments) -> exp.Expr:
+    """An empty pattern is found nowhere."""
+    found = call("regexp_like", *map(string, arguments))
+    pattern = arguments[1]
+    return exp.false() if isinstance(pattern, exp.Literal) and not pattern.name else found
 
 
 def _extract(arguments: Arguments) -> exp.Expr:
     source, pattern = string(arguments[0]), arguments[1]
     group = arguments[2] if len(arguments) > 2 else number(0)
+    if (integer_of(group) or 0) < 0:
+        return cast(exp.Null(), "STRING")
     if isinstance(group, exp.Literal) and group.name == "0":
         whole = binary(exp.DPipe, binary(exp.DPipe, text("("), pattern), text(")"))
         return exp.Bracket(this=paren(call("regexp_match", source, whole)), expressions=[number(1)])
@@ -49,7 +55,7 @@ def _extract_all(arguments: Arguments) -> exp.Expr:
 
 REGEXPS: tuple[Function, ...] = (
     _f("REGEXP", "REGEXP(text, pattern)", "Whether the pattern is found.", "REGEXP('abc', 'b.')", "true", 2,
-       by=of_strings("regexp_like"), aliases=("REGEXP_LIKE", "RLIKE")),
+       by=_regexp, aliases=("REGEXP_LIKE", "RLIKE")),
     _f("REGEXP_COUNT", "REGEXP_COUNT(text, pattern)", "How often the pattern is found.", "REGEXP_COUNT('banana', 'an')",
        "2"),
     _f("REGEXP_EXTRACT", "REGEXP_EXTRACT(text, pattern [, group])", "The first match, or a group of it.",
@@ -61,7 +67,8 @@ REGEXPS: tuple[Function, ...] = (
        "REGEXP_INSTR('abc1', '[0-9]')", "4"),
     _f("REGEXP_MATCH", "REGEXP_MATCH(text, pattern)", "The groups of the first match.",
        "REGEXP_MATCH('ab', '(a)(b)')", "[a, b]"),
-    _f("REGEXP_REPLACE", "REGEXP_REPLACE(text, pattern, replacement)", "With every match replaced; `$1` is a group.",
+    _f("REGEXP_REPLACE", "REGEXP_REPLACE(text, pattern, replacement [, flags])",
+       "With every match replaced by just this text; with flags (`g`: every match) `\\1` in it is a group.",
        "REGEXP_REPLACE('aXbX', 'X', '-')", "a-b-", 3, 4, by=_replace),
     _f("REGEXP_SUBSTR", "REGEXP_SUBSTR(text, pattern)", "The first match; NULL if there is none.",
        "REGEXP_SUBSTR('foobar', 'o+')", "oo", 2, by=_extract),

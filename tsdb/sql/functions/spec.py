@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError, ProgrammingError
-from tsdb.sql.expression_type import temporal
+from tsdb.sql.expression_type import digits_of, temporal
 
 Arguments = list[exp.Expr]
 Translation = Callable[[Arguments], exp.Expr]
@@ -123,7 +123,18 @@ def time_text(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.Cast) and not node.to.expressions and isinstance(node.this, exp.Literal):
         digits = len(node.this.name.partition(".")[2].rstrip("Zz"))
         fraction = {0: "", 3: "%.3f", 6: "%.6f"}.get(digits, fraction)
-    return call("to_char", node, text(f"%Y-%m-%d %H:%M:%S{fraction}"))
+    written = call("to_char", node, text(f"%Y-%m-%d %H:%M:%S{fraction}"))
+    cut = _cut_digits(node)
+    return written if cut is None else call("left", written, number(20 + cut if cut else 19))
+
+
+def _cut_digits(node: exp.Expr) -> int | None:
+    """How many digits of a second a cast has left, where it is fewer than are stored."""
+    inner = node.find(exp.Cast) if isinstance(node, exp.Anonymous) else None
+    if inner is None or str(node.this) not in ("date_trunc", "arrow_cast"):
+        return None
+    digits = digits_of(inner) if temporal(inner) is not None else None
+    return None if digits is None or digits in (3, 6, 9) else digits
 
 
 def paren(node: exp.Expr) -> exp.Expr:

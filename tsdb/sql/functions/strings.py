@@ -7,6 +7,7 @@ from sqlglot import exp
 
 from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.sql.expression_type import arrow_type, is_array
+from tsdb.sql.functions.as_text import as_text
 from tsdb.sql.functions.spec import (
     Arguments,
     Function,
@@ -17,6 +18,7 @@ from tsdb.sql.functions.spec import (
     cases,
     cast,
     compare,
+    divided,
     integer_of,
     number,
     of_strings,
@@ -99,12 +101,79 @@ def _locate(arguments: Arguments) -> exp.Expr:
 
 
 def _instr(arguments: Arguments) -> exp.Expr:
-    """INSTR(text, part[, start])."""
-    if len(arguments) == 3 and (integer_of(arguments[2]) or 0) < 1:
-        raise NotSupportedError(
-            "INSTR from the end, or from a place that is no constant; LOCATE takes any place from 1"
-        )
-    return _locate([arguments[1], arguments[0], *arguments[2:]])
+    """INSTR(text, part[, start[, nth]])."""
+    if len(arguments) == 2 or (len(arguments) == 3 and (integer_of(arguments[2]) or 0) >= 1):
+        return _locate([arguments[1], arguments[0], *arguments[2:]])
+    start, nth = arguments[2], arguments[3] if len(arguments) > 3 else number(1)
+    return call("nth_place", string(arguments[0]), string(arguments[1]), cast(start, "INT"), cast(nth, "INT"))
+
+
+def overlay(node: exp.Overlay) -> exp.Expr | None:
+    """OVERLAY: a text that ends before the start stays as it is; a length below 1 means all that follows."""
+    start = node.args["from_"]
+    known = integer_of(start)
+    outside = compare(exp.GT, start, call("char_length", string(node.this)))
+    if known is None or known < 1:
+        outside = exp.or_(compare(exp.LT, start, number(1)), outside)
+    length = node.args.get("for_")
+    if length is not None and (integer_of(length) or 0) < 1:
+        node = node.copy()
+        rest = call("char_length", string(node.this))
+        node.set("for_", cast(when(compare(exp.LT, length, number(1)), rest, length), "BIGINT"))
+    return when(outside, string(node.this), node)
+
+
+def literally(replacement: exp.Expr) -> exp.Expr:
+    """A replacement for `regexp_replace` in which `$` stands for itself; `plainly` gives the backslashes back."""
+    if isinstance(replacement, exp.Literal):
+        return text(replacement.name.replace("$", "$$").replace("\\", _BACKSLASH))
+    dollars = call("replace", string(replacement), text("$"), text("$$"))
+    return call("replace", dollars, text("\\"), text(_BACKSLASH))
+
+
+def plainly(replaced: exp.Expr, replacement: exp.Expr) -> exp.Expr:
+    """The result of `regexp_replace` with a replacement of `literally`."""
+    if isinstance(replacement, exp.Literal) and "\\" not in replacement.name:
+        return replaced
+    return call("replace", replaced, text(_BACKSLASH), text("\\"))
+
+
+_BACKSLASH = "\ue05c"
+"""Stands for a backslash, which DataFusion takes for a group: a character of the private use area."""
+
+
+def _replace(arguments: Arguments) -> exp.Expr:
+    """REPLACE(text, from, to): an empty `from` is found before each character and at the end."""
+    whole, part, new = map(string, arguments)
+    plain = call("replace", whole, part, new)
+    if isinstance(part, exp.Literal) and part.name:
+        return plain
+    between = plainly(call("regexp_replace", whole, text(""), literally(new), text("g")), new)
+    return when(compare(exp.EQ, part, text("")), between, plain)
+
+
+def _ascii(arguments: Arguments) -> exp.Expr:
+    """The first byte in UTF-8, from -128 to 127."""
+    code = call("ascii", string(arguments[0]))
+    heads = [(0x800, 64, -64), (0x10000, 4096, -32)]
+    branches = [(compare(exp.LT, code, number(128)), code)]
+    branches += [
+        (compare(exp.LT, code, number(end)), binary(exp.Add, number(lead), divided(code, number(size))))
+        for end, size, lead in heads
+    ]
+    return cast(cases(branches, binary(exp.Add, number(-16), divided(code, number(262144)))), "INT")
+
+
+def _printf(arguments: Arguments) -> exp.Expr:
+    """The values as texts, each with the name of its type."""
+    if not arguments:
+        raise ProgrammingError("PRINTF takes at least one argument: PRINTF(pattern, a, b, …)")
+    if len(arguments) == 1:
+        nothing = call("arrow_cast", exp.Array(expressions=[]), text("List(Utf8)"))
+        return call("printf", string(arguments[0]), nothing, nothing)
+    values = exp.Array(expressions=[as_text(value) for value in arguments[1:]])
+    kinds = exp.Array(expressions=[call("arrow_typeof", value) for value in arguments[1:]])
+    return call("printf", string(arguments[0]), values, kinds)
 
 
 def _split(arguments: Arguments) -> exp.Expr:
@@ -248,8 +317,9 @@ STRINGS: tuple[Function, ...] = (
     _f("LEFT", "LEFT(text, n)", "The first n characters.", "LEFT('stream', 3)", "str", 2, by=_side("left")),
     _f("RIGHT", "RIGHT(text, n)", "The last n characters.", "RIGHT('stream', 3)", "eam", 2, by=_side("right")),
     _f("POSITION", "POSITION(part IN text)", "Where it begins, from 1; 0 if nowhere.", "POSITION('b' IN 'abc')", "2"),
-    _f("INSTR", "INSTR(text, part [, start])", "Where it begins, from 1; 0 if nowhere.",
-       "INSTR('abc', 'c')", "3", 2, 3, by=_instr, aliases=("STRPOS",)),
+    _f("INSTR", "INSTR(text, part [, start [, nth]])",
+       "Where it begins the n-th time, from 1; 0 if nowhere; backwards from a negative start.",
+       "INSTR('Corporate Floor', 'or', 3, 2)", "14", 2, 3, 4, by=_instr, aliases=("STRPOS",)),
     _f("LOCATE", "LOCATE(part, text [, start])", "Where it begins, from 1; 0 if nowhere.", "LOCATE('b', 'abcb', 3)",
        "4", 2, 3, by=_locate),
     _f("TRIM", "TRIM([BOTH | LEADING | TRAILING] [characters FROM] text)",
@@ -263,14 +333,20 @@ STRINGS: tuple[Function, ...] = (
        "??hi", 2, 3, by=_pad("lpad")),
     _f("RPAD", "RPAD(text, length [, padding])", "Filled up, or cut, to a length, on the right.", "RPAD('hi', 4, '??')",
        "hi??", 2, 3, by=_pad("rpad")),
+    _f("PRINTF", "PRINTF(pattern, a, b, …)",
+       "By a pattern of Java: `%d`, `%5.2f`, `%s`, `%x`; NULL if it does not fit.",
+       "PRINTF('%03d %s', 7, 'a')", "007 a", by=_printf, aliases=("FORMAT_STRING",)),
     _f("REPEAT", "REPEAT(text, n)", "n times one after another.", "REPEAT('ab', 3)", "ababab", 2, by=_repeat),
-    _f("REPLACE", "REPLACE(text, from, to)", "With every `from` replaced.", "REPLACE('banana', 'a', 'o')", "bonono"),
+    _f("REPLACE", "REPLACE(text, from, to)", "With every `from` replaced.", "REPLACE('banana', 'a', 'o')", "bonono",
+       3, by=_replace),
     _f("TRANSLATE", "TRANSLATE(text, from, to)", "Each character of `from` becomes the one at its place in `to`.",
        "TRANSLATE('banana', 'an', 'o')", "booo"),
-    _f("OVERLAY", "OVERLAY(text PLACING part FROM start [FOR length])", "With a part replaced.",
+    _f("OVERLAY", "OVERLAY(text PLACING part FROM start [FOR length])",
+       "With a part replaced; unchanged where it ends before the start.",
        "OVERLAY('xxxxxtest' PLACING 'xxxx' FROM 6)", "xxxxxxxxx"),
     _f("REVERSE", "REVERSE(text)", "Backwards.", "REVERSE('abc')", "cba", by=of_strings("reverse")),
-    _f("ASCII", "ASCII(text)", "The code of the first character; 0 if there is none.", "ASCII('A')", "65"),
+    _f("ASCII", "ASCII(text)", "The first byte in UTF-8, from -128 to 127; 0 if there is none.", "ASCII('A')", "65", 1,
+       by=_ascii),
     _f("CHR", "CHR(n)", "The character of the byte n modulo 256.", "CHR(97)", "a", 1, by=_chr),
     _f("ELT", "ELT(n, a, b, …)", "The n-th of the values that follow.", "ELT(2, 'a', 'b')", "b", by=_elt),
     _f("SPLIT", "SPLIT(text, delimiter)", "The parts, as an array.", "SPLIT('a,b', ',')", "[a, b]", 2,

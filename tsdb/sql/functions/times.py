@@ -6,7 +6,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError, ProgrammingError
-from tsdb.sql.expression_type import temporal
+from tsdb.sql.expression_type import digits_of, temporal
 from tsdb.sql.functions.spec import (
     Arguments,
     Function,
@@ -106,17 +106,18 @@ def multiplied_interval(node: exp.Mul) -> exp.Expr | None:
     return interval(count if size.name == "1" else binary(exp.Mul, count, size), unit_of(unit))
 
 
-def cast_to_text(node: exp.Cast) -> exp.Expr | None:
-    """CAST(x AS STRING), VARCHAR(n) or CHAR(n): a timestamp with a blank; cut off, and CHAR filled up, to n."""
-    if node.to.this not in exp.DataType.TEXT_TYPES:
+def cut_to_digits(node: exp.Cast) -> exp.Expr | None:
+    """CAST(x AS TIMESTAMP(0)), TIMESTAMP_LTZ(1) …: the digits that are too many are cut off. Stored are 3, 6 or 9."""
+    kind = temporal(node)
+    digits = digits_of(node)
+    if kind is None or not pa.types.is_timestamp(kind) or digits is None or digits in (3, 6, 9):
         return None
-    whole = time_text(node.this)
-    sizes = [size.this.name for size in node.to.expressions if isinstance(size, exp.DataTypeParam)]
-    if not sizes:
-        return whole
-    whole = string(node.this) if whole is None else whole
-    filled = node.to.this in (exp.DataType.Type.CHAR, exp.DataType.Type.NCHAR)
-    return call("rpad", whole, number(int(sizes[0]))) if filled else call("left", whole, number(int(sizes[0])))
+    if digits == 0:
+        return call("date_trunc", text("second"), node)
+    size = exp.Interval(this=text(str(10 ** (6 - digits))), unit=exp.var("MICROSECONDS"))
+    zone = "None" if kind.tz is None else f'Some("{kind.tz}")'
+    kept = text(f"Timestamp({_ARROW_UNITS[kind.unit]}, {zone})")
+    return call("arrow_cast", call("date_bin", size, node), kept) if digits < 6 else None
 
 
 def joined_texts(node: exp.DPipe) -> exp.Expr | None:

@@ -56,7 +56,8 @@ def _checked(node: exp.Binary, found: Integer) -> exp.Expr:
     """The arithmetic in a wider type, cast back; a sum of many terms is cast back once."""
     wide = "BIGINT" if found.bits < 64 else _WIDE
     left, right = _widened(node, node.this, wide), cast(node.expression, wide)
-    checked = cast(paren(type(node)(this=left, expression=right)), found.type_name)
+    whole = paren(type(node)(this=left, expression=right))
+    checked = exp.Cast(this=whole, to=exp.DataType.build(found.type_name))  # not a copy: there may be many terms
     checked.meta[_CHECKED] = wide
     return checked
 

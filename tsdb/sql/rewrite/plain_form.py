@@ -7,6 +7,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from tsdb.errors import NotSupportedError
+from tsdb.sql.functions.times import DATE_PARTS
 from tsdb.sql.scope import is_derived_join
 
 _LAMBDA_NAMES = {
@@ -42,6 +43,12 @@ def plain_forms(query: exp.Expr) -> exp.Expr:
             node.replace(exp.Anonymous(this="power", expressions=[node.this.copy(), node.expression.copy()]))
         elif isinstance(node, exp.BitwiseNot):
             node.replace(exp.Paren(this=exp.Sub(this=exp.Neg(this=node.this.copy()), expression=exp.Literal.number(1))))
+        elif isinstance(node, exp.Interval) and isinstance(node.this, exp.Neg):
+            _negative_interval(node)
+        elif isinstance(node, exp.Any | exp.All) and isinstance(node.this.unnest(), exp.Values):
+            _compared_values(node.this)
+        elif isinstance(node, exp.Unnest) and isinstance(node.parent, exp.From | exp.Join) and _rows_of(node):
+            node.replace(exp.Values(expressions=_rows_of(node), alias=node.args["alias"].copy()))
         elif isinstance(node, exp.Glob):
             raise NotSupportedError("GLOB: write LIKE, or REGEXP(text, pattern)")
         elif isinstance(node, exp.CTE):
@@ -93,6 +100,8 @@ def _call(call: exp.Anonymous) -> None:
     name = str(call.this).lower()
     if name in _LAMBDA_NAMES and any(isinstance(argument, exp.Lambda) for argument in call.expressions):
         call.set("this", _LAMBDA_NAMES[name])
+    if name in ("date_diff", "datediff", "date_trunc", "datetrunc", "date_part", "datepart"):
+        _unit_as_text(call)
     if name == "count" and len(call.expressions) == 1 and isinstance(call.expressions[0], exp.Distinct):
         distinct = call.expressions[0]
         columns = distinct.expressions
@@ -102,6 +111,49 @@ def _call(call: exp.Anonymous) -> None:
             row = exp.Anonymous(this="struct", expressions=[column.copy() for column in columns])
             whole = exp.Case(ifs=[exp.If(this=exp.and_(*given, copy=False), true=row)])
             distinct.set("expressions", [whole])
+
+
+def _negative_interval(node: exp.Interval) -> None:
+    """INTERVAL -'1' DAY: INTERVAL '-1' DAY."""
+    if isinstance(node.this.this, exp.Literal):
+        node.set("this", exp.Literal.string(f"-{node.this.this.name}"))
+
+
+def _unit_as_text(call: exp.Anonymous) -> None:
+    """DATE_DIFF(day, a, b): a unit stands bare, too, where only a constant may stand."""
+    unit = call.expressions[0] if call.expressions else None
+    if isinstance(unit, exp.Column) and not unit.table and unit.name.upper().removesuffix("S") in DATE_PARTS:
+        unit.replace(exp.Literal.string(unit.name))
+
+
+def _compared_values(holder: exp.Expr) -> None:
+    """x = ANY (VALUES 1, 2): ANY (SELECT * FROM (VALUES (1), (2)))."""
+    values = holder.unnest()
+    values.replace(exp.Select(expressions=[exp.Star()], from_=exp.From(this=values.copy())))
+
+
+def _rows_of(unnest: exp.Unnest) -> list[exp.Expr]:
+    """UNNEST(ARRAY[ROW(1, 'a'), …]) AS t (x, y) and UNNEST(MAP[k, v, …]) AS t (k, v): its rows; none where the array
+    takes something from a column, or is named as a whole.
+    """
+    alias = unnest.args.get("alias")
+    if unnest.find(exp.Column) is not None or len(unnest.expressions) != 1 or unnest.args.get("offset"):
+        return []
+    if not isinstance(alias, exp.TableAlias) or len(alias.columns) < 2:
+        return []
+    array = unnest.expressions[0]
+    if isinstance(array, exp.Map) and isinstance(array.args.get("keys"), exp.Array):
+        pairs = zip(array.args["keys"].expressions, array.args["values"].expressions, strict=True)
+        return [exp.Tuple(expressions=[key.copy(), value.copy()]) for key, value in pairs]
+    if not isinstance(array, exp.Array) or not all(_is_row(item) for item in array.expressions):
+        return []
+    return [exp.Tuple(expressions=[part.copy() for part in item.expressions]) for item in array.expressions]
+
+
+def _is_row(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Tuple) or (
+        isinstance(node, exp.Anonymous) and str(node.this).upper() in ("ROW", "STRUCT")
+    )
 
 
 def _comprehension(node: exp.Comprehension) -> None:

@@ -265,6 +265,24 @@ def test_the_group_of_the_options_is_told_and_asked(con: tsdb.Connection, topics
         ("id INT, o STRING METADATA FROM 'value.source.tabel'", {"format": "debezium-json"}, "value.source.table"),
         ("id INT, o STRING METADATA FROM 'value.source.table'", {"format": "json"}, "has no metadata"),
         ("id INT, o INT METADATA FROM 'value.source.table'", {"format": "debezium-json"}, "is STRING, not INT"),
+        ("id INT", {"format": "protobuf"}, "'protobuf' is not supported: .* avro or json"),
+        ("id INT", {"format": "json-schema"}, "'json-schema' is not supported: .* the format json"),
+        (
+            "id INT",
+            {"format": "debezium-avro-confluent"},
+            "'debezium-avro-confluent' is not supported: .* debezium-json",
+        ),
+        ("id INT", {"format": "parquet"}, "'parquet' is not supported: it is for files"),
+        (
+            "id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED",
+            {
+                "key_format": "json",
+                "key_fields": "id",
+                "value_format": "debezium-json",
+                "value_fields__include": "EXCEPT_KEY",
+            },
+            "`id` stands in the messages' keys only",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_when_the_table_is_made(
@@ -273,6 +291,40 @@ def test_what_cannot_work_is_refused_when_the_table_is_made(
     with pytest.raises(tsdb.Error, match=message.replace("(", r"\(")):
         create(con, "t", columns, topics, "t", **options)
     assert rows(con, "SHOW TABLES") == []
+
+
+@pytest.mark.usefixtures("client")
+def test_change_logs_have_keys(con: tsdb.Connection, topics: Topics) -> None:
+    topic = topics.create()
+    keys = {"key_format": "json", "key_fields": "id", "value_format": "debezium-json"}
+    create(con, "t", "id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED", topics, topic, **keys)
+    con.execute("INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    con.execute("CREATE TABLE own (id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED)")
+    con.execute("INSERT INTO own VALUES (1, 'old'), (3, 'c')")
+    con.execute("INSERT INTO t SELECT * FROM own")
+    assert [key for key, _ in topics.read(topic)] == [b'{"id":1}', b'{"id":2}', b'{"id":1}', b'{"id":3}']
+    assert sorted(rows(con, "SELECT * FROM t")) == [(1, "old"), (2, "b"), (3, "c")]
+
+
+@pytest.mark.usefixtures("client")
+def test_columns_that_only_the_key_has_stand_in_changes_too(con: tsdb.Connection, topics: Topics) -> None:
+    """As Flink has it: each row that a message leads to has the key of the message."""
+    topic = topics.create()
+    keys = {"key_format": "json", "key_fields": "k_place", "value_format": "debezium-json"}
+    only = {"key_fields__prefix": "k_", "value_fields__include": "EXCEPT_KEY"}
+    create(con, "t", "k_place STRING, id INT", topics, topic, **keys, **only)
+    con.execute("INSERT INTO t VALUES ('x', 1), (NULL, 2)")
+    assert [(k, json.loads(v or b"")["after"]) for k, v in topics.read(topic)] == [
+        (b'{"place":"x"}', {"id": 1}), (b'{"place":null}', {"id": 2}),
+    ]  # fmt: skip
+    topics.send(topic, '{"op":"c","before":null,"after":{"id":3}}', key=b'{"place":"y"}')
+    topics.send(topic, None, key=b'{"place":"z"}')
+    topics.send(topic, '{"op":"u","before":{"id":3},"after":{"id":4}}', key=b'{"place":"y"}')
+    topics.send(topic, '{"op":"c","before":null,"after":{"id":5}}')
+    assert sorted(rows(con, "SELECT * FROM t"), key=str) == [("x", 1), ("y", 4), (None, 2), (None, 5)]
+    topics.send(topic, '{"op":"c","before":null,"after":{"id":6}}', key=b"{")
+    with pytest.raises(tsdb.Error, match="offset 6"):
+        rows(con, "SELECT * FROM t")
 
 
 def test_explain_says_what_is_read_and_through_which_client(con: tsdb.Connection, topics: Topics, client: str) -> None:

@@ -41,7 +41,11 @@ _ANSWER_S = 3.0
 _CLOSE_S = 1.0
 _ADMIN_S = 15.0
 _TYPES = {TIMESTAMP_CREATE_TIME: 0, TIMESTAMP_LOG_APPEND_TIME: 1}
-_COMMON = {"reconnect.backoff.max.ms": "1000", "socket.connection.setup.timeout.ms": "10000"}
+_COMMON = {
+    "reconnect.backoff.ms": "5",  # the first connection waits for half of it, too
+    "reconnect.backoff.max.ms": "1000",
+    "socket.connection.setup.timeout.ms": "10000",
+}
 _CONSUMER = {
     "enable.auto.commit": "false",
     "enable.auto.offset.store": "false",

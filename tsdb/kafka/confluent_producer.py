@@ -19,6 +19,7 @@ _DELIVERY_S = 40.0
 _TRANSACTION_S = 30.0
 _OFFSETS_S = 10.0
 _CLOSE_S = 1.0
+_FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
 _TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
 
 
@@ -34,6 +35,7 @@ class ConfluentProducer:
         self._groups: dict[str, Any] = {}
         self._bytes = 0
         self._in_transaction = False
+        self._is_lost = False
 
     def take_over(self, transactional_id: str) -> None:
         """Fence others that have the id."""
@@ -83,6 +85,7 @@ class ConfluentProducer:
         failed, self._bytes = self._failures[:], 0
         self._failures.clear()
         if failed:
+            self._note(KafkaException(failed[0]))
             text = failed[0].str()
             if failed[0].code() in _TOO_LARGE:
                 raise MessageTooLarge(too_large("?", text))
@@ -114,15 +117,20 @@ class ConfluentProducer:
 
     def abort(self) -> None:
         """See `Producer`."""
-        if self._in_transaction:
-            self._in_transaction = False
+        if self._in_transaction and not self._is_lost:
             with suppress(KafkaException):
                 self._inner.abort_transaction(_CLOSE_S)
+        self._in_transaction = False
         self._failures.clear()
 
     def close(self) -> None:
         """See `Producer`."""
         self.abort()
+        if self._is_lost:  # closing would abort the transaction, which is the other one's, and warn that it cannot
+            with suppress(KafkaException):
+                self._inner.purge()
+            self._inner = None
+            return
         with suppress(KafkaException, SystemError, NoAnswer):
             self._inner.flush(_CLOSE_S)
             self._inner.purge()
@@ -138,8 +146,14 @@ class ConfluentProducer:
             return call()
         except (KafkaException, SystemError) as err:
             cause = err.__cause__ if isinstance(err, SystemError) else err
+            self._note(cause)
             text = cause.args[0].str() if isinstance(cause, KafkaException) else str(err)
             raise OperationalError(f"Kafka at {self._servers}: {text}") from err
+
+    def _note(self, err: object) -> None:
+        """Remember that another producer has fenced this one, or that it can do nothing more."""
+        if isinstance(err, KafkaException) and (err.args[0].fatal() or err.args[0].code() in _FENCED):
+            self._is_lost = True
 
     @contextmanager
     def _delivered(self, topic: str) -> Iterator[None]:
@@ -149,6 +163,7 @@ class ConfluentProducer:
             raise OperationalError(f"Kafka at {self._servers}, topic '{topic}': {err}") from err
         except KafkaException as err:
             error = err.args[0]
+            self._note(err)
             if error.code() in _TOO_LARGE:
                 raise MessageTooLarge(too_large(topic, error.str())) from err
             raise OperationalError(f"Kafka at {self._servers}, topic '{topic}': {error.str()}") from err
@@ -158,6 +173,7 @@ class ConfluentProducer:
         try:
             yield
         except KafkaException as err:
+            self._note(err)
             raise OperationalError(f"Kafka at {self._servers}: {what}: {err.args[0].str()}") from err
         except NoAnswer as err:
             raise OperationalError(f"Kafka at {self._servers}: {what}: {err}") from err

@@ -28,6 +28,7 @@ _TAIL = 64
 _POLL_MS = 1_000
 _POLLS_MAX = 20
 _DELETED_S = 15.0
+_MADE_S = 5.0
 _CHECKED_S = 1.0
 
 
@@ -56,12 +57,25 @@ class LogTopic:
         if self.settings.retention_ms is not None:
             configs["retention.ms"] = str(self.settings.retention_ms)
         self._client.create_topic(self.settings.topic, self.partitions, configs)
+        self._wait_until_there()
         ends = self.ends()
         if any(ends.values()):
             raise OperationalError(
                 f"topic '{self.settings.topic}' has records already; give table `{self._table}` a topic of its own "
                 "with 'kafka.topic', or delete that one"
             )
+
+    def _wait_until_there(self) -> None:
+        """Brokers answer that a topic is made before all of them know it."""
+        deadline_s = clock.current().monotonic_s() + _MADE_S
+        with self._lock:
+            while clock.current().monotonic_s() < deadline_s:
+                try:
+                    if self._asked().partitions([self.settings.topic]):
+                        return
+                except Unreachable:
+                    self.close()
+                clock.current().sleep(0.02)
 
     def delete(self) -> None:
         """Delete the topic, and wait until it is gone: brokers do so in the background."""
@@ -171,8 +185,22 @@ class LogTopic:
     def begin_anew(self) -> None:
         """After a message that was too large: clients may write no more, and the limit may be another one."""
         with self._lock:
-            self.close()
+            self._limits = None
+            self.give_up()
             self.newest()
+
+    def give_up(self) -> None:
+        """Somebody else writes now: `newest` is to take over again, and to look how far the topic is."""
+        with self._lock:
+            producer, self._producer = self._producer, None
+            self._newest = self._last = None
+            if producer is not None:
+                producer.close()
+
+    @property
+    def written(self) -> int | None:
+        """The newest snapshot that this process knows in the topic; None: it does not write to it."""
+        return None if self._producer is None else self._newest
 
     def send_early(self, mark: Mark, parts: Iterable[Part]) -> None:
         """Write rows at once, without a transaction; `flush_early` waits for them."""
@@ -271,7 +299,8 @@ class LogTopic:
                 marks = [mark_of(head) for head in records.headers]
                 found += [mark for mark in marks if mark is not None]
             here = consumer.positions()
-            if all(here[p] >= ends[p] for p in starts):
+            # what is last is the end of a transaction, for which a consumer waits longer than for its messages
+            if all(here[p] >= ends[p] - 1 for p in starts):
                 break
         consumer.assign({})  # a fetch that waits for more would keep every later question waiting
         return found

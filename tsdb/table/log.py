@@ -22,7 +22,7 @@ from tsdb.log.message import GAP, SETTLED, Mark
 from tsdb.log.settings import LOG_SYSTEM, TOPIC, log_settings, scan_options
 from tsdb.log.topic import LogTopic, Part
 from tsdb.metadata.schema import TableSchema
-from tsdb.metadata.snapshot import Snapshot
+from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
 from tsdb.options import TableOptions
 from tsdb.table.bucket import BucketMode
 from tsdb.table.stream_scan import Kinds, StreamPlan, StreamScan, read_changes
@@ -194,6 +194,8 @@ def follow_log(table: Table, snapshot: Snapshot) -> None:
 
 def catch_up(table: Table, log: LogTopic, snapshot_id: int) -> None:
     """Write every snapshot that the topic lacks, at least up to this one, in order."""
+    if _is_overtaken(table, log, snapshot_id):
+        log.give_up()
     newest = log.newest()
     _check_same_history(table, log)
     if newest is not None and newest >= snapshot_id:
@@ -209,6 +211,21 @@ def catch_up(table: Table, log: LogTopic, snapshot_id: int) -> None:
     finally:
         scan.release()
     log.passed(snapshot_id)
+
+
+def _is_overtaken(table: Table, log: LogTopic, snapshot_id: int) -> bool:
+    """Whether somebody else has committed since this process wrote, and so has its own hands on the topic by now.
+
+    It would be found out when writing fails, too, which takes longer.
+    """
+    written = log.written
+    if written is None or snapshot_id <= written + 1:
+        return False
+    try:
+        user = table.snapshots.snapshot(snapshot_id).commit_user
+        return any(table.snapshots.snapshot(n).commit_user != user for n in range(written + 1, snapshot_id))
+    except SnapshotNotFound:
+        return True
 
 
 def _tell(table: Table, log: LogTopic, plan: StreamPlan) -> None:

@@ -20,6 +20,19 @@ from tsdb.connector.serde.serde import BadLine, Change, Decoded, Decoder, Encode
 from tsdb.errors import NotSupportedError, OptionError, nearest
 
 BINARY_FORMATS = ("raw", "avro", avro_confluent.FORM)
+CHANGE_LOG_FORMATS = ("debezium-json", "canal-json", "maxwell-json", "ogg-json")
+_OTHERS = {
+    "protobuf": "messages of Protocol Buffers need the classes of their schema; write them as avro or json",
+    "protobuf-confluent": "messages of Protocol Buffers need the classes of their schema; write them as avro-confluent",
+    "json-schema": "JSON with the id of its schema in a registry; the format json reads messages without that id",
+    "json-schema-confluent": "JSON with the id of its schema in a registry; the format json reads messages without it",
+    "debezium-avro-confluent": "change events of Debezium are read as JSON: let the connector write with "
+    "org.apache.kafka.connect.json.JsonConverter, and use debezium-json",
+    "debezium-json-schema": "debezium-json reads messages with and without their inline schema; use that",
+    "parquet": "it is for files, not for messages; use 'connector' = 'filesystem'",
+    "orc": "it is for files, not for messages; use 'connector' = 'filesystem'",
+}
+"""Formats that people know from elsewhere, and what to do instead."""
 
 
 class Reader(Protocol):
@@ -79,6 +92,8 @@ def side_options(values: Mapping[str, str], side: str) -> dict[str, str]:
 
 def _serde(word: str) -> "SerdeOfLines":
     serde = SERDES.get(word)
+    if serde is None and word in _OTHERS:
+        raise NotSupportedError(f"the format '{word}' is not supported: {_OTHERS[word]}")
     if serde is None:
         known = sorted({*SERDES, *BINARY_FORMATS})
         raise OptionError(f"there is no format '{word}'.{nearest(word, known)} Formats: {', '.join(known)}")

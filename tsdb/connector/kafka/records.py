@@ -14,7 +14,15 @@ import pyarrow as pa
 from tsdb.changes import ChangeBatch, RowKind, to_row_kinds
 from tsdb.connector.connector import ChangelogMode, ConnectorTable
 from tsdb.connector.kafka.format_metadata import FORMAT_PREFIX, format_values
-from tsdb.connector.kafka.formats import LineReader, Reader, Writer, reader, side_options, writer
+from tsdb.connector.kafka.formats import (
+    CHANGE_LOG_FORMATS,
+    LineReader,
+    Reader,
+    Writer,
+    reader,
+    side_options,
+    writer,
+)
 from tsdb.connector.kafka.metadata import headers_of, is_virtual, metadata_columns, metadata_values, timestamps_of
 from tsdb.connector.kafka.options import KafkaOptions
 from tsdb.connector.serde.serde import BadLine, Lines, Truncate
@@ -62,6 +70,16 @@ def layout_of(table: ConnectorTable, options: KafkaOptions) -> Layout:
     return Layout(table.schema.arrow_schema, keys, inside, metadata, primary_key, key_format, value_format)
 
 
+def _check_key_in_values(layout: Layout, name: str) -> None:
+    """Changes are put together by the primary key, as their values have it."""
+    absent = [key for key in layout.primary_key if key not in layout.values]
+    if absent and layout.value_format in CHANGE_LOG_FORMATS:
+        raise NotSupportedError(
+            f"table `{name}`: the PRIMARY KEY column `{absent[0]}` stands in the messages' keys only, and a change of "
+            f"{layout.value_format} is known by the key in its value; use 'value.fields-include' = 'ALL'"
+        )
+
+
 def _value_format(options: KafkaOptions) -> str:
     words = [options.values[key] for key in ("format", "value.format") if options.values.get(key)]
     if len(words) != 1:
@@ -88,6 +106,7 @@ class RecordReader:
         layout = layout_of(table, options)
         self._layout = layout
         schema = _renamed(layout.schema, layout.values)
+        _check_key_in_values(layout, options.name)
         values = side_options(options.values, "value")
         self._values: Reader = reader(layout.value_format, schema, layout.primary_key, values)
         self._keys: Reader | None = None
@@ -109,11 +128,6 @@ class RecordReader:
             raise OptionError(f"table `{options.name}`: 'key.format' = '{layout.key_format}' is no format for keys")
         if is_log and options.upsert:
             raise OptionError(f"table `{options.name}`: upsert-kafka takes no change log such as {layout.value_format}")
-        if is_log and layout.keys:
-            raise NotSupportedError(
-                f"table `{options.name}`: with {layout.value_format} a message may be several rows, so 'key.fields' "
-                "are not supported"
-            )
         if layout.metadata and self._values.mode == "all":
             raise OptionError(
                 f"table `{options.name}`: a row of {layout.value_format} leaves with another message than it came "
@@ -150,7 +164,7 @@ class RecordReader:
             decoded = self._values.placed(lines)
         except BadLine as bad:
             raise _at(bad, alive[bad.index], bodies[bad.index]) from bad
-        metadata = self._metadata_of(records, np.array(alive), lines)
+        beside = self._metadata_of(records, np.array(alive), lines) | self._keys_of(records, np.array(alive))
         topic, number = records.partition
         changes: list[ChangeBatch] = []
         for change, places in zip(decoded.changes, decoded.places, strict=True):
@@ -160,7 +174,7 @@ class RecordReader:
                     "message says that the source table was emptied, which a topic cannot undo; leave such messages "
                     "out at the source (Debezium: 'skipped.operations' = 't')"
                 )
-            changes.append(self._with_metadata(change, {n: c.take(pa.array(places)) for n, c in metadata.items()}))
+            changes.append(self._with(change, {n: c.take(pa.array(places)) for n, c in beside.items()}))
         return changes
 
     def _metadata_of(self, records: Fetched, alive: np.ndarray, lines: Lines) -> dict[str, pa.Array]:
@@ -175,11 +189,21 @@ class RecordReader:
                 columns[name] = metadata_values(key, records, layout.schema.field(name).type).take(pa.array(alive))
         return columns
 
-    def _with_metadata(self, change: ChangeBatch, metadata: dict[str, pa.Array]) -> ChangeBatch:
-        if not metadata:
+    def _keys_of(self, records: Fetched, alive: np.ndarray) -> dict[str, pa.Array]:
+        """The columns that stand in the keys only, of the messages that have a value; else the value says them."""
+        layout = self._layout
+        only = {name: inside for name, inside in layout.keys.items() if name not in layout.values}
+        if not only:
+            return {}
+        rows = self._key_rows(_chosen(records, alive), alive)
+        return {name: rows[inside].combine_chunks() for name, inside in only.items()}
+
+    def _with(self, change: ChangeBatch, beside: dict[str, pa.Array]) -> ChangeBatch:
+        """With the columns that do not stand in the values."""
+        if not beside:
             return change
         columns = [
-            metadata[f.name].cast(f.type) if f.name in metadata else change.rows[f.name] for f in self._layout.schema
+            beside[f.name].cast(f.type) if f.name in beside else change.rows[f.name] for f in self._layout.schema
         ]
         return ChangeBatch(pa.table(columns, schema=self._layout.schema), change.weights)
 

@@ -1,5 +1,6 @@
 """Where the broker is, and topics of one test, handled with the client itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import kafka
@@ -46,6 +47,14 @@ class Topics:
             for value in values:
                 body = value.encode() if isinstance(value, str) else value
                 producer.send(topic, body, key=key, partition=partition)
+            producer.flush()
+
+    def send_pairs(self, topic: str, pairs: Sequence[tuple[bytes | None, bytes | None]]) -> None:
+        """Messages with keys, one after the other, to one partition."""
+        with _closing(kafka.KafkaProducer(bootstrap_servers=self.bootstrap)) as producer:
+            for key, value in pairs:
+                if key is not None or value is not None:
+                    producer.send(topic, value, key=key, partition=0)
             producer.flush()
 
     def grow(self, topic: str, partitions: int) -> None:

@@ -1,4 +1,7 @@
-"""A change log flows through a primary-key table into an aggregate; the process is killed on the way, several times."""
+"""A change log flows through a primary-key table into an aggregate; the process is killed on the way, several times.
+
+The state may have nothing in memory: it lies in files that are mapped, which vanish with the process.
+"""
 
 import json
 import random
@@ -22,6 +25,7 @@ CREATE TABLE sums (customer STRING, n BIGINT, total BIGINT, PRIMARY KEY (custome
 JOBS = """
 SET 'execution.mode' = 'streaming';
 SET 'execution.checkpointing.interval' = '10 ms';
+SET 'execution.state.memory' = '1 b';
 INSERT INTO orders SELECT * FROM orders_log;
 INSERT INTO sums SELECT customer, count(*), sum(amount) FROM orders GROUP BY customer;
 """

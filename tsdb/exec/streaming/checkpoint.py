@@ -18,6 +18,7 @@ from tsdb.exec.streaming.run_store import WarehouseRunStore, runs_named
 from tsdb.fs.file_io import FileIO
 
 _NAME = re.compile(r"chk-(\d+)")
+_DONE = re.compile(r"chk-(\d+)\.done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,11 @@ class CheckpointStore:
     def is_done(self, version: int) -> bool:
         """Whether `mark_done` was called."""
         return self._file_io.exists(self._path(version) + ".done")
+
+    def newest_done(self) -> int:
+        """The highest version that is noted as committed; 0: none."""
+        names = (_DONE.fullmatch(status.name) for status in self._file_io.list_files(self._folder))
+        return max((int(match[1]) for match in names if match), default=0)
 
     def expire(self, retained: int, runs: WarehouseRunStore) -> None:
         """Keep the newest `retained` checkpoints, and of the runs those that they name."""

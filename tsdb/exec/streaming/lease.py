@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tsdb import clock
-from tsdb.errors import AlreadyExists, JobTakenOver
+from tsdb.errors import AlreadyExists, CorruptFile, JobTakenOver
 from tsdb.fs.file_io import FileIO
 
 HEARTBEAT_S = 2.0
@@ -134,12 +134,18 @@ def acquire(file_io: FileIO, folder: str, name: str, job_id: str) -> Lease:
 
 
 def read_lease(file_io: FileIO, folder: str) -> LeaseRecord | None:
-    """The newest lease; None for a job that never ran."""
+    """The newest lease; None for a job that never ran. Raises CorruptFile."""
     while (epoch := _newest_epoch(file_io, folder)) is not None:
         try:
             return LeaseRecord(**json.loads(file_io.read_bytes(_path(folder, epoch))))
         except FileNotFoundError:
             continue  # taken over or dropped between the two looks
+        except (ValueError, TypeError) as err:
+            path = _path(folder, epoch)
+            raise CorruptFile(
+                f"the lease {path} cannot be read ({err}); when no process runs the job, delete that file and start "
+                "the job again: it goes on at its newest checkpoint"
+            ) from err
     return None
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from tsdb import clock
 from tsdb.catalog.catalog import ConnectorTable
-from tsdb.errors import AlreadyExists, JobFailed, OperationalError, ProgrammingError, nearest
+from tsdb.errors import AlreadyExists, CorruptFile, JobFailed, OperationalError, ProgrammingError, nearest
 from tsdb.exec.streaming.assemble import PlannedQuery
 from tsdb.exec.streaming.checkpoint import Checkpoint, CheckpointStore
 from tsdb.exec.streaming.draft import JobDraft, PlannedInsert, insert_draft
@@ -212,6 +212,7 @@ class JobRegistry:
             check_same(newest, draft, plan)
             _check_not_behind(newest, savepoint)
         job_id = newest.job_id if newest is not None else clock.current().new_id()
+        before = None if anew else read_lease(self._file_io, folder)
         sink = draft.sink(job_id)  # before anything is written: it refuses what its table cannot take
         try:
             if anew:
@@ -229,6 +230,7 @@ class JobRegistry:
             if newest.job_id != job_id:
                 raise AlreadyExists(f"job `{draft.name}` was dropped and started anew by another process; try again")
             check_same(newest, draft, plan)
+            _check_newest(newest, before, checkpoints.newest_done(), folder)
             if newest.dataflow is None:
                 draft.begin()
             runs = WarehouseRunStore(self._file_io, f"{folder}/{_STATE}", lease.epoch)
@@ -294,8 +296,11 @@ class JobRegistry:
             counts = (job.version, metrics["rows_in"], metrics["rows_out"])
             process = "this process" if job.runs else None
             return JobInfo(job.id, name, status, *counts, job.started_at_ms, error, process)
-        lease = read_lease(self._file_io, self._folder(name))
-        return None if lease is None else self._info_of_files(name, lease)
+        try:
+            lease = read_lease(self._file_io, self._folder(name))
+            return None if lease is None else self._info_of_files(name, lease)
+        except CorruptFile as err:  # the others are shown all the same
+            return JobInfo("", name, "FAILED", 0, 0, 0, None, f"{type(err).__name__}: {err}")
 
     def _here(self, name: str) -> Job | None:
         """The job of this session, unless another process has started it again since it ended."""
@@ -377,6 +382,19 @@ def _restart(draft: JobDraft, job_id: str, options: Mapping[str, str]) -> Restar
             raise
 
     return Restart(restart_policy(options), parts)
+
+
+def _check_newest(newest: Checkpoint, before: LeaseRecord | None, done: int, folder: str) -> None:
+    """Raises CorruptFile if the run before had got further: the sink would take what comes for what it has.
+
+    before: the lease of that run. done: the highest version that is known to be committed.
+    """
+    latest = max(done, before.version if before is not None and before.job_id == newest.job_id else 0)
+    if latest > newest.version:
+        raise CorruptFile(
+            f"the checkpoint {folder}/chk-{latest} is missing: its changes are committed, and the newest one that is "
+            f"there is {newest.version}; restore the file, or DROP JOB, empty the job's tables and start it anew"
+        )
 
 
 def _check_not_behind(newest: Checkpoint, savepoint: Savepoint | None) -> None:

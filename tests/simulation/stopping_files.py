@@ -30,17 +30,17 @@ class StoppingFileIO:
         if name in ("local_path", "look_interval_s"):
             return operation
 
-        def call(*args):
+        def call(*args, **named):
             if self.stopped:
                 raise Stopped(f"{name}{args[:1]} after the stop")
             if self._only not in (None, name):
-                return operation(*args)
+                return operation(*args, **named)
             self.count += 1
             if self.count != self._stop_at:
-                return operation(*args)
+                return operation(*args, **named)
             self.stopped = True
             if self._after:
-                operation(*args)
+                operation(*args, **named)
             elif name == "write_bytes":
                 operation(args[0], args[1][: len(args[1]) // 2])
             raise Stopped(f"{name}{args[:1]} is operation {self.count}")

@@ -58,6 +58,11 @@ SELECT abss(id) FROM t
 SELECT abs() FROM t
 SELECT abs('a') FROM t
 SELECT abs(id, id) FROM t
+SELECT count(DISTINCT) FROM t
+SELECT regexp_extract(k, '(') FROM t
+SELECT printf()
+SELECT instr('a')
+SELECT instr('a', 'b', 1, 0)
 SELECT substr(id) FROM t
 SELECT upper(1, 2)
 SELECT sum(k) FROM t

@@ -238,6 +238,7 @@ _REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
         "function 'substring' needs to know where to begin: SUBSTRING(text FROM start [FOR length])",
     ),
     (re.compile(r"regex parse error: (.*) \^ error: (.*)", re.DOTALL), r"regular expression '\1': \2"),
+    (re.compile(r"Regular expression did not compile: Syntax\( ~+ (regular expression .*?) ~+ \)"), r"\1"),
     (
         re.compile(r".*(?:OuterReferenceColumn|outer_ref\().*", re.DOTALL),
         "a query that depends on the query around it in this way is not supported; write it as a join, or number the "

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from tsdb.errors import NotSupportedError
+from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.sql.functions.times import DATE_PARTS
 from tsdb.sql.scope import is_derived_join
 
@@ -105,6 +105,8 @@ def _call(call: exp.Anonymous) -> None:
     if name == "count" and len(call.expressions) == 1 and isinstance(call.expressions[0], exp.Distinct):
         distinct = call.expressions[0]
         columns = distinct.expressions
+        if not columns:
+            raise ProgrammingError("count(DISTINCT …) needs an expression: count(DISTINCT a)")
         if len(columns) > 1:
             # a row with a NULL in it does not count, as with one column
             given = [exp.Not(this=exp.Is(this=column.copy(), expression=exp.Null())) for column in columns]

@@ -92,10 +92,21 @@ COMMANDS: Mapping[str, Command] = {command.name: command for command in _ALL}
 _SHORT = {"q": "quit", "exit": "quit", "?": "help", "h": "help", "d": "tables", "dt": "tables", "i": "read"}
 
 
+_WORDS = ("help", "quit", "exit")
+"""What people type first, without a dot."""
+
+
+def as_command(text: str) -> str | None:
+    """The line of a command in what was typed; None for SQL."""
+    line = text.strip()
+    word = line.rstrip("; ").lower()
+    return f".{word}" if word in _WORDS else line if line.startswith((".", "\\")) else None
+
+
 def run_command(session: Session, line: str) -> None:
     """Run a line that begins with `.` or a backslash. Raises Quit for `.quit`."""
     word, _, rest = line[1:].strip().rstrip(";").partition(" ")
-    command = COMMANDS.get(_SHORT.get(word, word))
+    command = COMMANDS.get("schema" if word == "d" and rest.strip() else _SHORT.get(word, word))
     if command is None:
         session.out.write(f"there is no command `{line[0]}{word}`; .help lists them\n")
         return

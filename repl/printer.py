@@ -73,7 +73,8 @@ class TablePrinter:
     def _header(self) -> None:
         self._has_header = True
         self._out.write(self._line(self._names))
-        self._out.write("-+-".join("-" * w for w in self._widths) + "\n")
+        rule = "-+-".join("-" * w for w in self._widths)
+        self._out.write(rule[: self._room] + "\n")
         self._out.flush()
 
     def _line(self, cells: Any) -> str:

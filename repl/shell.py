@@ -16,7 +16,7 @@ from pygments.lexers.sql import SqlLexer
 
 import tsdb
 
-from .commands import COMMANDS, Quit, run_command
+from .commands import COMMANDS, Quit, as_command, run_command
 from .completion import SqlCompleter, open_part, without_comments
 from .runner import Session, describe, run_script
 
@@ -67,8 +67,9 @@ class Shell:
     def _run(self, text: str) -> None:
         out = self._session.out
         try:
-            if text.strip().startswith((".", "\\")):
-                run_command(self._session, text.strip())
+            command = as_command(text)
+            if command is not None:
+                run_command(self._session, command)
             elif text.strip():
                 run_script(self._session, text)
         except KeyboardInterrupt:
@@ -85,7 +86,7 @@ class Shell:
 def is_complete(text: str) -> bool:
     """Whether Enter runs the text: it ends with `;`, is a command, or is blank."""
     stripped = text.strip()
-    if not stripped or stripped.startswith((".", "\\")):
+    if not stripped or as_command(text) is not None:
         return True
     return without_comments(stripped).rstrip().endswith(";") and open_part(stripped) in ("", "--")
 

@@ -138,5 +138,7 @@ def test_tab_completes_tables_and_columns(terminal: Terminal) -> None:
 def test_ctrl_c_drops_the_line_and_quit_leaves(terminal: Terminal) -> None:
     terminal.enter("SELECT nonsense\x03")
     terminal.wait_for("tsdb>")
-    terminal.enter("\\q\r")
+    terminal.enter("help\r")
+    terminal.wait_for("this list.*tsdb>")
+    terminal.enter("quit\r")
     assert terminal.wait() == 0

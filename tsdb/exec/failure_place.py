@@ -32,7 +32,9 @@ def place_of(message: str, query: exp.Expr | None, statement: Statement | None) 
 def _quoted(message: str, query: exp.Expr, statement: Statement) -> Iterable[exp.Expr]:
     """The constant that the message quotes, if it stands in the text, and once."""
     quoted = re.search(
-        r"[Cc]an(?:not|'t) cast (?:string|value) '?([^']*?)'? to|(-?[\d.]+) is too large to store", message
+        r"(?:[Cc]an(?:not|'t) cast (?:string|value)|[Ee]rror parsing \w+ from) '?([^']*?)'?(?: to|:)"
+        r"|(-?[\d.]+) is too large to store",
+        message,
     )
     if quoted is None:
         return []

@@ -53,6 +53,14 @@ def live_scan(
     )
 
 
+def asks_elsewhere(rows: DataFrame) -> bool:
+    """Whether the plan asks for the place of a row behind the scan, which it does when a lone file is dealt out to
+    several threads: rows have lost their places there.
+    """
+    lines = rows.execution_plan().display_indent().splitlines()
+    return any("file_row_index()" in line and "DataSourceExec" not in line for line in lines)
+
+
 def _masked(
     context: SessionContext, name: str, files: Sequence[LiveFile], schema: pa.Schema, control: Control
 ) -> DataFrame:

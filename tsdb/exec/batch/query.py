@@ -21,8 +21,9 @@ from tsdb.connector import connector_of
 from tsdb.errors import Cancelled, DatabaseError
 from tsdb.exec.batch.dataset import BATCH_ROWS, Batches, Control, Readable, ScanDataset
 from tsdb.exec.batch.exact_floats import exact_floats
+from tsdb.exec.batch.float_joins import OWN_KEYS, joins_on_floats
 from tsdb.exec.batch.interruptible import Interruptible
-from tsdb.exec.batch.live_scan import UNPLACED, live_scan
+from tsdb.exec.batch.live_scan import UNPLACED, asks_elsewhere, live_scan
 from tsdb.exec.batch.parquet_files import parquet_scan
 from tsdb.exec.batch.pushdown import constantly_filtered, filter_texts, filtered, never_read, scan_predicates
 from tsdb.exec.engine import KEEPS_FIELDS, PARTITIONS, our_batch
@@ -93,7 +94,11 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
     if parts is not None:
         reads[0] = replace(reads[0], parts=parts)
     with _noticing_expiry(plan), translated(plan.scope):
-        stream: Any = executable(plan, reads).execute_stream()
+        rows = executable(plan, reads)
+        if any(read.by_position for read in reads) and asks_elsewhere(rows):
+            reads = [replace(read, by_position=False) for read in reads]
+            rows = executable(plan, reads)
+        stream: Any = rows.execute_stream()
     again = {}
     if plan.engine.memory_limit_bytes is not None:
         # hash joins keep one side in memory; merge joins, which are slower, spill what they sort
@@ -149,6 +154,8 @@ def executable(
     settings = tuple(one for one in plan.settings if one != KEEPS_FIELDS)
     if KEEPS_FIELDS in plan.settings or any(read.by_position for read in reads):
         settings += (KEEPS_FIELDS,)
+    if joins_on_floats(plan.logical):
+        settings += OWN_KEYS
     context = plan.engine.context(
         statistics=not _reads_floats(plan, reads),
         swaps_joins=not _filters_outer_join(plan.logical),

@@ -152,3 +152,21 @@ def test_join_sides_and_explain(tmp_path):
         first_scan = next(line for line in lines[join:] if "DataSourceExec" in line)
         assert "default.db/small/" in first_scan
         assert "large: table default.large" in text and "live rows of Parquet" in text
+
+
+@pytest.mark.parametrize(
+    "query", ["b UNION ALL SELECT id FROM a WHERE x = 1", "b EXCEPT ALL SELECT id FROM a WHERE x = 1"]
+)
+def test_a_lone_file_that_is_dealt_out_to_threads(query):
+    """One of two files is left after pruning; its rows are dealt out before their places are asked for."""
+    with tsdb.connect(":memory:") as connection:
+        connection.execute("CREATE TABLE b (id INT)")
+        connection.execute("INSERT INTO b VALUES (1), (2)")
+        connection.execute(
+            "CREATE TABLE a (id INT PRIMARY KEY NOT ENFORCED, x INT) "
+            "WITH ('deletion-vectors.enabled' = 'true', 'bucket' = '1')"
+        )
+        connection.execute("INSERT INTO a VALUES (0, 1), (1, 1), (2, 1), (3, 1)")
+        connection.execute("INSERT INTO a VALUES (2, 5), (9, 5)")
+        rows = sorted(connection.execute(f"SELECT id FROM {query}").fetchall())
+        assert rows == ([(0,), (1,), (1,), (2,), (3,)] if "UNION" in query else [(2,)])

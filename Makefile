@@ -51,7 +51,7 @@ judges: $(VENV)/.installed-dev .cache/paimon-java/.installed  ## random tables b
 	$(BIN)/python tests/interop/test_wild_tables.py $(or $(FIRST),0) $(or $(LAST),300)
 	$(BIN)/python tests/interop/test_random_tables.py $(or $(FIRST),0) $(or $(LAST),300)
 
-compatibility: $(VENV)/.installed-dev $(PEERS)/.installed .cache/paimon-java/.installed  ## ask the judges and write docs/compatibility.md
+compatibility: $(VENV)/.installed-dev $(PEERS)/.installed .cache/paimon-java/.installed .cache/kafka/.installed  ## ask the judges and write docs/compatibility.md
 	TSDB_REQUIRE_SERVERS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m judged --compatibility=docs/compatibility.md tests
 
 # pypaimon pins an older pyarrow than ours: the Python peers have an environment of their own

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-JUDGES = ("Paimon Java", "pypaimon", "pypaimon-rust", "Flink")
+JUDGES = ("Paimon Java", "pypaimon", "pypaimon-rust", "Flink", "Java Kafka")
 WAYS = ("reads", "writes", "is read")
 ROOT = Path(__file__).parent.parent.parent
 Cell = tuple[str, str, str]  # feature, judge, way
@@ -80,7 +80,7 @@ Made by `make compatibility`, which runs the tests that ask another implementati
 - **writes**: the judge writes, deletes or compacts in a table of tsdb's, and tsdb reads the same rows from it.
 - **is read**: tsdb reads the same rows from a table that the judge made.
 
-An empty cell: not asked. The judges are Paimon Java {java}, pypaimon and pypaimon-rust of tests/interop/peers.txt, and
-tables that Flink made, with the rows that Flink read from them.
+An empty cell: not asked. The judges are Paimon Java {java}, pypaimon and pypaimon-rust of tests/interop/peers.txt,
+tables that Flink made, with the rows that Flink read from them, and, of topics, Kafka's own Java client.
 
 """

@@ -166,6 +166,27 @@ def test_a_job_with_a_record_that_is_too_large_says_so(tmp_path: Path, topics: T
 
 
 @pytest.mark.usefixtures("client")
+def test_readers_in_one_group_read_everything_each(tmp_path: Path, topics: Topics) -> None:
+    """A group is where offsets are kept; partitions are not shared out, as in Flink."""
+    topic = topics.create(partitions=2)
+    with tsdb.connect(str(tmp_path)) as con:
+        create(con, topics.bootstrap, topic, **{"properties.group.id": topic, "scan.startup.mode": "earliest-offset"})
+        con.execute("SET 'execution.mode' = 'streaming'")
+        readers = [con.execute("SELECT n FROM t") for _ in range(2)]
+        found: list[set[int]] = [set(), set()]
+        for n in range(6):
+            topics.send(topic, f'{{"n":{n}}}', partition=n % 2)
+            deadline = time.monotonic() + 30
+            while any(n not in seen for seen, _ in zip(found, readers, strict=False)):
+                for seen, reader in zip(found, readers, strict=False):
+                    seen |= set(reader.poll(0.05)["n"].to_pylist())
+                assert time.monotonic() < deadline, found
+            if n == 3:
+                readers.pop().close()
+        assert found == [set(range(6)), set(range(4))]
+
+
+@pytest.mark.usefixtures("client")
 def test_another_member_of_the_group_takes_nothing_from_a_job(tmp_path: Path, topics: Topics) -> None:
     topic = topics.create(partitions=2)
     with tsdb.connect(str(tmp_path)) as con:

@@ -257,6 +257,11 @@ def test_the_group_of_the_options_is_told_and_asked(con: tsdb.Connection, topics
         ("id INT, o INT METADATA FROM 'offset'", {"format": "json"}, "'offset' is BIGINT"),
         ("id INT, o INT METADATA FROM 'ofset'", {"format": "json"}, "Did you mean `offset`"),
         ("id INT", {"format": "json", "scan_startup_mode": "timestamp"}, "needs 'scan.startup.timestamp-millis'"),
+        (
+            "id INT",
+            {"format": "json", "scan_startup_mode": "timestamp", "scan_startup_timestamp__millis": "-5"},
+            "or more",
+        ),
         ("id INT", {"format": "json", "scan_startup_mode": "group-offsets"}, "properties.group.id"),
         ("id INT", {"format": "json", "scan_malformed__record": "dead-letter"}, "scan.dead-letter.topic"),
         ("id INT", {"format": "json", "key_fields": "id"}, "go together"),

@@ -210,8 +210,8 @@ def _lengths(keys: Bodies, values: Bodies) -> npt.NDArray[np.int64]:
 
 def _too_large(size: int, bytes_max: int) -> MessageTooLarge:
     return MessageTooLarge(
-        f"a row is a message of {size:,} bytes, and the topic takes {bytes_max:,}; raise its 'max.message.bytes', and "
-        "'kafka.max.request.size' of the table"
+        f"key and value of a row are {size:,} bytes, and the topic takes {bytes_max:,}; raise its 'max.message.bytes', "
+        "and 'kafka.max.request.size' of the table"
     )
 
 

@@ -180,6 +180,8 @@ def _bound(name: str, values: Mapping[str, str], which: str, default: str) -> Bo
         if text is None:
             raise OptionError(f"table `{name}`: 'scan.{which}.mode' = '{word}' needs '{key}'")
         if word == "timestamp":
+            if int(text) < 0:
+                raise OptionError(f"'{key}' = '{text}': it is in milliseconds since 1970, so 0 or more")
             return Bound("timestamp", timestamp_ms=int(text))
         return Bound("specific", offsets=_specific(key, text))
     if word == "group-offsets" and not values.get("properties.group.id"):

@@ -246,7 +246,7 @@ class LogTopic:
                 if client is not None:
                     client.close()
             self._producer = self._consumer = None
-            self._newest = self._last = self._checked_s = self._limits = None
+            self._newest = self._last = self._checked_s = None
         with self._early_lock:
             if self._early is not None:
                 self._early.close()

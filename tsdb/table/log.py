@@ -6,16 +6,16 @@ commit. Each snapshot keeps where the topic ended when it was committed: what fo
 
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from tsdb import clock
 from tsdb.errors import NotSupportedError, OperationalError, OptionError
-from tsdb.kafka.client import BrokerAway, MessageTooLarge
+from tsdb.kafka.client import BrokerAway, MessageTooLarge, SizeLimits
 from tsdb.kafka.patience import GaveUp, turns
 from tsdb.log.format import CannotTell, LogFormat, log_format
 from tsdb.log.message import GAP, SETTLED, Mark
@@ -28,6 +28,7 @@ from tsdb.table.bucket import BucketMode
 from tsdb.table.stream_scan import Kinds, StreamPlan, StreamScan, read_changes
 from tsdb.table.table import MAIN_BRANCH, Identifier, Table
 
+_T = TypeVar("_T")
 _TRIES = 4
 _WAIT_S = 0.1
 _PATIENCE_S = 30.0
@@ -152,12 +153,21 @@ def log_ends(table: Table, latest: Snapshot | None, patience_s: float = _PATIENC
     if log is None:
         return {}
     floor = None if latest is None else latest.log_offsets
+    return _patiently(table, lambda: log.ends(floor), patience_s)
+
+
+def size_limits(table: Table, log: LogTopic, *, anew: bool = False) -> SizeLimits:
+    """How large a message of the log may be; a broker that is away is waited for. Raises OperationalError."""
+    return _patiently(table, lambda: log.limits(anew=anew), _PATIENCE_S)
+
+
+def _patiently(table: Table, ask: Callable[[], _T], patience_s: float) -> _T:
     for _ in turns(f"the broker of the log of table `{table.identifier}`", patience_s):
         try:
-            return log.ends(floor)
+            return ask()
         except BrokerAway:
             clock.current().sleep(_WAIT_S)
-    return log.ends(floor)
+    return ask()
 
 
 def check_log_there(table: Table) -> None:

@@ -16,7 +16,7 @@ from tsdb.changes import RowKind
 from tsdb.kafka.client import MessageTooLarge, SizeLimits
 from tsdb.log.format import CannotTell
 from tsdb.log.topic import FRAME_BYTES, LogTopic
-from tsdb.table.log import log_of, writing_format
+from tsdb.table.log import log_of, size_limits, writing_format
 from tsdb.table.stream_scan import Kinds
 from tsdb.table.table import Table
 
@@ -49,7 +49,7 @@ class LogSizes:
         """
         base = sum(_COLUMN_BYTES + 4 * len(name) for name in rows.column_names)
         bound = _bytes(rows.itercolumns(), rows.num_rows) * self._growth + base
-        at = np.flatnonzero(bound > self._log.body_bytes_max)
+        at = np.flatnonzero(bound > size_limits(self._table, self._log).bytes_max - FRAME_BYTES)
         if kinds is not None:
             at = at[kinds[at] != RowKind.UPDATE_BEFORE]  # it is in the topic as what it was made
         if not at.size:
@@ -62,7 +62,7 @@ class LogSizes:
             return  # nothing of it goes into messages
         limits = self._log.limits()
         if (sizes > limits.bytes_max).any():
-            limits = self._log.limits(anew=True)  # it may have been raised since
+            limits = size_limits(self._table, self._log, anew=True)  # it may have been raised since
             too_large = np.flatnonzero(sizes > limits.bytes_max)
             if too_large.size:
                 place = int(too_large[0])

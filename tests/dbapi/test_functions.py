@@ -202,3 +202,11 @@ def test_what_is_refused(con: tsdb.Connection) -> None:
     con.remove_function("shout")
     with pytest.raises(tsdb.ProgrammingError, match="no function `shout`"):
         con.remove_function("shout")
+
+
+def test_a_function_with_side_effects_is_called_once_for_a_row(con: tsdb.Connection) -> None:
+    calls: list[int] = []
+    con.create_function("heard", lambda n: calls.append(n) or n, ["INT"], "INT", side_effects=True)
+    if con.option("execution.mode") == "batch":
+        row = con.execute("SELECT CAST(heard(5) AS STRING), CAST(heard(6) + 1 AS VARCHAR(3))").fetchall()
+        assert row == [("5", "7")] and calls == [5, 6]

@@ -61,7 +61,7 @@ class Engine:
         if self.memory_limit_bytes is not None:
             # each sort keeps so much to itself; there are some in a plan, in each of its partitions
             kept = min(_SORT_KEEPS_MAX, self.memory_limit_bytes // _SORTS)
-            settings += (("datafusion.execution.sort_spill_reservation_bytes", str(kept)),)
+            settings = (("datafusion.execution.sort_spill_reservation_bytes", str(kept)), *settings)
         context = SessionContext(_config(statistics, swaps_joins, settings), self._runtime)
         self.functions.register(context)
         return context

@@ -40,6 +40,7 @@ from tsdb.metadata.snapshot import Snapshot
 from tsdb.options import BY_KEY, SCAN, check_table_options, parse_duration_ms
 from tsdb.sql.bind import bind_query
 from tsdb.sql.depth import SUBQUERIES_MAX, too_deep
+from tsdb.sql.functions.as_text import mark_volatile
 from tsdb.sql.parser import parse_query
 from tsdb.sql.script import position_at, position_of
 from tsdb.sql.statements import Statement, TableName
@@ -110,6 +111,7 @@ def plan_query(
     join_as_of(expanded, names, statement, streaming=streaming)
     _refuse_too_deep(expanded, statement)
     _name_places(expanded, names)
+    mark_volatile(expanded, engine.functions.volatile)
     cast_constants(expanded, engine.functions.parameters)
     write_out_table_functions(expanded, engine.functions.tables, statement)
     if mode == "batch":

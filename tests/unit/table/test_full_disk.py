@@ -38,11 +38,11 @@ class FullDisk:
         self.left, self.forever = n, forever
 
     def before(self, operation):
-        def counted(this, path, *data):
+        def counted(this, path, *data, **how):
             self.left -= 1
             if self.left == -1 or (self.forever and self.left < -1):
                 raise OSError(errno.ENOSPC, "No space left on device", path)
-            return operation(this, path, *data)
+            return operation(this, path, *data, **how)
 
         return counted
 

@@ -63,7 +63,7 @@ class FullDisk(LocalFileIO):
         return super().__getattribute__(name)
 
 
-def no_space(path, *_):
+def no_space(path, *_, **__):
     raise OSError(errno.ENOSPC, "No space left on device", path)
 
 

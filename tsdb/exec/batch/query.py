@@ -48,10 +48,15 @@ _PIECE_ROWS_MIN = 8192
 _LONG, _WIDE = 4, 8  # a string counts as four numbers
 _ALL = 2**63 - 1
 _JOIN_IN_MEMORY = "HashJoinInput"
+_TOO_LITTLE = "Resources exhausted"
 _PASSING_ON = (TableScan, Projection, Filter, SubqueryAlias, Union)
 _CANCELLED = "the statement was cancelled"
 _VOLATILE = ("random", "uuid")
 _MERGE_JOINS = (("datafusion.optimizer.prefer_hash_join", "false"),)
+_SMALL_STEPS = (
+    ("datafusion.execution.batch_size", "512"),
+    ("datafusion.execution.sort_spill_reservation_bytes", "65536"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,9 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
     again = {}
     if plan.engine.memory_limit_bytes is not None:
         # hash joins keep one side in memory; merge joins, which are slower, spill what they sort
-        again[_JOIN_IN_MEMORY] = lambda: executable(plan, reads, joins_spill=True)
+        again[_JOIN_IN_MEMORY] = lambda: executable(plan, reads, spilling=_MERGE_JOINS)
+        # what has been spilled is merged with a batch of each part in memory
+        again[_TOO_LITTLE] = lambda: executable(plan, reads, spilling=_MERGE_JOINS + _SMALL_STEPS)
     if any(read.by_position for read in reads):
         again[UNPLACED] = lambda: executable(plan, [replace(read, by_position=False) for read in reads])
     return Rows(_repeated(stream, again) if again else stream, plan)
@@ -120,7 +127,7 @@ def _repeated(stream: Any, again: Mapping[str, Callable[[], DataFrame]]) -> Iter
         another = [make for text, make in again.items() if text in str(err)]
         if given or not another:
             raise
-    yield from another[0]().execute_stream()
+    yield from _repeated(another[0]().execute_stream(), dict(list(again.items())[1:]))
 
 
 def scans(plan: QueryPlan) -> list[RelationScan]:
@@ -146,10 +153,10 @@ def scans(plan: QueryPlan) -> list[RelationScan]:
 
 
 def executable(
-    plan: QueryPlan, reads: list[RelationScan], explain: str = "", *, joins_spill: bool = False
+    plan: QueryPlan, reads: list[RelationScan], explain: str = "", *, spilling: tuple[tuple[str, str], ...] = ()
 ) -> DataFrame:
-    """The query over what is really read, in a context of its own. explain: words before it. joins_spill: instead of
-    keeping one side in memory.
+    """The query over what is really read, in a context of its own. explain: words before it. spilling: settings with
+    which it needs less memory.
     """
     settings = tuple(one for one in plan.settings if one != KEEPS_FIELDS)
     if KEEPS_FIELDS in plan.settings or any(read.by_position for read in reads):
@@ -159,7 +166,7 @@ def executable(
     context = plan.engine.context(
         statistics=not _reads_floats(plan, reads),
         swaps_joins=not _filters_outer_join(plan.logical),
-        settings=settings + (_MERGE_JOINS if joins_spill else ()),
+        settings=settings + spilling,
     )
     live = _live_files(reads)
     for read in reads:

@@ -7,6 +7,8 @@ maps are put together of the texts of their parts.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 from sqlglot import exp
 
@@ -15,6 +17,7 @@ from tsdb.sql.functions.spec import call, cast, is_null, number, paren, string, 
 
 _PLAIN = (pa.types.is_integer, pa.types.is_decimal, pa.types.is_date, pa.types.is_string, pa.types.is_binary)
 _ROWS = ("STRUCT", "ROW")
+_VOLATILE = "volatile"
 _MAPS = ("MAP", "MAP_FROM_ARRAYS", "STR_TO_MAP", "MAP_UNION")
 
 
@@ -30,10 +33,17 @@ def cast_to_text(node: exp.Cast) -> exp.Expr | None:
     return call("rpad" if filled else "left", whole, number(int(sizes[0])))
 
 
+def mark_volatile(query: exp.Expr, names: Collection[str]) -> None:
+    """Note which calls are of functions with side effects, lest a rule writes them twice. names: in lower case."""
+    for node in query.find_all(exp.Anonymous) if names else ():
+        if str(node.this).lower() in names:
+            node.meta[_VOLATILE] = True
+
+
 def as_text(node: exp.Expr) -> exp.Expr:
-    """The text of a value, NULL for NULL."""
+    """The text of a value, NULL for NULL. What a function with side effects gives has DataFusion's text."""
     known = _kind(node)
-    if _is_plain(node, known):
+    if _is_plain(node, known) or any(inner.meta.get(_VOLATILE) for inner in node.find_all(exp.Anonymous)):
         return string(node)
     parts = _parts_of_row(node, known)
     if parts is not None:

@@ -5,13 +5,15 @@ import pytest
 
 import tsdb
 
-ROWS = 400_000
+ROWS, STEP = 400_000, 20_000
+OWN_INVERSE = sum(i * 7919 * 7919 % ROWS == i for i in range(ROWS))
 
 
 @pytest.fixture
 def con():
     with tsdb.connect(":memory:") as con:
-        con.register("n", pa.table({"v": range(ROWS), "k": [i * 7919 % ROWS for i in range(ROWS)]}))
+        parts = [range(begin, begin + STEP) for begin in range(0, ROWS, STEP)]
+        con.register("n", pa.concat_tables(pa.table({"v": p, "k": [i * 7919 % ROWS for i in p]}) for p in parts))
         con.execute("SET 'memory.limit' = '12 mb'")
         yield con
 
@@ -30,3 +32,35 @@ def test_sort(con):
 
 def test_grouping(con):
     assert con.execute("SELECT k, count(*) FROM n GROUP BY k").fetch_arrow_table().num_rows == ROWS
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("SELECT count(*) FROM (SELECT DISTINCT k, v FROM n)", ROWS),
+        ("SELECT count(DISTINCT k) FROM n", ROWS),
+        ("SELECT sum(r) FROM (SELECT row_number() OVER (ORDER BY k) AS r FROM n)", ROWS * (ROWS + 1) // 2),
+        ("SELECT max(r) FROM (SELECT row_number() OVER (PARTITION BY k % 1000 ORDER BY v) AS r FROM n)", ROWS // 1000),
+        ("SELECT count(*) FROM (SELECT k, v FROM n EXCEPT SELECT v, k FROM n)", ROWS - OWN_INVERSE),
+        ("SELECT count(*) FROM (SELECT k FROM n INTERSECT SELECT v FROM n)", ROWS),
+        ("SELECT count(*) FROM (SELECT k FROM n UNION SELECT -v FROM n)", 2 * ROWS - 1),
+        ("SELECT count(*) FROM n WHERE k IN (SELECT v * 2 FROM n)", ROWS // 2),
+    ],
+)
+def test_what_sorts_groups_or_joins(con, query, answer):
+    assert con.execute(query).fetchone() == (answer,)
+
+
+def test_rows_that_are_merged_on_read_and_written_in_order(con):
+    con.execute("CREATE TABLE t (k BIGINT, v BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '2')")
+    con.execute("INSERT INTO t SELECT k, v FROM n ORDER BY v")
+    con.execute("INSERT INTO t SELECT k, v + 1 FROM n WHERE k % 2 = 0")
+    assert con.execute("SELECT count(*), sum(v) FROM t").fetchone() == (ROWS, ROWS * (ROWS - 1) // 2 + ROWS // 2)
+    joined = con.execute("SELECT count(*), sum(t.v - n.v) FROM t JOIN n ON t.k = n.k").fetchone()
+    assert joined == (ROWS, ROWS // 2)
+
+
+def test_a_limit_that_is_too_small_is_named(con):
+    con.execute("SET 'memory.limit' = '1 mb'")
+    with pytest.raises(tsdb.OperationalError, match=r"'memory.limit'"):
+        con.execute("SELECT median(k) FROM n").fetchall()

@@ -35,16 +35,17 @@ con = tsdb.connect(sys.argv[1])
 con.execute("SET 'execution.mode' = 'streaming'")
 cursor = con.execute(sys.argv[2])
 print("ready", flush=True)
-last, end = 0, None
+last, end, seen = 0, None, []
 while end is None or last < end:
     rows = cursor.poll(0.5)
     now = time.time_ns()
     latest = pc.max(rows["sent"]).as_py() if rows.num_rows else last
     if latest > last:
         last = latest
-        print(now, last, flush=True)
+        seen.append(f"{now} {last}")  # a full pipe would hold it up
     elif last and not rows.num_rows:
         break
+print("\\n".join(seen), flush=True)
 """
 
 

@@ -10,6 +10,7 @@ from bench import (
     ingest,
     kafka_latency,
     kafka_throughput,
+    many_streams,
     memory,
     merge_on_read,
     nexmark,
@@ -26,6 +27,7 @@ from bench import (
 BENCHMARKS = {
     "ingest": ingest.main,
     "compaction": compaction.main,
+    "many_streams": many_streams.main,
     "memory": memory.main,
     "merge_on_read": merge_on_read.bench("deduplicate"),
     "partial_update": merge_on_read.bench("partial-update"),

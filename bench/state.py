@@ -1,8 +1,9 @@
 """State larger than memory: a GROUP BY over ever more keys within 'execution.state.memory'.
 
-Each size runs in a process of its own: all keys come once, then changes of keys drawn at random. Told are the cost of
-such a change, and the most memory that the process had of its own (without pages of mapped files, which the kernel
-takes back when it needs them) and in all. The new totals of a sample of keys are checked.
+Each size runs in a process of its own: all keys come once, then changes of keys drawn at random, in steps of several
+sizes. Told are the cost of such a change, as time and as processor time, and the most memory that the process had of
+its own (without pages of mapped files, which the kernel takes back when it needs them) and in all. The new totals of a
+sample of keys are checked.
 """
 
 import json
@@ -21,7 +22,10 @@ from tsdb.exec.streaming.dataflow import Dataflow, InputSpec
 from tsdb.exec.streaming.state_memory import state_memory
 
 STEP = 65_536
-STEPS = 40
+STEPS = {1_000: 200, 10_000: 60, STEP: 30}
+"""Rows of a step → how many steps."""
+
+WARM_STEPS = 20
 LIMIT_MIB = 256
 SQL = "SELECT k, count(*) AS n, sum(v) AS total FROM t GROUP BY k"
 
@@ -57,19 +61,23 @@ def one_size(keys: int, limit_mib: int) -> dict[str, Any]:
         now = resident_mib()
         own, everything = max(own, now[0]), max(everything, now[1])
     load_s = time.perf_counter() - began
-    seconds = []
-    for _ in range(STEPS):
-        some = rng.integers(0, keys, STEP) * 7919
-        began = time.perf_counter()
-        out = dataflow.step({"t": changes_of(some)})
-        seconds.append(time.perf_counter() - began)
-        now = resident_mib()
-        own, everything = max(own, now[0]), max(everything, now[1])
-        rows = out.rows.slice(0, 2000).to_pylist()
-        assert all(row["total"] == row["n"] * (row["k"] % 1000) for row in rows), "a total is wrong"
+    costs = {}
+    # pages that were only written so far are read for the first time
+    for rows, steps in ((STEP, WARM_STEPS), *STEPS.items()):
+        wall = processor = 0.0
+        for _ in range(steps):
+            changes = changes_of(rng.integers(0, keys, rows) * 7919)
+            began, spent = time.perf_counter(), time.process_time()
+            out = dataflow.step({"t": changes})
+            wall, processor = wall + time.perf_counter() - began, processor + time.process_time() - spent
+            now = resident_mib()
+            own, everything = max(own, now[0]), max(everything, now[1])
+            sample = out.rows.slice(0, 100).to_pylist()
+            assert all(row["total"] == row["n"] * (row["k"] % 1000) for row in sample), "a total is wrong"
+        costs[rows] = (wall / steps / rows * 1e6, processor / steps / rows * 1e6)
     return {
         "load_us": load_s / keys * 1e6,
-        "change_us": sum(seconds) / STEPS / STEP * 1e6,
+        "change_us": costs,
         "own_mib": own,
         "all_mib": everything,
         "state_mib": dataflow.metrics()["state_bytes"] / (1 << 20),
@@ -78,7 +86,7 @@ def one_size(keys: int, limit_mib: int) -> dict[str, Any]:
 
 def main(row_count: int, repeat: int) -> None:
     del repeat
-    first: float | None = None
+    first: dict[str, list[float]] | None = None
     for keys in sorted({min(1_000_000, row_count), min(5_000_000, row_count), row_count}):
         code = f"import json\nfrom bench import state\nprint(json.dumps(state.one_size({keys}, {LIMIT_MIB})))"
         done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -86,6 +94,10 @@ def main(row_count: int, repeat: int) -> None:
         first = got["change_us"] if first is None else first
         print(
             f"state {keys:,} keys within {LIMIT_MIB} MiB: state {got['state_mib']:,.0f} MiB, most memory of its own "
-            f"{got['own_mib']:,.0f} MiB, with mapped pages {got['all_mib']:,.0f} MiB; {got['load_us']:.2f} us a new "
-            f"key, {got['change_us']:.2f} us a change ({got['change_us'] / first:.2f}x)"
+            f"{got['own_mib']:,.0f} MiB, with mapped pages {got['all_mib']:,.0f} MiB; {got['load_us']:.2f} us a new key"
         )
+        for rows, (wall, processor) in got["change_us"].items():
+            print(
+                f"  steps of {int(rows):,} changes: {wall:.2f} us a change ({wall / first[rows][0]:.2f}x), processor "
+                f"{processor:.2f} us ({processor / first[rows][1]:.2f}x)"
+            )

@@ -24,6 +24,7 @@ EVERYWHERE = {
     "nested_nulls",
     "row_hash",
     "secrets",
+    "time_zone",
 }
 
 # package (or top module) of tsdb -> what else of tsdb it may import; everything may import EVERYWHERE and itself
@@ -34,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "changes": set(),
     "data_types": set(),
     "secrets": set(),
+    "time_zone": set(),
     "nearest_floats": set(),
     "nested_nulls": set(),
     "options": {"foreign_options"},

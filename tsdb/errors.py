@@ -53,7 +53,7 @@ class Warning(Exception):
 
 
 class Error(Exception):
-    """PEP 249: base of every error. `position` is where in the SQL, if known."""
+    """PEP 249: base of every error. `position` is where in the SQL, if known; `start` is that as an offset."""
 
     code = "ERROR"
     retryable = False
@@ -63,6 +63,7 @@ class Error(Exception):
         super().__init__(message)
         self.message = message
         self.position = position
+        self.start: int | None = None
 
     def __str__(self) -> str:
         """The message, followed by the line and a caret when the position is known."""

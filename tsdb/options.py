@@ -267,7 +267,8 @@ OPTIONS: tuple[OptionSpec, ...] = (
              "What AVG gives: of integers an integer as in Flink, or always a DOUBLE as in most databases."),
     _session("python.replacement-scans", "true|false", "true",
              "A name in FROM that no table has stands for the caller's Python variable of that name."),
-    _session("table.local-time-zone", "string", "UTC", "Zone of TIMESTAMP_LTZ in text."),
+    _session("table.local-time-zone", "string", "UTC",
+             "Zone whose clocks TIMESTAMP_LTZ is read and written by: a name such as Europe/Berlin, or +02:00."),
     _session("sql-client.execution.result-mode", "table|changelog", "table", "How the shell shows streaming results."),
 )  # fmt: skip
 

@@ -7,6 +7,8 @@ what is stored and shown is the reference. A value that is a secret itself is st
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
+from itertools import pairwise
 
 from tsdb.errors import OptionError
 
@@ -15,13 +17,32 @@ HIDDEN = "******"
 _SECRET = re.compile(
     r"password|secret|token|jaas|credential|private|access[._-]?key|passphrase|user[._-]?info|ssl\.keystore\.key"
 )
+_MISSPELT = (
+    "password",
+    "secret",
+    "credential",
+    "passphrase",
+    "accesskey",
+    "secretkey",
+    "accesstoken",
+    "userinfo",
+    "jaasconfig",
+)
+_NEAR = 0.8
+_WORD_END = re.compile(r"[._-]")
 _OPTION = re.compile(r"('(?:[^']|'')*'\s*=\s*')((?:[^']|'')*)")
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
 
 
 def is_secret(key: str) -> bool:
-    """Whether the value of an option of this name must not be shown."""
-    return _SECRET.search(key.lower()) is not None
+    """Whether the value of an option of this name must not be shown. So is one whose name is nearly such a name: an
+    error shows the line in which a name is misspelt.
+    """
+    lower = key.lower()
+    if _SECRET.search(lower) is not None:
+        return True
+    words = _WORD_END.split(lower)
+    return any(get_close_matches(word, _MISSPELT, 1, _NEAR) for word in (*words, *map("".join, pairwise(words))))
 
 
 def shown(key: str, value: str) -> str:

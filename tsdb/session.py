@@ -36,18 +36,19 @@ from tsdb.exec import (
     summary,
 )
 from tsdb.exec.attempts import retried
-from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change
+from tsdb.exec.batch import conflict, copy_from, copy_to, dml, merge_into, point_lookup, query, row_change, time_text
 from tsdb.exec.catalogs import Catalogs, Mounted
 from tsdb.exec.continuous import submit, submit_set, submit_watch
 from tsdb.exec.engine import Engine
 from tsdb.exec.failure import storage_failure
 from tsdb.exec.functions import Functions, built_in, create_function, drop_function
 from tsdb.exec.information_schema import Holder
+from tsdb.exec.known_plans import KnownPlans
 from tsdb.exec.names import Names
 from tsdb.exec.plan import Mode, QueryPlan, all_of, plan_query
 from tsdb.exec.planner import Planner
 from tsdb.exec.relation import View
-from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount, one_text, rows_of
+from tsdb.exec.result import BatchResult, JobHandle, Result, RowCount, in_zone, one_text, rows_of
 from tsdb.exec.session_options import SessionOptions
 from tsdb.exec.streaming.changelog import open_changelog
 from tsdb.exec.streaming.draft import check_targets
@@ -95,6 +96,7 @@ class Session:
         self._storage = storage
         self.functions = Functions()
         self._parsed = ParsedQueries()
+        self._plans = KnownPlans()
         self._prepared = Prepared()
         self._engine = Engine(options.memory_limit_bytes, self.functions)
         self._renew_engine()
@@ -182,7 +184,9 @@ class Session:
 
     def query(self, statement: sql.Select) -> BatchResult:
         """The rows of a query in batch mode; planned anew where a snapshot expires meanwhile."""
-        return retried(lambda: query.run(self.plan(statement.query, statement, "batch")))
+        if not self._parsed.knows(statement):
+            return retried(lambda: query.run(self.plan(statement.query, statement, "batch")))
+        return retried(lambda: query.run(self._plans.plan(statement, self.names, self._engine, self.options.values)))
 
     def _run_all(
         self, statements: Sequence[sql.Statement], wanted: Sequence[int], params: list[Any]
@@ -193,13 +197,11 @@ class Session:
             self.names.forget_variables()
             try:
                 found = self._look_up(statement, given)
-                if found is not None:
-                    yield found
-                else:
-                    yield from self.run(bind(statement, given))
+                for result in self.run(bind(statement, given)) if found is None else (found,):
+                    yield in_zone(result, self.options.zone) if isinstance(result, BatchResult) else result
             except (ProgrammingError, NotSupportedError, DataError, IntegrityError, SnapshotNotFound) as err:
                 if err.position is None:
-                    err.position = place_in(statement, err.message)
+                    err.position = place_in(statement, err.message, err.start)
                 raise
             except (ValueError, TypeError, LookupError, AttributeError) as err:
                 raise InternalError(
@@ -245,6 +247,11 @@ class Session:
             statement = replace(statement, columns=tuple(self.plan(statement.source, statement, "batch").schema.names))
         if statement.source.meta.get("default_values"):
             statement = replace(statement, columns=(target.schema.names[0],))
+        if self.options.zone != "UTC":
+            source = time_text.with_times(statement.source, target.schema, statement.columns, _fixed(statement))
+            given = self.plan(source, statement).schema
+            source = time_text.in_session_zone(source, given, target.schema, statement.columns, _fixed(statement))
+            statement = replace(statement, source=source)
         return statement, target
 
     def _update(self, statement: sql.Update) -> Result:
@@ -399,6 +406,11 @@ class Session:
             return JobHandle(submit_set(inserts, self.plan, self.names, self.options, self.jobs))
         expiry = (SnapshotExpired,) if all(isinstance(target, Table) for _, target in inserts) else ()
         return RowCount(retried(lambda: dml.insert_all(inserts, self._planner(statement)), expiry))
+
+
+def _fixed(statement: sql.Insert) -> tuple[str, ...]:
+    """The columns that PARTITION (…) gives values for."""
+    return tuple(name for name, value in (statement.partition or {}).items() if value is not None)
 
 
 def called(statement: sql.Call, names: Names) -> tuple[Procedure, Mounted, tuple[Any, ...], dict[str, Any]]:

@@ -21,20 +21,30 @@ def con(tmp_path: Path, client: str) -> Iterator[tsdb.Connection]:
         yield connection
 
 
-def java(*arguments: str) -> list[tuple[str, ...]]:
-    """What the judge prints."""
-    source = str(Path(__file__).with_name("KafkaJudge.java"))
-    command = ["java", "-Xmx256m", "-cp", f"{broker.JARS}/*", source, *arguments]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-2000:]
-    return [tuple(line.split("\t")) for line in run.stdout.splitlines()]
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The judge's class path; it is compiled once."""
+    folder = tmp_path_factory.mktemp("judge")
+    source = Path(__file__).with_name("KafkaJudge.java")
+    subprocess.run(["javac", "-cp", f"{broker.JARS}/*", "-d", str(folder), str(source)], check=True)
+    return f"{folder}:{broker.JARS}/*"
 
 
-def written(topics: Topics, topic: str, lines: list[str], folder: Path) -> None:
+def java(judge: str, *calls: tuple[str, ...]) -> list[list[tuple[str, ...]]]:
+    """What the judge prints for each call; they run side by side."""
+    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", judge, "KafkaJudge"]
+    pipe = subprocess.PIPE
+    runs = [subprocess.Popen([*command, *call], text=True, stdout=pipe, stderr=pipe) for call in calls]
+    answers = [run.communicate() for run in runs]
+    assert [run.returncode for run in runs] == [0] * len(runs), answers[0][1][-2000:] + answers[-1][1][-2000:]
+    return [[tuple(line.split("\t")) for line in out.splitlines()] for out, _ in answers]
+
+
+def written(judge: str, topics: Topics, topic: str, lines: list[str], folder: Path) -> None:
     """Let the judge write."""
     file = folder / "lines"
     file.write_text("\n".join(lines))
-    java("write", topics.bootstrap, topic, str(file))
+    java(judge, ("write", topics.bootstrap, topic, str(file)))
 
 
 def table(con: tsdb.Connection, topics: Topics, name: str, topic: str) -> None:
@@ -46,28 +56,30 @@ def table(con: tsdb.Connection, topics: Topics, name: str, topic: str) -> None:
 
 
 @pytest.mark.judged("topics as tables: keys, tombstones, transactions", JUDGE, "reads", "is read")
-def test_keys_tombstones_and_transactions(con: tsdb.Connection, topics: Topics, tmp_path: Path) -> None:
+def test_keys_tombstones_and_transactions(con: tsdb.Connection, topics: Topics, tmp_path: Path, judge: str) -> None:
     ours, theirs = topics.create("ours", partitions=3), topics.create("theirs", partitions=3)
     table(con, topics, "ours", ours)
     table(con, topics, "theirs", theirs)
     lines = [f'{{"id":{n}}}\t{{"id":{n},"v":"é{n}"}}' for n in range(COUNT)]
-    written(topics, theirs, [*lines, '{"id":3}\t\\N'], tmp_path)
+    written(judge, topics, theirs, [*lines, '{"id":3}\t\\N'], tmp_path)
     con.execute(f"INSERT INTO ours SELECT n, 'é' || CAST(n AS STRING) FROM generate_series(0, {COUNT - 1}) AS s(n)")
     wanted = [(n, f"é{n}") for n in range(COUNT)]
     assert con.execute("SELECT * FROM theirs ORDER BY id").fetchall() == [row for row in wanted if row[0] != 3]
-    assert sorted(java("read", topics.bootstrap, ours)) == sorted(
-        row for row in java("read", topics.bootstrap, theirs) if row[2] != "\\N"
-    ), "the same keys and values in the same partitions"
+    seen, sent = java(judge, ("read", topics.bootstrap, ours), ("read", topics.bootstrap, theirs))
+    assert sorted(seen) == sorted(row for row in sent if row[2] != "\\N"), (
+        "the same keys and values in the same partitions"
+    )
 
 
 @pytest.mark.judged("the log of a table, in JSON", JUDGE, "reads")
-def test_the_log_of_a_table(con: tsdb.Connection, topics: Topics) -> None:
+def test_the_log_of_a_table(con: tsdb.Connection, topics: Topics, judge: str) -> None:
     topic = f"{topics.prefix}-log"
     create(con, topics.bootstrap, topic, **{"log.format": "json"})
     con.execute("INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)")
     con.execute("UPDATE t SET v = v + 1 WHERE k = 2")
     con.execute("DELETE FROM t WHERE k = 3")
-    found = [row for row in java("read", topics.bootstrap, topic) if row[1]]
+    (seen,) = java(judge, ("read", topics.bootstrap, topic))
+    found = [row for row in seen if row[1]]
     state: dict[str, str] = {}
     for _, key, value, _ in found:
         state.pop(key, None)

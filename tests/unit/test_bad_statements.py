@@ -243,3 +243,54 @@ def test_the_error_has_a_place_and_is_in_our_words(con: tsdb.Connection, sql: st
     assert not LEAKED.search(error.message), error.message
     assert error.position is not None and error.position.line == 1
     assert error.position.text == sql and 1 <= error.position.column <= len(sql) + 1
+
+
+PLACED = {
+    "INSERT INTO u VALUES (1, 'a', 2), (2, 'b', 'x')": "'x'",
+    "INSERT INTO u VALUES (1, 'a', 2), (99999999999, 'b', 3)": "99999999999",
+    "INSERT INTO u SELECT 'a', k, 1 FROM t": "'a'",
+    "INSERT INTO u (name, id) SELECT id, id FROM t": "id, id FROM",
+    "INSERT INTO u VALUES (1, 'a', 2), (2, 'b')": "2, 'b'",
+    "SELECT k, count(*) FROM t GROUP BY k HAVING v > 1": "v > 1",
+    "SELECT sum(count(*)) FROM t": "sum",
+    "SELECT t.id FROM t LEFT JOIN u": "u",
+    "SELECT id FROM t LIMIT id": "id",
+    "SELECT DISTINCT id FROM t ORDER BY v": "v",
+    "SELECT date_trunc('foo', ts) FROM t": "'foo'",
+    "SELECT k, substr(k) FROM t": "substr",
+    "SELECT id.x FROM t": "id.x",
+    "WITH a AS (SELECT 1), a AS (SELECT 2) SELECT * FROM a": "a AS (SELECT 1)",
+    "SELECT COUNT(DISTINCT *) FROM t": "*) FROM",
+    "SELECT id, ntile(0) OVER (ORDER BY id) FROM t": "ntile",
+}
+
+
+@pytest.mark.parametrize("sql", PLACED)
+def test_the_error_points_at_what_is_wrong(con: tsdb.Connection, sql: str) -> None:
+    with pytest.raises(tsdb.Error) as raised:
+        con.execute(sql).fetchall()
+    assert raised.value.position is not None
+    assert sql[raised.value.position.column - 1 :].startswith(PLACED[sql]), raised.value
+    assert len(raised.value.message) < 200, raised.value
+
+
+def test_an_error_of_a_stream_points_at_it_too(con: tsdb.Connection) -> None:
+    con.execute("SET 'execution.mode' = 'streaming'; SET 'scan.bounded.mode' = 'latest'")
+    try:
+        with pytest.raises(tsdb.DataError, match="column 16: a subquery that stands for one value gave 2 rows"):
+            con.execute("SELECT (SELECT id FROM t) FROM u").fetchall()
+    finally:
+        con.execute("RESET 'execution.mode'; RESET 'scan.bounded.mode'")
+
+
+def test_an_error_inside_a_view_points_at_the_view() -> None:
+    with tsdb.connect() as con:
+        con.execute(
+            "CREATE TABLE a (id INT, s STRING); CREATE VIEW v AS SELECT s FROM a; CREATE VIEW w AS SELECT s FROM v"
+        )
+        con.execute("ALTER TABLE a DROP s")
+        with pytest.raises(tsdb.Error, match="column 15: in view `w`: column `s` does not exist"):
+            con.execute("SELECT * FROM w")
+        con.execute("DROP TABLE a")
+        with pytest.raises(tsdb.Error, match=r"column 15: in view `w`: table .*`? does not exist"):
+            con.execute("SELECT s FROM w")

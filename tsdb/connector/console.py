@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, inserts, to_row_kinds
+from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, inserts, plus, to_row_kinds
 from tsdb.connector.connector import ChangelogMode, ConnectorTable, Json, Sink, Source
 from tsdb.connector.connector_options import check
 from tsdb.connector.serde.json_writer import json_values, lines_of
@@ -44,6 +44,7 @@ class _SinkOnly:
         for batch in reader:
             count += batch.num_rows
             sink.write(inserts(pa.Table.from_batches([batch])))
+            sink.prepare(0)
         return count
 
     def _unreadable(self, table: ConnectorTable) -> NotSupportedError:
@@ -104,15 +105,30 @@ class BlackholeSink:
 
 
 class PrintSink(BlackholeSink):
-    """Prints at once; after a crash the last changes may be printed again. key: pairs -U with +U."""
+    """Prints whole versions; after a crash the last may be printed again. key: pairs -U with +U."""
 
     def __init__(self, key: tuple[str, ...], prefix: str, *, to_error: bool) -> None:
         self._key = key
         self._prefix = prefix
         self._to_error = to_error
+        self._held: list[ChangeBatch] = []
 
     def write(self, changes: ChangeBatch) -> None:
+        """Hold them back: they may be a part of a version."""
+        self._held.append(changes)
+
+    def prepare(self, version: int) -> Json | None:
         """One line per change."""
+        held, self._held = self._held, []
+        if held:
+            self._print(plus(held, held[0].schema))
+        return None
+
+    def abort(self) -> None:
+        """Forget what was not printed."""
+        self._held = []
+
+    def _print(self, changes: ChangeBatch) -> None:
         rows, kinds = to_row_kinds(changes, self._key or None)
         if rows.num_rows == 0:
             return

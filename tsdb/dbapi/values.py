@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from tsdb.data_types import sql_name
 from tsdb.errors import DataError
+from tsdb.time_zone import tzinfo
 
 
 def python_rows(table: pa.Table) -> list[tuple[Any, ...]]:
@@ -34,7 +35,10 @@ def _values(values: pa.Array) -> list[Any]:
     kind = values.type
     if pa.types.is_timestamp(kind):
         moments: list[Any] = pc.cast(pc.cast(values, pa.timestamp(kind.unit)), pa.timestamp("us")).to_pylist()
-        return moments if kind.tz is None else [m and m.replace(tzinfo=dt.UTC) for m in moments]
+        if kind.tz is None:
+            return moments
+        zone = tzinfo(kind.tz)
+        return [m and m.replace(tzinfo=dt.UTC).astimezone(zone) for m in moments]
     if pa.types.is_time64(kind) and kind.unit == "ns":
         return list(pc.cast(values, pa.time64("us")).to_pylist())
     if pa.types.is_map(kind):

@@ -9,7 +9,7 @@ import pyarrow as pa
 from datafusion import DataFrame, SessionContext
 from sqlglot import exp
 
-from tsdb.data_types import DataField, from_arrow, parse_type, to_arrow
+from tsdb.data_types import DataField, TypeRoot, from_arrow, parse_type, to_arrow
 from tsdb.errors import Error, NotSupportedError, ProgrammingError
 from tsdb.exec.engine import our_schema
 from tsdb.metadata.schema import TableSchema
@@ -105,10 +105,10 @@ def full_schema(schema: TableSchema, context: SessionContext) -> pa.Schema:
 
 
 def planned_columns(
-    columns: VirtualColumns, stored: pa.Schema, wanted: Mapping[str, str], context: SessionContext
+    columns: VirtualColumns, stored: pa.Schema, wanted: Mapping[str, str], context: SessionContext, zone: str = "UTC"
 ) -> DataFrame:
-    """Expressions over the stored columns of `RELATION`, planned. wanted: texts by name."""
-    bound = bind_query(computing_query(columns, RELATION, wanted), lambda _: stored)
+    """Expressions over the stored columns of `RELATION`, planned. wanted: texts by name. zone: of the session."""
+    bound = bind_query(computing_query(columns, RELATION, wanted), lambda _: stored, zone=zone)
     plain = pa.schema([pa.field(f.name, f.type) for f in stored])
     context.register_record_batches(f'"{RELATION}"', [[pa.RecordBatch.from_pylist([], schema=plain)]])
     try:
@@ -141,7 +141,8 @@ def _expression(text: str) -> exp.Expr:
 
 
 def _no_rows(fields: tuple[DataField, ...]) -> exp.Query:
-    items = ", ".join(f"CAST(NULL AS {f.type.with_nullable(True).sql()}) AS {_quoted(f.name)}" for f in fields)
+    known = [f for f in fields if f.type.root is not TypeRoot.MULTISET]  # no expression takes one
+    items = ", ".join(f"CAST(NULL AS {f.type.with_nullable(True).sql()}) AS {_quoted(f.name)}" for f in known)
     return parse_query(f"SELECT {items}" if items else "SELECT 1 AS `$none`")
 
 
@@ -169,7 +170,7 @@ def _watermark(
     plan_of: Callable[[exp.Query], _Planned],
 ) -> WatermarkDef:
     what = f"WATERMARK of table `{statement.name}`"
-    types = {f.name: f.type.with_nullable(True).sql() for f in fields}
+    types = {f.name: f.type.with_nullable(True).sql() for f in fields if f.type.root is not TypeRoot.MULTISET}
     types |= {c.name: c.type for c in computed.values()}
     if watermark.column not in types:
         raise ProgrammingError(f"{what}: there is no column `{watermark.column}`")

@@ -11,6 +11,7 @@ from sqlglot import exp
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.errors import NotSupportedError
 from tsdb.exec.batch.columns import Arrangement, real_name
+from tsdb.exec.batch.value_place import place_of_values
 from tsdb.exec.names import Names
 from tsdb.exec.plan import QueryPlan
 from tsdb.exec.session_options import SessionOptions
@@ -73,7 +74,7 @@ def _planned(statement: Insert, target: Table | ConnectorTable, plan_of: Planner
     fixed = {name: value for name, value in constants.items() if value is not None}
     plan = plan_of(_with_constants(statement.source, fixed), statement)
     columns = _columns(statement, target, fixed)
-    Arrangement(plan.schema, target.schema, target.identifier, columns)
+    Arrangement(plan.schema, target.schema, target.identifier, columns, place=place_of_values(statement))
     options = dict(statement.target_options)
     sink = target.for_statement(options) if isinstance(target, Table) else target.with_options(options)
     return PlannedInsert(plan, sink, tuple(columns))

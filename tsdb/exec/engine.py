@@ -15,10 +15,12 @@ from sqlglot import exp
 
 from tsdb.errors import NotSupportedError
 from tsdb.exec.functions import Functions
+from tsdb.sql.functions.collections import MAP_UNIONS
 
 PARTITIONS = max(os.cpu_count() or 1, 1)
 """How many threads one query uses."""
 
+_SHARED_BUILD_BYTES, _SHARED_BUILD_ROWS = 256 << 20, 4 << 20
 _FROM = (exp.From, exp.Join, exp.CTE)
 _SETTINGS = {
     "datafusion.execution.parquet.schema_force_view_types": "false",
@@ -31,6 +33,9 @@ _SETTINGS = {
     "datafusion.execution.skip_physical_aggregate_schema_check": "true",
     # it filters by the bounds of some of several min and max, and so loses rows that others need
     "datafusion.optimizer.enable_aggregate_dynamic_filter_pushdown": "false",
+    # with few threads it costs less to build one table for all of them than to deal out both sides of a join
+    "datafusion.optimizer.hash_join_single_partition_threshold": str(_SHARED_BUILD_BYTES // PARTITIONS),
+    "datafusion.optimizer.hash_join_single_partition_threshold_rows": str(_SHARED_BUILD_ROWS // PARTITIONS),
 }
 
 KEEPS_FIELDS = ("datafusion.optimizer.enable_leaf_expression_pushdown", "false")
@@ -79,7 +84,10 @@ def _config(statistics: bool, swaps_joins: bool, settings: tuple[tuple[str, str]
 def settings_for(query: exp.Expr) -> tuple[tuple[str, str], ...]:
     """What DataFusion must be told for one query."""
     settings = []
-    if query.find(exp.Lambda, exp.Comprehension) is not None:  # only this grammar has `x -> x + 1`
+    calls = (str(node.this).upper() for node in query.find_all(exp.Anonymous))
+    if query.find(exp.Lambda, exp.Comprehension) is not None or any(
+        name in MAP_UNIONS for name in calls
+    ):  # only this grammar has `x -> x + 1`
         settings.append(("datafusion.sql_parser.dialect", "duckdb"))
     inside = (node for node in query.find_all(exp.Subquery, exp.Exists, exp.In) if not isinstance(node.parent, _FROM))
     if any(node.find(exp.Query) is not None for node in inside):
@@ -122,6 +130,11 @@ def our_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema) if columns else batch
 
 
+def zoned_schema(schema: pa.Schema, zone: str) -> pa.Schema:
+    """The schema with a zone in place of the UTC that every TIMESTAMP_LTZ has here."""
+    return schema if zone == "UTC" else pa.schema([field.with_type(_changed(field.type, zone)) for field in schema])
+
+
 _PLAIN = {
     pa.string_view(): pa.string(),
     pa.large_string(): pa.string(),
@@ -136,19 +149,25 @@ _PLAIN = {
 
 
 def _our_type(kind: pa.DataType) -> pa.DataType:
-    """Without views, unsigned numbers and dictionaries, which no table column has."""
+    """Without views, unsigned numbers and dictionaries, which no table column has, and in UTC."""
+    return _changed(kind, "UTC")
+
+
+def _changed(kind: pa.DataType, zone: str) -> pa.DataType:
     if kind in _PLAIN:
         return _PLAIN[kind]
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp(kind.unit, zone)
     if pa.types.is_dictionary(kind):
-        return _our_type(kind.value_type)
+        return _changed(kind.value_type, zone)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return pa.list_(_our_field(kind.value_field))
+        return pa.list_(_changed_field(kind.value_field, zone))
     if pa.types.is_struct(kind):
-        return pa.struct([_our_field(field) for field in kind])
+        return pa.struct([_changed_field(field, zone) for field in kind])
     if pa.types.is_map(kind):
-        return pa.map_(_our_field(kind.key_field), _our_field(kind.item_field))
+        return pa.map_(_changed_field(kind.key_field, zone), _changed_field(kind.item_field, zone))
     return kind
 
 
-def _our_field(field: pa.Field) -> pa.Field:
-    return field.with_type(_our_type(field.type))
+def _changed_field(field: pa.Field, zone: str) -> pa.Field:
+    return field.with_type(_changed(field.type, zone))

@@ -12,7 +12,7 @@ import ast
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -111,7 +111,8 @@ def _by_text(err: Exception, scope: ErrorScope) -> Error:
     if raised is not None:  # of a function that is written in Python
         said = _literal(raised[2]) if raised[1] == "DataError" else f"{raised[1]}: {_literal(raised[2])}"
         said = said.replace("DECODE_TEXT", "DECODE")
-        called = re.match(r"(?:function `)?(\w+)", said)
+        said, ours = re.subn(r"^ONLY_(?:ROW|ONE): ", "", said)
+        called = None if ours else re.match(r"(?:function `)?(\w+)", said)
         return DataError(
             said, position=place_of(f"function {called[1]}" if called else said, scope.query, scope.statement)
         )
@@ -201,7 +202,7 @@ def _in_sql_words(text: str) -> str:
     return "".join(parts)
 
 
-_REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
+_REPHRASED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (
         re.compile(r"(?:function 'array_slice' .*types: STRING.*|array_element does not support type STRING)"),
         "[…] takes parts of arrays, rows and maps; of a text that is computed: SUBSTRING(text FROM a FOR n)",
@@ -221,6 +222,41 @@ _REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"Column in SELECT must be in GROUP BY or an aggregate function: ?column \"([^\"]*)\".*", re.DOTALL),
         r"column `\1` is neither in GROUP BY nor inside an aggregate; group by it, or write any_value(\1)",
+    ),
+    (
+        re.compile(
+            r"Column in ([A-Z][A-Z ]+) must be in GROUP BY or an aggregate function: ?column \"([^\"]*)\".*", re.DOTALL
+        ),
+        r"column `\2` in \1 is neither in GROUP BY nor inside an aggregate; group by it, or aggregate it there",
+    ),
+    (
+        re.compile(r"Aggregate function calls cannot be nested: '.*' is nested inside '(\w+)\(.*", re.DOTALL),
+        r"function `\1` is an aggregate of an aggregate: compute the inner one in a subquery, or over a window",
+    ),
+    (
+        re.compile(r"(?:Internal error: )?Min/Max accumulator not implemented for type (\w+).*", re.DOTALL),
+        lambda found: f"function `max` and `min` have no order for values of type {found[1].upper()}",
+    ),
+    (
+        re.compile(r"Cannot access field at argument \d+: type (.*) is not Struct, Map, or Null.*", re.DOTALL),
+        r"cannot access field: \1 is neither a ROW nor a MAP",
+    ),
+    (re.compile(r"Field (\w+) not found in struct"), r"Field \1 not found in the row"),
+    (
+        re.compile(r"Inconsistent data length across values list: got (\d+) values? in row (\d+) but expected (\d+)"),
+        lambda found: f"row {int(found[2]) + 1} of VALUES has {found[1]} values, but the first one has {found[3]}",
+    ),
+    (
+        re.compile(r"join condition should not be empty"),
+        "join condition is missing: LEFT, RIGHT and FULL JOIN need ON or USING; CROSS JOIN has none",
+    ),
+    (
+        re.compile(r"For SELECT DISTINCT, ORDER BY expressions (\S+) must appear in select list"),
+        r"column `\1` is not selected: with SELECT DISTINCT, ORDER BY takes only what is",
+    ),
+    (
+        re.compile(r"string_agg delimiter must be a string literal"),
+        "the separator of LISTAGG and of STRING_AGG must be a constant text",
     ),
     (
         re.compile(
@@ -245,7 +281,7 @@ _REPHRASED: tuple[tuple[re.Pattern[str], str], ...] = (
         "rows with row_number() OVER (PARTITION BY …)",
     ),
     (
-        re.compile(r"Function '(\w+)' failed to match any signature, errors:.*?received (\w+).*", re.DOTALL),
+        re.compile(r"Function '(\w+)' failed to match any signature, errors:.*?received ([A-Z]\w+).*", re.DOTALL),
         r"function '\1' does not take arguments of these types: \2",
     ),
     (

@@ -33,12 +33,12 @@ def _quoted(message: str, query: exp.Expr, statement: Statement) -> Iterable[exp
     """The constant that the message quotes, if it stands in the text, and once."""
     quoted = re.search(
         r"(?:[Cc]an(?:not|'t) cast (?:string|value)|[Ee]rror parsing \w+ from) '?([^']*?)'?(?: to|:)"
-        r"|(-?[\d.]+) is too large to store",
+        r"|(-?[\d.]+) is too large to store|granularity: '([^']*)'",
         message,
     )
     if quoted is None:
         return []
-    value = quoted[1] or quoted[2]
+    value = quoted[1] or quoted[2] or quoted[3]
     found = [node for node in query.find_all(exp.Literal) if node.name == value and "start" in node.meta]
     # another text stands there, if the value belongs to a view
     written = [n for n in found if value in statement.script[n.meta["start"] : n.meta["end"] + 1]]
@@ -89,8 +89,17 @@ _KINDS: tuple[tuple[str, tuple[type[exp.Expr], ...]], ...] = (
     (r"window frame|The window ", (exp.Window,)),
     (r"(?:UNION|INTERSECT|EXCEPT) queries|inputs for (?:Union|Intersect|Except)", (exp.SetOperation,)),
     (r"[Ss]ubquery", (exp.In, exp.Subquery)),
-    (r"access field|not found in struct", (exp.Bracket, exp.Dot)),
+    (r"access field|not found in the row", (exp.Bracket, exp.Dot, exp.Column)),
+    (r"join condition is missing", (exp.Join,)),
+    (r"WITH query name|[Rr]ecursive term", (exp.CTE,)),
+    (r"LISTAGG|NTILE requires|Percentile value", (exp.Anonymous,)),
     (r"regular expression|regex", (exp.RegexpLike, exp.RegexpExtract, exp.RegexpReplace, exp.SimilarTo, exp.Anonymous)),
+    (r"[Jj]oin .*cannot run as a stream", (exp.Join,)),
+    (r"recursive query", (exp.With,)),
+    (r"NOT IN of several columns", (exp.In,)),
+    (r"grouping by .*cannot run as a stream", (exp.Group,)),
+    (r"subquery in this place", (exp.Subquery, exp.Exists, exp.In)),
+    (r"^TABLESAMPLE", (exp.TableSample,)),
     (r"unnest\(\)", (exp.Unnest, exp.Anonymous)),
 )
 """Texts of DataFusion, and the nodes that they can be about, the likelier first."""
@@ -98,6 +107,10 @@ _KINDS: tuple[tuple[str, tuple[type[exp.Expr], ...]], ...] = (
 
 def _operations(message: str, query: exp.Expr) -> Iterable[exp.Expr]:
     """The operations that fail in the way that the message tells."""
+    row = re.match(r"row (\d+) of VALUES", message)
+    if row is not None:
+        number = int(row[1])
+        yield from (v.expressions[number - 1] for v in query.find_all(exp.Values) if len(v.expressions) >= number)
     if re.search(r"out of range|too large to store", message):
         yield from _arithmetic(query)
     for pattern, kinds in _KINDS:
@@ -126,6 +139,13 @@ def _can_be(node: exp.Expr, message: str) -> bool:
             r"to (?:value of )?([A-Z_]+)(?:\(.*?\))?(?: type)?\s*$|to (?:value of )?([A-Z_]+) type", message, re.M
         )
         return target is None or node.to.sql().upper().startswith((target[1] or target[2])[:4])
+    if isinstance(node, exp.Column):
+        return bool(node.table)
+    if isinstance(node, exp.Join) and "condition is missing" in message:
+        return bool(node.side) and not node.args.get("on") and not node.args.get("using")
+    if isinstance(node, exp.CTE):
+        named = re.search(r'query name "(\w+)"', message)
+        return named is None or node.alias == named[1]
     if isinstance(node, exp.Anonymous):
         return str(node.this).lower() in message.lower() or str(node.this).upper().startswith("REGEXP")
     return True

@@ -23,7 +23,7 @@ from sqlglot import exp
 
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.catalog.system import SYSTEM_TABLES
-from tsdb.errors import NotSupportedError, ProgrammingError
+from tsdb.errors import NotSupportedError, ProgrammingError, TableNotFound
 from tsdb.exec.batch.dataset import Control, ScanDataset
 from tsdb.exec.computed_columns import full_schema, with_computed
 from tsdb.exec.engine import Engine, our_schema, settings_for
@@ -44,11 +44,12 @@ from tsdb.sql.functions.as_text import mark_volatile
 from tsdb.sql.parser import parse_query
 from tsdb.sql.script import position_at, position_of
 from tsdb.sql.statements import Statement, TableName
-from tsdb.sql.table_ref import bind_reference, inline_view, references, table_options
+from tsdb.sql.table_ref import bind_reference, inline_view, references, table_options, versions_in_zone
 from tsdb.table.hold import hold
 from tsdb.table.incremental import between
 from tsdb.table.refs import INCREMENTAL_OPTIONS, TRAVEL_OPTIONS, is_incremental, resolve_snapshot
 from tsdb.table.table import Table
+from tsdb.time_zone import session_zone
 
 Mode = Literal["batch", "streaming"]
 
@@ -67,6 +68,7 @@ class QueryPlan:
     logical: the optimised plan; its scans have the registered names. relations: by registered name. schema: of the
     result, in our types and under the names that the user sees. text: the SQL that DataFusion planned. frame: the
     plan, ready to run in `context`. settings: of DataFusion, for this query. state_ttl_ms: 'table.exec.state.ttl'.
+    references: of the relations, in order, as they were before they got their names. zone: of the session.
     """
 
     logical: LogicalPlan
@@ -80,6 +82,8 @@ class QueryPlan:
     control: Control
     settings: tuple[tuple[str, str], ...] = ()
     state_ttl_ms: int = 0
+    references: tuple[exp.Table, ...] = ()
+    zone: str = "UTC"
 
     @property
     def state_memory_bytes(self) -> int | None:
@@ -110,6 +114,8 @@ def plan_query(
     expanded = _with_our_constants(expand_views(query, names, statement))
     join_as_of(expanded, names, statement, streaming=streaming)
     _refuse_too_deep(expanded, statement)
+    zone = session_zone(session_options.get("table.local-time-zone", "UTC"))
+    versions_in_zone(expanded, zone)
     _name_places(expanded, names)
     mark_volatile(expanded, engine.functions.volatile)
     cast_constants(expanded, engine.functions.parameters)
@@ -127,7 +133,7 @@ def plan_query(
     if mode == "streaming":
         register_markers(context)
     average = session_options.get("sql.average", "flink")
-    bound = bind_query(expanded, binder.schema_of, statement, streaming=mode == "streaming", average=average)
+    bound = bind_query(expanded, binder.schema_of, statement, streaming=streaming, average=average, zone=zone)
     shown = {relation.name: relation.shown for relation in binder.relations.values()}
     scope = ErrorScope(statement, query, shown, control.failures)
     with translated(scope):
@@ -137,8 +143,29 @@ def plan_query(
         schema = our_schema(binder.context.create_dataframe_from_logical_plan(logical).schema(), bound.names)
     ttl_ms = int(parse_duration_ms(session_options.get("table.exec.state.ttl", "0 ms"), "table.exec.state.ttl"))
     return QueryPlan(
-        logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control, settings, ttl_ms
-    )
+        logical, binder.context, binder.relations, schema, bound.sql, frame, engine, scope, control, settings, ttl_ms,
+        tuple(binder.references), zone,
+    )  # fmt: skip
+
+
+def same_relations(
+    plan: QueryPlan, names: Names, session_options: Mapping[str, str], statement: Statement, control: Control
+) -> dict[str, Relation] | None:
+    """The relations of a batch plan over stored tables as they are now; None if a table is another one."""
+    binder = _Binder(names, plan.context, session_options, "batch", statement, control, set(), {}, False)
+    relations: dict[str, Relation] = {}
+    for reference, relation in zip(plan.references, plan.relations.values(), strict=True):
+        found = names.source(reference, statement)
+        if not isinstance(found, Table) or not isinstance(relation.source, Table):
+            return None
+        made = binder.relation(found, relation.name, relation.shown, table_options(reference), reference)
+        now = made.source
+        if not isinstance(now, Table) or (now.path, now.branch) != (relation.source.path, relation.source.branch):
+            return None
+        if now.schema != relation.source.schema or not made.schema.equals(relation.schema, check_metadata=True):
+            return None
+        relations[relation.name] = made
+    return relations
 
 
 def _write_out_computed(query: exp.Query, names: Names, statement: Statement | None, extra: str | None) -> None:
@@ -204,6 +231,7 @@ class _Binder:
     snapshots: dict[str, Snapshot | None]
     numbered_files: bool
     relations: dict[str, Relation] = field(default_factory=dict)
+    references: list[exp.Table] = field(default_factory=list)
 
     def schema_of(self, reference: exp.Table) -> pa.Schema:
         """The columns of a reference, which from now on means its relation."""
@@ -213,15 +241,18 @@ class _Binder:
             stem = PurePath(found.paths[0]).name.partition(".")[0]
             reference.set("alias", exp.TableAlias(this=exp.to_identifier(stem, quoted=True)))
         shown = reference.alias or reference.name
-        relation = self._relation(found, self._unused(reference.name), shown, table_options(reference), reference)
+        self.references.append(reference.copy())
+        relation = self.relation(found, self._unused(reference.name), shown, table_options(reference), reference)
+        relation = replace(relation, zone=session_zone(self.session_options.get("table.local-time-zone", "UTC")))
         self.relations[relation.name] = relation
         self._register(relation)
         bind_reference(reference, relation.name)
         return relation.schema
 
-    def _relation(
+    def relation(
         self, source: Source, name: str, shown: str, hint: Mapping[str, str], reference: exp.Table
     ) -> Relation:
+        """The relation of what a reference stands for. hint: the options at its place."""
         if isinstance(source, SystemTable) and source.table is not None:
             return self._system_table(source, source.table, name, shown, hint)
         if isinstance(source, Registered | SystemTable):
@@ -320,7 +351,8 @@ class _Binder:
         if self.mode == "streaming" or isinstance(relation.source, Registered | SystemTable):
             self.context.register_record_batches(quoted(relation.name), [[_no_rows(plain)]])
         else:
-            self.context.register_dataset(quoted(relation.name), ScanDataset(plain, list, self.control, 1))
+            # only planned with: what the plan keeps alive holds no snapshot
+            self.context.register_dataset(quoted(relation.name), ScanDataset(plain, list, Control(), 1))
 
 
 def expand_views(query: exp.Query, names: Names, statement: Statement | None, depth: int = 0) -> exp.Query:
@@ -331,7 +363,14 @@ def expand_views(query: exp.Query, names: Names, statement: Statement | None, de
     for reference in references(expanded):
         found = names.source(reference, statement)
         if isinstance(found, View):
-            inline_view(reference, view_query(found, names, depth), found.columns)
+            try:
+                body = view_query(found, names, depth)
+            except TableNotFound as err:
+                if statement is not None:
+                    err.message = f"in view `{reference.name}`: {err.message}"
+                    err.position = position_of(reference.this, statement)
+                raise
+            inline_view(reference, body, found.columns)
     return expanded
 
 

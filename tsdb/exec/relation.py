@@ -79,7 +79,8 @@ class Relation:
     name: under which DataFusion knows it, unique in the statement. shown: what the user calls it. options: of the
     hint, the version clause and the session, for this reference. snapshot: what a batch query reads of a `Table`;
     None for an empty one. upsert_key: the columns by which the source's rows replace one another. append_only: its
-    rows are never taken back. between: what a batch query reads of a `Table` instead of a snapshot.
+    rows are never taken back. between: what a batch query reads of a `Table` instead of a snapshot. zone: of the
+    session.
     """
 
     name: str
@@ -91,3 +92,4 @@ class Relation:
     append_only: bool = True
     snapshot: Snapshot | None = None
     between: Between | None = None
+    zone: str = "UTC"

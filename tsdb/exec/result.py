@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from tsdb.exec.engine import our_batch, zoned_schema
 from tsdb.exec.streaming.changelog import ChangelogResult
 from tsdb.exec.streaming.job import Job
 
@@ -66,6 +67,16 @@ class JobHandle:
 
 
 Result: TypeAlias = RowCount | BatchResult | ChangelogResult | JobHandle
+
+
+def in_zone(result: BatchResult, zone: str) -> BatchResult:
+    """The rows with the name of a zone in the type of their TIMESTAMP_LTZ columns; the moments are the same."""
+    schema = zoned_schema(result.schema, zone)
+    if schema.equals(result.schema):
+        return result
+    batches = (our_batch(batch, schema) for batch in result.reader)
+    return BatchResult(schema, pa.RecordBatchReader.from_batches(schema, batches), result.cancel)
+
 
 _JOB_SCHEMA = pa.schema(
     [pa.field("job_id", pa.string(), nullable=False), pa.field("name", pa.string(), nullable=False)]

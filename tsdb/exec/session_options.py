@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tsdb.errors import NotSupportedError, OptionError, nearest
+from tsdb.errors import OptionError, nearest
 from tsdb.options import BY_KEY, OPTIONS, SCAN, SESSION, check_session_option, parse_size
+from tsdb.time_zone import session_zone
 
 _ALIASES = {"execution.runtime-mode": "execution.mode"}
 
@@ -27,8 +28,8 @@ class SessionOptions:
         """Raises OptionError for an unknown key (naming the nearest) or a bad value."""
         value = value.strip().lower() if key in ("execution.mode", "execution.runtime-mode") else value
         check_session_option(key, value)
-        if key == "table.local-time-zone" and value.upper() != "UTC":
-            raise NotSupportedError("'table.local-time-zone' can only be 'UTC': times with a zone are shown in UTC")
+        if key == "table.local-time-zone":
+            value = session_zone(value)
         self._values[_ALIASES.get(key, key)] = value
 
     def reset(self, key: str | None) -> None:
@@ -57,6 +58,11 @@ class SessionOptions:
     def reads_variables(self) -> bool:
         """'python.replacement-scans'."""
         return self.get("python.replacement-scans") == "true"
+
+    @property
+    def zone(self) -> str:
+        """'table.local-time-zone'."""
+        return self.get("table.local-time-zone") or "UTC"
 
     @property
     def memory_limit_bytes(self) -> int | None:

@@ -25,12 +25,17 @@ _STRUCTURED_ID_BASE, _DEPTH_MAX = 536870911, 1024
 _FIELD_ID = b"PARQUET:field_id"
 
 ROW_GROUP_ROWS = 1 << 16
+"""At most, in files in key order: who looks up a key reads one row group."""
+LARGE_GROUP_ROWS = 1 << 18
+"""At most, in files of append tables, which are read from end to end: each group has its own dictionaries and pages."""
 BATCH_ROWS = 1 << 16
 _DICTIONARY_SAMPLE = 1 << 16
+_ROW_GROUP_BYTES_MAX = "64 MB"
 _FIRST_ROWS, _FIRST_DISTINCT_MAX = 4096, 3700  # with more, all of the sample would have too many
 CODECS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 # INT96 takes any time, but it is read as nanoseconds
 _INT96 = "which a table that also has a TIMESTAMP of more than six digits cannot hold; declare that one as TIMESTAMP(6)"
+_FEW_DISTINCT, _FEW_MORE = 1024, 256  # so few distinct values are always worth a dictionary
 _DICTIONARY_RATIO = 0.25  # a column whose first rows have more distinct values than this share is written plain
 
 
@@ -99,7 +104,7 @@ def write_parquet(
     with file_io.open_output(path) as sink:
         writer: pq.ParquetWriter | None = None
         try:
-            for group, rows_max in _row_groups(batches, options):
+            for group, rows_max in _row_groups(batches, schema, options):
                 if has_nanos:
                     check_nanoseconds(group, _INT96)
                 if writer is None:
@@ -113,18 +118,20 @@ def write_parquet(
         return int(sink.tell())
 
 
-def _row_groups(batches: Iterable[pa.RecordBatch], options: TableOptions) -> Iterator[tuple[pa.Table, int]]:
+def _row_groups(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, options: TableOptions
+) -> Iterator[tuple[pa.Table, int]]:
     """The batches as tables of about one row group each, and how many rows a row group has at most."""
-    block_size = options.get("file.block-size")
-    rows_max = ROW_GROUP_ROWS if block_size is None else 0
+    size_max = parse_size(str(options.get("file.block-size") or _ROW_GROUP_BYTES_MAX), "file.block-size")
+    rows_max = 0
     pending: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:
         if not batch.num_rows:
             continue
         if not rows_max:  # the first rows say how large rows are before compression
-            fitting = parse_size(str(block_size), "file.block-size") * batch.num_rows // max(1, batch.nbytes)
-            rows_max = min(max(fitting, 1), ROW_GROUP_ROWS)
+            fitting = size_max * batch.num_rows // max(1, batch.nbytes)
+            rows_max = min(max(fitting, 1), ROW_GROUP_ROWS if SEQUENCE_NUMBER in schema.names else LARGE_GROUP_ROWS)
         pending.append(batch)
         rows += batch.num_rows
         if rows >= rows_max:
@@ -147,6 +154,7 @@ def _settings(schema: pa.Schema, options: TableOptions, sample: pa.Table) -> dic
         "write_time_adjusted_to_utc": True,
         "version": "2.6",
         "write_statistics": True,
+        "write_page_index": SEQUENCE_NUMBER not in schema.names,  # groups are large there: pages are skipped, too
     }
 
 
@@ -165,18 +173,27 @@ def _has_nanos(kind: pa.Schema | pa.DataType) -> bool:
 
 def _dictionary_columns(schema: pa.Schema, sample: pa.Table) -> list[str]:
     """Columns that repeat themselves: a dictionary of distinct values would be built only to be thrown away."""
-    kept = []
+    kept: list[str] = []
+    tried: set[str] = set()
     for i, field in enumerate(schema):
         nested = pa.types.is_nested(field.type) or _is_wide_decimal(field.type)
         if nested or pa.types.is_boolean(field.type) or field.name == SEQUENCE_NUMBER or sample.num_columns <= i:
             continue
-        head = sample.column(i).slice(0, _DICTIONARY_SAMPLE)
-        first = head.slice(0, _FIRST_ROWS)
-        if len(head) > _FIRST_ROWS and len(first.unique()) > _FIRST_DISTINCT_MAX:
-            continue
-        if len(head) and len(head.unique()) <= max(1024, _DICTIONARY_RATIO * len(head)):
+        as_key = KEY_PREFIX + field.name  # the same values once more
+        if as_key in kept if as_key in tried else _repeats(sample.column(i).slice(0, _DICTIONARY_SAMPLE)):
             kept.append(field.name)
+        tried.add(field.name)
     return kept
+
+
+def _repeats(head: pa.ChunkedArray) -> bool:
+    """Whether few of the values are distinct; the first of them tell it of most columns that do not."""
+    distinct_max = max(_FEW_DISTINCT, int(_DICTIONARY_RATIO * len(head)))
+    large = len(head) > _FIRST_ROWS
+    first, first_max = (_FIRST_ROWS, _FIRST_DISTINCT_MAX) if large else (distinct_max + _FEW_MORE, distinct_max)
+    if len(head) > first and len(head.slice(0, first).unique()) > first_max:
+        return False
+    return len(head) > 0 and len(head.unique()) <= distinct_max
 
 
 def _is_wide_decimal(kind: pa.DataType) -> bool:

@@ -55,6 +55,20 @@ class Outgoing:
     timestamps_ms: Sequence[int | None] | None = None
     headers: Sequence[Headers] | None = None
 
+    def part(self, begin: int, end: int) -> "Outgoing":
+        """Some of them."""
+        if begin <= 0 and end >= len(self.values):
+            return self
+        cut = slice(begin, end)
+        return Outgoing(
+            self.topic,
+            self.keys[cut],
+            self.values[cut],
+            None if self.partitions is None else self.partitions[cut],
+            None if self.timestamps_ms is None else self.timestamps_ms[cut],
+            None if self.headers is None else self.headers[cut],
+        )
+
 
 class OffsetGone(OperationalError):
     """An offset that is not there (any more); the message names it, and the offsets there are."""

@@ -63,6 +63,7 @@ _PRODUCER = {
     "request_timeout_ms": 10_000,
     "max_block_ms": 10_000,
 }
+_QUEUED_MAX, _BYTES_MAX, _BLOCK = 100_000, 128 << 20, 10_000
 _RETRIED = (kafka_errors.KafkaTimeoutError, kafka_errors.KafkaConnectionError, kafka_errors.RetriableError)
 
 
@@ -267,11 +268,27 @@ class PythonProducer:
         self._inner = inner
         self._servers = servers
         self._pending: list[Any] = []
+        self._bytes = 0
         self._turn = int(clock.current().jitter() * 1000)
         self._in_transaction = False
 
     def send(self, messages: Outgoing) -> None:
         """See `Producer`."""
+        for begin in range(0, len(messages.values), _BLOCK):
+            block = messages.part(begin, begin + _BLOCK)
+            self._make_room(sum(len(value or b"") for value in (*block.values, *block.keys)))
+            self._send(block)
+
+    def _make_room(self, more: int) -> None:
+        """Wait while too much is under way: the library itself queues without a limit."""
+        self._pending = [future for future in self._pending if not future.is_done or future.failed()]
+        self._bytes += more
+        if len(self._pending) > _QUEUED_MAX or self._bytes > _BYTES_MAX:
+            with self._delivered("?"):
+                self._wait_for_all()
+            self._bytes = more
+
+    def _send(self, messages: Outgoing) -> None:
         with self._delivered(messages.topic):
             count = len(messages.values)
             nothing: list[Any] = [None] * count
@@ -279,7 +296,6 @@ class PythonProducer:
             times = messages.timestamps_ms or nothing
             headers = messages.headers or nothing
             send, topic = self._inner.send, messages.topic
-            self._pending = [future for future in self._pending if not future.is_done or future.failed()]
             self._pending += [
                 send(
                     topic,
@@ -310,18 +326,21 @@ class PythonProducer:
 
     def flush(self) -> None:
         """See `Producer`."""
-        pending, self._pending = self._pending, []
+        pending, self._pending, self._bytes = self._pending, [], 0
         with self._delivered("?"):
-            seconds = _IN_TRANSACTION_S if self._in_transaction else _DELIVERY_MS / 1000
-            for turn in turns(f"Kafka at {self._servers} to acknowledge messages", seconds):
-                with suppress(kafka_errors.KafkaTimeoutError):
-                    self._inner.flush(timeout=turn)
-                    break
+            self._wait_for_all()
         failed = [future for future in pending if future.failed()]
         if failed:
             raise _undelivered(self._servers, failed)
         if not all(future.is_done for future in pending):
             raise OperationalError(f"Kafka at {self._servers}: messages were not acknowledged in time")
+
+    def _wait_for_all(self) -> None:
+        seconds = _IN_TRANSACTION_S if self._in_transaction else _DELIVERY_MS / 1000
+        for turn in turns(f"Kafka at {self._servers} to acknowledge messages", seconds):
+            with suppress(kafka_errors.KafkaTimeoutError):
+                self._inner.flush(timeout=turn)
+                break
 
     def begin(self) -> None:
         """See `Producer`."""

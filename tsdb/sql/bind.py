@@ -29,6 +29,7 @@ def bind_query(
     *,
     streaming: bool = False,
     average: str = "flink",
+    zone: str = "UTC",
 ) -> BoundQuery:
     """Everything before planning. `schema_of` is called once for each reference to a real table, in the desugared copy,
     and may rename it there with `tsdb.sql.table_ref.bind_reference`.
@@ -36,5 +37,5 @@ def bind_query(
     if streaming:
         refuse_current_time(query, statement)
     resolved = qualify(desugar(query, streaming=streaming, average=average), schema_of, statement)
-    rewritten = rewrite(resolved, streaming=streaming)
+    rewritten = rewrite(resolved, streaming=streaming, zone=zone)
     return BoundQuery(to_datafusion(rewritten), rewritten, output_names(resolved))

@@ -193,7 +193,7 @@ class Cursor:
     def option_value(self) -> Any:
         """'value', a number, a word or true/false: its text; a placeholder, whose value becomes its text."""
         token = self.current
-        if token is None or token.text in (",", ")", "="):
+        if token is None or (token.text in (",", ")", "=") and token.token_type not in _TEXT_KINDS):
             self.error("expected a value in single quotes")
         start = self.advance()
         if start.token_type is TokenType.PLACEHOLDER:

@@ -52,6 +52,10 @@ WINDOW_TIME = "window_time"
 """In the `meta` of a column: the window function that takes it for its time."""
 
 
+IN_VIEW = "view"
+"""In the `meta` of what a view wrote: its name, that of the outermost one."""
+
+
 class LocalTimestamp(exp.Expression, exp.Func):
     """LOCALTIMESTAMP: the clock of the session's zone, without a zone."""
 
@@ -112,6 +116,7 @@ class QueryParser(Parser):
             for name in ("CAST", "TRY_CAST", "SAFE_CAST", "EXTRACT", "TRIM", "SUBSTRING", "POSITION", "OVERLAY")
         }
         | {name: Parser.FUNCTION_PARSERS[name] for name in ("CEIL", "FLOOR")}
+        | {"CEILING": Parser.FUNCTION_PARSERS["CEIL"]}
         | JSON_PARSERS
     )
     NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
@@ -229,6 +234,8 @@ class QueryParser(Parser):
             raise UnsupportedClause("a query after LIMIT: filter by row_number() OVER (ORDER BY …) <= (…)", self._prev)
         if isinstance(limit, exp.Limit) and is_word(limit.expression, "ALL"):
             return None
+        if isinstance(limit, exp.Limit) and isinstance(limit.expression, exp.Column):
+            self.raise_error("expected a number after LIMIT", self._prev)
         return limit
 
     def _parse_into(self) -> exp.Into | None:
@@ -320,6 +327,10 @@ class QueryParser(Parser):
             name = exp.to_identifier(self._curr.text).update_positions(self._curr)
             self._advance(2)
             return self.expression(exp.Kwarg(this=name, expression=self._parse_lambda(alias=alias)))
+        if self._curr.token_type is TokenType.DISTINCT and following is TokenType.STAR:
+            raise UnsupportedClause(
+                "DISTINCT *: name the columns, or SELECT count(*) FROM (SELECT DISTINCT …)", self._next
+            )
         return super()._parse_lambda(alias=alias)
 
     def _parse_value(self, values: bool = True) -> exp.Tuple | None:

@@ -40,16 +40,32 @@ _TIMES: dict[str, pa.DataType] = {
     **dict.fromkeys(("TO_TIMESTAMP_LTZ", "NOW", "PROCTIME", "CURRENT_ROW_TIMESTAMP"), _LOCAL_MILLIS),
     "TO_TIMESTAMP": _MILLIS,
     "TO_DATE": pa.date32(),
+    **dict.fromkeys(("LOCAL_TIME", "ZONED_TIME"), pa.timestamp("us")),
+    **dict.fromkeys(("LOCAL_NANOS", "ZONED_NANOS"), pa.timestamp("ns")),
 }
 _NAMED_TIMES = {
     "Timestamp(Millisecond, None)": _MILLIS,
     'Timestamp(Millisecond, Some("UTC"))': _LOCAL_MILLIS,
     'Timestamp(Microsecond, Some("UTC"))': pa.timestamp("us", "UTC"),
     "Timestamp(Microsecond, None)": pa.timestamp("us"),
+    "Timestamp(Nanosecond, None)": pa.timestamp("ns"),
+    'Timestamp(Nanosecond, Some("UTC"))': pa.timestamp("ns", "UTC"),
+    "Timestamp(Second, None)": pa.timestamp("s"),
 }
 _ALIKE = frozenset(["COALESCE", "IFNULL", "NVL", "NULLIF", "GREATEST", "LEAST", "LAG", "LEAD"])
 _SAME = frozenset(["ABS", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE", "ANY_VALUE"])
 _WRAPPERS = (exp.Alias, exp.Paren, exp.Neg, exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
+
+_FLOAT_CASTS = {exp.DataType.Type.DOUBLE: "DOUBLE", exp.DataType.Type.FLOAT: "FLOAT"}
+ONE_TYPE = frozenset(["COALESCE", "NULLIF", "IFNULL", "NVL", "GREATEST", "LEAST", "IF", "LAG", "LEAD"])
+"""Functions whose arguments come to one type, which is that of the result."""
+_LIKE_ARGUMENTS = ONE_TYPE | frozenset(
+    ["ABS", "AVG", "FIRST_VALUE", "LAST_VALUE", "MAX", "MEDIAN", "MIN", "NTH_VALUE", "ROUND", "SUM"]
+)
+_DOUBLES = frozenset(
+    ["ACOS", "ASIN", "ATAN", "ATAN2", "CORR", "COS", "COVAR_POP", "COVAR_SAMP", "EXP", "LN", "LOG", "LOG10", "LOG2",
+     "PI", "RAND", "RANDOM", "SIN", "SQRT", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "TAN", "VAR_POP", "VAR_SAMP"]
+)  # fmt: skip
 
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
 _KNOWN = "integer"
@@ -176,6 +192,9 @@ def common(left: pa.DataType | None, right: pa.DataType | None) -> pa.DataType |
         return left
     if left in _BITS and right in _BITS:
         return left if _BITS[left] > _BITS[right] else right
+    if left is not None and right is not None and pa.types.is_timestamp(left) and pa.types.is_timestamp(right):
+        finer = max((left.unit, right.unit), key=("s", "ms", "us", "ns").index)
+        return pa.timestamp(finer, left.tz or right.tz)
     return None
 
 
@@ -197,7 +216,56 @@ def arrow_type(node: exp.Expr) -> pa.DataType | None:
     if found is not None:
         return next(kind for kind, bits in _BITS.items() if bits == found.bits)
     size = decimal(node)
-    return temporal(node) if size is None else pa.decimal128(*size)
+    if size is not None:
+        return pa.decimal128(*size)
+    width = float_type(node)
+    if width is not None:
+        return pa.float64() if width == "DOUBLE" else pa.float32()
+    return temporal(node)
+
+
+def float_type(node: exp.Expr) -> str | None:
+    """DOUBLE or FLOAT, where the value is surely one."""
+    if isinstance(node, exp.Column):
+        kind = node.meta.get("type")
+        if kind is None or not pa.types.is_floating(kind):
+            return None
+        return "FLOAT" if kind == pa.float32() else "DOUBLE"
+    if isinstance(node, exp.Cast):
+        return _FLOAT_CASTS.get(node.to.this)
+    if isinstance(node, _WRAPPERS):
+        return float_type(node.this)
+    if isinstance(node, _ARITHMETIC):
+        return _float_of_chain(node)
+    if isinstance(node, exp.Case):
+        return _widest_float(results_of(node))
+    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select) and len(node.this.expressions) == 1:
+        return float_type(node.this.expressions[0])
+    name = str(node.this).upper() if isinstance(node, exp.Anonymous) else ""
+    if name in _DOUBLES:
+        return "DOUBLE"
+    return _widest_float(node.expressions) if name in _LIKE_ARGUMENTS else None
+
+
+def _float_of_chain(node: exp.Binary) -> str | None:
+    """Long chains lean to the left: they are walked."""
+    operands: list[exp.Expr] = []
+    inner: exp.Expr = node
+    while isinstance(inner, (*_ARITHMETIC, exp.Paren)):
+        operands += [] if isinstance(inner, exp.Paren) else [inner.expression]
+        inner = inner.this
+    return _widest_float([inner, *operands])
+
+
+def _widest_float(nodes: Iterable[exp.Expr]) -> str | None:
+    widths = {float_type(node) for node in nodes}
+    return "DOUBLE" if "DOUBLE" in widths else "FLOAT" if "FLOAT" in widths else None
+
+
+def results_of(case: exp.Case) -> list[exp.Expr]:
+    """What a CASE may give."""
+    default = case.args.get("default")
+    return [*(branch.args["true"] for branch in case.args["ifs"]), *([default] if default is not None else [])]
 
 
 def temporal(node: exp.Expr) -> pa.DataType | None:
@@ -214,10 +282,47 @@ def temporal(node: exp.Expr) -> pa.DataType | None:
         default = node.args.get("default")
         return _one_time([*(branch.args["true"] for branch in node.args["ifs"]), *([default] if default else [])])
     if isinstance(node, exp.CurrentTimestamp):
-        return pa.timestamp("ms", "UTC")
+        return _LOCAL_MILLIS
+    if isinstance(node, exp.Floor | exp.Ceil) and node.args.get("to") is not None:
+        return temporal(node.this)
+    if isinstance(node, exp.AtTimeZone):
+        kind = temporal(node.this)
+        timed = kind is not None and pa.types.is_timestamp(kind)
+        return pa.timestamp(kind.unit, "UTC" if kind.tz is None else None) if timed and kind is not None else None
+    if isinstance(node, exp.Dot | exp.Bracket):
+        return _part(node)
     if isinstance(node, exp.Anonymous):
         return _time_of_call(node)
     return temporal(node.this) if isinstance(node, _WRAPPERS) else None
+
+
+def _part(node: exp.Dot | exp.Bracket) -> pa.DataType | None:
+    """Of a field of a row, an element of an array, a value of a map: its type if it is a time."""
+    whole = _nested_type(node.this)
+    if whole is None:
+        return None
+    kind: pa.DataType | None = None
+    if isinstance(node, exp.Dot) and pa.types.is_struct(whole):
+        at = whole.get_field_index(node.expression.name)
+        kind = whole.field(at).type if at >= 0 else None
+    elif isinstance(node, exp.Bracket) and (pa.types.is_list(whole) or pa.types.is_large_list(whole)):
+        kind = whole.value_type
+    elif isinstance(node, exp.Bracket) and pa.types.is_map(whole):
+        kind = whole.item_type
+    return kind if kind is not None and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)) else None
+
+
+def _nested_type(node: exp.Expr) -> pa.DataType | None:
+    if isinstance(node, exp.Column):
+        found: pa.DataType | None = node.meta.get("type")
+        return found
+    if isinstance(node, exp.Dot):
+        whole = _nested_type(node.this)
+        if whole is None or not pa.types.is_struct(whole):
+            return None
+        at = whole.get_field_index(node.expression.name)
+        return whole.field(at).type if at >= 0 else None
+    return _nested_type(node.this) if isinstance(node, exp.Paren) else None
 
 
 def _cast_to_time(node: exp.Cast) -> pa.DataType | None:
@@ -245,8 +350,11 @@ def _time_of_call(node: exp.Anonymous) -> pa.DataType | None:
         return _NAMED_TIMES.get(arguments[1].name)
     if name in _TIMES:
         return _TIMES[name]
-    if name in ("DATE_TRUNC", "DATETRUNC") and len(arguments) == 2:
+    if name in ("DATE_TRUNC", "DATETRUNC", "DATE_BIN") and len(arguments) > 1:
         return temporal(arguments[1])
+    if name == "TIMESTAMPADD" and len(arguments) == 3:
+        moment = temporal(arguments[2])
+        return moment if moment is not None and pa.types.is_timestamp(moment) else None
     if name == "IF":
         return _one_time(arguments[1:])
     if name in _ALIKE:

@@ -16,11 +16,12 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
 from tsdb.errors import NotSupportedError, ProgrammingError, nearest
-from tsdb.sql.catalog_statements import Prepare
+from tsdb.sql.catalog_statements import AlterView, Prepare
 from tsdb.sql.cursor import as_option
 from tsdb.sql.dialect import Flink
+from tsdb.sql.materialized import CreateMaterializedTable
 from tsdb.sql.script import tokenize
-from tsdb.sql.statements import Statement
+from tsdb.sql.statements import ColumnDef, CreateView, Statement, Watermark
 
 S = TypeVar("S", bound=Statement)
 
@@ -102,12 +103,39 @@ def _bound(value: Any, values: Mapping[int, Any]) -> Any:
         )
     if is_dataclass(value) and not isinstance(value, type):
         changed = {f.name: _bound(getattr(value, f.name), values) for f in fields(value) if f.init}
+        for name, tree in _kept_texts(value).items():
+            changed[name] = _written_out(changed[name], tree, values)
         return replace(value, **changed)
     if isinstance(value, tuple):
         return tuple(_bound(item, values) for item in value)
     if isinstance(value, Mapping):
         return {key: _bound(item, values) for key, item in value.items()}
     return value
+
+
+def _kept_texts(value: Any) -> dict[str, exp.Expr]:
+    """Texts of a part of a statement that are stored as they are written, by field, with what they were read as."""
+    if isinstance(value, Watermark):
+        return {"text": value.expression}
+    if isinstance(value, ColumnDef):
+        return {} if value.computed is None else {"computed_text": value.computed}
+    if isinstance(value, CreateView | AlterView):
+        return {} if value.query is None else {"query_text": value.query}
+    if isinstance(value, CreateMaterializedTable) and value.table.as_select is not None:
+        return {"query_text": value.table.as_select}
+    return {}
+
+
+def _written_out(text: str, tree: exp.Expr, values: Mapping[int, Any]) -> str:
+    """A text with the values in the place of its placeholders."""
+    signs = [token for token in tokenize(text) if token.token_type is TokenType.PLACEHOLDER]
+    starts = sorted({node.meta["start"] for node in tree.find_all(exp.Placeholder)})
+    for token, start in reversed(list(zip(signs, starts, strict=True))):
+        written = literal(values[start]).sql(dialect=Flink)
+        if isinstance(values[start], datetime):  # Flink's name of the type
+            written = written.replace(" TIMESTAMPLTZ(", " TIMESTAMP_LTZ(")
+        text = text[: token.start] + written + text[token.end + 1 :]
+    return text
 
 
 def literal(value: Any) -> exp.Expr:

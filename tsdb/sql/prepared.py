@@ -41,6 +41,11 @@ class ParsedQueries:
                 self._known.popitem(last=False)
         return statements, counts
 
+    def knows(self, statement: Statement) -> bool:
+        """Whether it is one that was kept: the same object comes again with the same text."""
+        found = self._known.get(statement.script)
+        return found is not None and found[0][0] is statement
+
 
 class Prepared:
     """The texts of PREPARE, by name."""

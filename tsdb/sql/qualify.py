@@ -21,7 +21,7 @@ from sqlglot import exp
 
 from tsdb.data_types import from_arrow
 from tsdb.errors import BindError, ColumnNotFound, DatabaseError, NotSupportedError, nearest
-from tsdb.sql.dialect import WINDOW_TIME, is_word
+from tsdb.sql.dialect import IN_VIEW, WINDOW_TIME, is_word
 from tsdb.sql.expression_type import common, type_of_all
 from tsdb.sql.output import name_outputs
 from tsdb.sql.scope import Failure, Output, Scope, Source, is_derived_join, resolve
@@ -416,7 +416,8 @@ class _Resolver:
         )
 
     def fail(self, message: str, node: exp.Expr, error: type[DatabaseError] = BindError) -> NoReturn:
-        """Stop, pointing at `node`."""
+        """Stop, pointing at `node`, or at the view that it stands in."""
+        message = f"in view `{node.meta[IN_VIEW]}`: {message}" if IN_VIEW in node.meta else message
         raise error(message, position=position_of(node, self.statement))
 
 

@@ -74,10 +74,15 @@ def position_of(node: exp.Expr | None, statement: Statement | None) -> Position 
     return position_at(statement.script, min(starts)) if starts else None
 
 
-def place_in(statement: Statement, message: str) -> Position | None:
-    """Where the first thing that a message names between quotes stands; else where the statement begins."""
+def place_in(statement: Statement, message: str, start_at: int | None = None) -> Position | None:
+    """Where the first thing that a message names between quotes stands; else where the statement begins.
+
+    start_at: the place as an offset, where it is known.
+    """
     if not statement.script:
         return None
+    if start_at is not None:
+        return position_at(statement.script, start_at)
     start = sum(len(line) + 1 for line in statement.script.split("\n")[: statement.position.line - 1])
     start += statement.position.column - 1
     tokens = tokenize(statement.text)

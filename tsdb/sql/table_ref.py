@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
+import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.errors import Error, NotSupportedError, ProgrammingError, TableNotFound, nearest
+from tsdb.sql.dialect import IN_VIEW
 from tsdb.sql.script import position_of
 from tsdb.sql.statements import Statement, TableName
+from tsdb.time_zone import moments_of
 
 
 def references(query: exp.Expr) -> list[exp.Table]:
@@ -24,12 +27,16 @@ def references(query: exp.Expr) -> list[exp.Table]:
 def inline_view(table: exp.Table, query: exp.Query, columns: Sequence[str] | None) -> exp.Subquery:
     """Put the query of a view in the place of a reference to it; the derived table is returned.
 
-    Its tables have their databases, so it does not matter what the query around it calls its own expressions. Places
-    are forgotten, because they are places in another text.
+    Its tables have their databases, so it does not matter what the query around it calls its own expressions. What
+    stands in it is from now on where the view is named, because its own places are places in another text.
     """
     body = query.copy()
+    starts = [part.meta["start"] for part in table.parts if "start" in part.meta]
+    ends = [part.meta["end"] for part in table.parts if "end" in part.meta]
     for node in body.walk():
-        node.meta.pop("start", None)
+        if node.meta.pop("start", None) is not None and starts and ends:
+            node.meta["start"], node.meta["end"] = min(starts), max(ends)
+        node.meta[IN_VIEW] = table.name
     alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
     if columns and not alias.columns:
         alias.set("columns", [exp.to_identifier(column, quoted=True) for column in columns])
@@ -98,6 +105,23 @@ def table_options(table: exp.Table, statement: Statement | None = None) -> dict[
         version = exp.Version(this=when.args["kind"].upper(), kind="AS OF", expression=when.expression)
         options |= _version_options(version)
     return options
+
+
+def versions_in_zone(query: exp.Expr, zone: str) -> None:
+    """AS OF a constant time without an offset: as the clocks of the session's zone show it."""
+    for version in query.find_all(exp.Version) if zone != "UTC" else ():
+        value = version.expression
+        constant = value.this if isinstance(value, exp.Cast) else value
+        if version.name != "TIMESTAMP" or not isinstance(constant, exp.Literal) or not constant.is_string:
+            continue
+        try:
+            moment = datetime.fromisoformat(constant.name.strip())
+        except ValueError:
+            continue  # refused where the version is looked up
+        if moment.tzinfo is None:
+            millis = int(moments_of(pa.array([moment], pa.timestamp("ms")), zone).cast(pa.int64())[0].as_py())
+            shown = datetime.fromtimestamp(millis // 1000, UTC).replace(microsecond=millis % 1000 * 1000)
+            constant.set("this", shown.isoformat(sep=" "))
 
 
 def bind_reference(table: exp.Table, registered: str) -> None:

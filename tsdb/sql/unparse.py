@@ -149,6 +149,9 @@ class DataFusion(Dialect):
             if safe_prefix is None and target.this in (DT.TIMESTAMPLTZ, DT.TIMESTAMPTZ):
                 unit = _ARROW_UNITS[_arrow_precision([self.sql(argument) for argument in target.expressions])]
                 return f"arrow_cast({self.sql(expression, 'this')}, 'Timestamp({unit}, Some(\"UTC\"))')"
+            if safe_prefix is None and any(part.this is DT.MAP for part in target.find_all(exp.DataType)):
+                named = exp.Literal.string(_arrow_text(target))
+                return f"arrow_cast({self.sql(expression, 'this')}, {self.sql(named)})"
             return str(super().cast_sql(expression, safe_prefix))
 
         def interval_sql(self, expression: exp.Interval) -> str:
@@ -186,6 +189,36 @@ class DataFusion(Dialect):
         def unsupported(self, message: str) -> None:
             """Nothing is dropped silently."""
             raise NotSupportedError(f"this SQL has no counterpart in DataFusion: {message}")
+
+
+_ARROW_NAMES = {
+    DT.TINYINT: "Int8", DT.SMALLINT: "Int16", DT.INT: "Int32", DT.BIGINT: "Int64", DT.FLOAT: "Float32",
+    DT.DOUBLE: "Float64", DT.BOOLEAN: "Boolean", DT.DATE: "Date32", DT.TIME: "Time32(Millisecond)",
+    **dict.fromkeys((DT.TEXT, DT.VARCHAR, DT.CHAR, DT.NVARCHAR, DT.NCHAR), "Utf8"),
+    **dict.fromkeys((DT.VARBINARY, DT.BINARY, DT.BLOB), "Binary"),
+}  # fmt: skip
+
+
+def _arrow_text(kind: exp.DataType) -> str:
+    """A type as `arrow_cast` reads it: SQL of DataFusion has no MAP."""
+    parts = kind.expressions
+    if kind.this is DT.MAP and len(parts) == 2:
+        key, value = (_arrow_text(part) for part in parts)
+        return f'Map("entries": non-null Struct("key": non-null {key}, "value": {value}), unsorted)'
+    if kind.this is DT.ARRAY and parts:
+        return f"List({_arrow_text(parts[0])})"
+    if kind.this is DT.STRUCT and all(isinstance(part, exp.ColumnDef) and '"' not in part.name for part in parts):
+        return "Struct(" + ", ".join(f'"{part.name}": {_arrow_text(part.args["kind"])}' for part in parts) + ")"
+    sizes = [part.name for part in parts]
+    if kind.this is DT.DECIMAL:
+        return f"Decimal128({', '.join(sizes or ['10', '0'])})" if len(sizes) != 1 else f"Decimal128({sizes[0]}, 0)"
+    zoned = kind.this in (DT.TIMESTAMPLTZ, DT.TIMESTAMPTZ)
+    if zoned or kind.this in (DT.TIMESTAMP, DT.TIMESTAMPNTZ, DT.DATETIME):
+        zone = 'Some("UTC")' if zoned else "None"
+        return f"Timestamp({_ARROW_UNITS[_arrow_precision(sizes)]}, {zone})"
+    if kind.this in _ARROW_NAMES:
+        return _ARROW_NAMES[kind.this]
+    raise NotSupportedError(f"CAST to a MAP with values of type {kind.sql()} is not supported")
 
 
 def _arrow_precision(arguments: list[str]) -> int:

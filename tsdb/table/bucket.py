@@ -97,9 +97,10 @@ def placement(parted: PartitionCodes, buckets: Buckets) -> Placement:
         index[present] = np.arange(len(present))
         return Placement(tuple((partitions[0], int(b)) for b in present), index[buckets])
     width = int(buckets.max(initial=0)) + 1
-    distinct, codes = np.unique(parted.codes * width + buckets, return_inverse=True)
-    pairs = tuple((partitions[int(code) // width], int(code) % width) for code in distinct)
-    return Placement(pairs, codes.astype(np.int32))
+    pairs = parted.codes * width + buckets
+    first, codes = _numbered(pairs, len(partitions) * width)
+    places = tuple((partitions[code // width], code % width) for code in pairs[first].tolist())
+    return Placement(places, codes.astype(np.int32))
 
 
 def partition_codes(rows: pa.Table, schema: TableSchema) -> PartitionCodes:
@@ -108,19 +109,32 @@ def partition_codes(rows: pa.Table, schema: TableSchema) -> PartitionCodes:
     if not keys:
         return PartitionCodes((EMPTY_ROW,), np.zeros(rows.num_rows, np.int64), np.zeros(1, np.int64))
     types = [schema.field(key).type for key in keys]
-    codes = _distinct_codes([rows[key] for key in keys], rows.num_rows)
-    distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    first, inverse = _distinct_codes([rows[key] for key in keys], rows.num_rows)
     examples = rows.select(list(keys)).take(pa.array(first))
     serialized = encode_rows([examples[key] for key in keys], types)
-    assert len(serialized) == len(distinct)
-    return PartitionCodes(tuple(bytes(row) for row in serialized), inverse.astype(np.int64), first.astype(np.int64))
+    assert len(serialized) == len(first)
+    return PartitionCodes(tuple(bytes(row) for row in serialized), inverse, first)
 
 
-def _distinct_codes(columns: Sequence[pa.ChunkedArray], count: int) -> Codes:
-    """A number for each row, equal for equal rows only; NULL is a value."""
-    codes = np.zeros(count, np.int64)
+def _distinct_codes(columns: Sequence[pa.ChunkedArray], count: int) -> tuple[Codes, Codes]:
+    """The first of the rows that are equal, for each such group, and the group of each row; NULL is a value."""
+    first, codes = np.zeros(min(count, 1), np.int64), np.zeros(count, np.int64)
     for column in columns:
         encoded = pc.dictionary_encode(column.combine_chunks(), null_encoding="encode")
         indices = np.asarray(encoded.indices.to_numpy()).astype(np.int64)
-        codes = np.unique(codes * (len(encoded.dictionary) + 1) + indices, return_inverse=True)[1].astype(np.int64)
-    return codes
+        width = len(encoded.dictionary) + 1
+        first, codes = _numbered(codes * width + indices, len(first) * width)
+    return first, codes
+
+
+def _numbered(codes: Codes, span: int) -> tuple[Codes, Codes]:
+    """The first place of each distinct code, by code, and the number of each place's code. span: codes are below."""
+    if span > max(1024, 4 * len(codes)):
+        _, first, numbers = np.unique(codes, return_index=True, return_inverse=True)
+        return first.astype(np.int64), numbers.astype(np.int64)
+    places = np.full(span, -1, np.int64)
+    places[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # where a code comes again, the last written stays
+    present = np.flatnonzero(places >= 0)
+    number_of = np.empty(span, np.int64)
+    number_of[present] = np.arange(len(present))
+    return places[present], number_of[codes]

@@ -30,29 +30,26 @@ from tsdb.metadata.snapshot import Snapshot, SnapshotNotFound
 from tsdb.options import TableOptions, parse_bool, parse_duration_ms
 from tsdb.table.bucket import BucketMode
 from tsdb.table.changed_keys import resolved_changes
-from tsdb.table.changelog import changelog_ids, find_changelog
-from tsdb.table.consumer import find_consumer, set_consumer
+from tsdb.table.changelog import find_changelog
+from tsdb.table.consumer import set_consumer
 from tsdb.table.data_file_reader import read_file
 from tsdb.table.deletion_file import DeletionFile, NewlyDeleted, deletion_files
 from tsdb.table.hold import follow, unfollow
 from tsdb.table.prune import Pruner
 from tsdb.table.read import Fragment
 from tsdb.table.refs import (
-    compacted_snapshot,
     created_since,
-    first_since,
     given_option,
-    is_incremental,
-    resolve_snapshot,
-    timestamp_option,
     whole_number,
 )
 from tsdb.table.scan import DataSplit, entries_of_list, live_files, make_split, merged_splits, plan_scan
+from tsdb.table.state_before import state_before
+from tsdb.table.stream_start import stream_start
 from tsdb.table.table import Table
+from tsdb.table.tag import tags
 
 Kinds = npt.NDArray[np.int8]
 Deletions = Mapping[tuple[bytes, int], Mapping[str, DeletionFile]]
-_IGNORE = "consumer.ignore-progress"
 ChangelogMode = Literal["append", "upsert", "all"]
 
 
@@ -88,7 +85,7 @@ class StreamScan:
         # an append table loses rows when somebody deletes, updates or overwrites them
         self.may_take_back = self._overwrites
         self._consumer = self._table.options.get("consumer-id")
-        self._position = _start(self._table) if start is None else start
+        self._position = stream_start(self._table) if start is None else start
         self._reading: int | None = None
         self._since = created_since(self._table, self._table.options.values)
         watermark = self._table.options.get("scan.bounded.watermark")
@@ -109,6 +106,16 @@ class StreamScan:
     def position(self) -> int:
         """The id of the next snapshot whose changes are to be read; -n: first the whole state of snapshot n."""
         return self._position
+
+    @property
+    def sign(self) -> tuple[str, Callable[[], bool]] | None:
+        """The file that tells that there is something to plan, and whether it is there; None: it is not to be asked for
+        all the time.
+        """
+        if self._interval_s or self._position < 0:
+            return None
+        snapshots, position = self._table.snapshots, self._position
+        return snapshots.path(position), lambda: snapshots.exists(position)
 
     @property
     def needed_id(self) -> int:
@@ -136,6 +143,20 @@ class StreamScan:
             return "append"
         return "all" if self._producer in ("lookup", "full-compaction") else "upsert"
 
+    def before(self) -> StreamPlan | None:
+        """The state that the changes from the position on begin with; None: there is none, or it comes with them.
+
+        Raises OperationalError if it has expired.
+        """
+        if self._position <= 1:
+            return None
+        self._is_there(self._position)  # else it says that it has expired
+        known = state_before(self._table, self._position)
+        if known is None:
+            return None
+        self._reading = known[0].id
+        return StreamPlan(known[0].id, True, added=known[1])
+
     def plan(self) -> StreamPlan | None:
         """The next snapshot that has anything to read; None: there is none yet.
 
@@ -143,7 +164,7 @@ class StreamScan:
         """
         self._reading = None
         if self._position < 0:
-            snapshot = self._table.snapshots.snapshot(-self._position)
+            snapshot = self._begins_with(-self._position)
             self._reading = snapshot.id
             self._move_after(snapshot)
             # the changes tell what is on level 0, so the state does, too
@@ -163,6 +184,17 @@ class StreamScan:
                 return plan
             self._reading = None
         return None
+
+    def _begins_with(self, snapshot_id: int) -> Snapshot:
+        """The snapshot, or the tag that has kept it, if what came after it is still there."""
+        try:
+            return self._table.snapshots.snapshot(snapshot_id)
+        except SnapshotNotFound:
+            kept = next((tag.snapshot for tag in tags(self._table) if tag.snapshot.id == snapshot_id), None)
+            if kept is None:
+                raise
+            self._is_there(snapshot_id + 1)  # else it says that it has expired
+            return kept
 
     def _is_there(self, snapshot_id: int) -> bool:
         snapshots = self._table.snapshots
@@ -381,62 +413,6 @@ def in_order(table: Table, entries: Sequence[ManifestEntry]) -> tuple[DataSplit,
         )
         for members in buckets.values()
     )
-
-
-_DEFAULT_MODES = {
-    None: "latest-full",
-    "scan.timestamp": "from-timestamp",
-    "scan.timestamp-millis": "from-timestamp",
-    "scan.creation-time-millis": "from-creation-timestamp",
-    "scan.file-creation-time-millis": "from-file-creation-time",
-}
-
-
-def _start(table: Table) -> int:
-    """The position where the options say that the stream begins."""
-    options = table.options.values
-    if is_incremental(options):
-        raise NotSupportedError("'incremental-between' is for batch queries; 'scan.mode' says where a stream starts")
-    consumer = options.get("consumer-id")
-    if consumer is not None and not parse_bool(_IGNORE, options.get(_IGNORE, "false")):
-        kept = find_consumer(table, consumer)
-        if kept is not None:
-            return kept
-    mode = options.get("scan.mode", "default")
-    if mode == "incremental":
-        raise NotSupportedError(f"'scan.mode' = '{mode}' is not supported for streaming reads; use 'latest-full'")
-    given = given_option(options)
-    if mode == "default":
-        mode = _DEFAULT_MODES.get(given, "from-snapshot")
-    latest, earliest = table.snapshots.latest_id(), table.snapshots.earliest_id()
-    match mode:
-        case "from-file-creation-time":
-            return 1 if latest is None else -latest
-        case "from-creation-timestamp":
-            key = "scan.creation-time-millis"
-            first_later = first_since(table, whole_number(key, options.get(key, "")))
-            return first_later or (1 if latest is None else -latest)
-        case "latest-full" | "full":
-            return 1 if latest is None else -latest
-        case "latest":
-            return (latest or 0) + 1
-        case "compacted-full":
-            snapshot = compacted_snapshot(table)
-            return 1 if snapshot is None else -snapshot.id
-        case "from-timestamp":
-            time_ms = timestamp_option(options)
-            assert time_ms is not None
-            before = table.snapshots.at_or_before(time_ms - 1)
-            first = (changelog_ids(table) or [earliest or 1])[0]
-            return first if before is None else before.id + 1
-        case "from-snapshot" | "from-snapshot-full":
-            if mode == "from-snapshot" and given == "scan.snapshot-id":
-                first = (changelog_ids(table) or [earliest or 1])[0]
-                return max(whole_number(given, options[given]), first)
-            snapshot = resolve_snapshot(table, options)
-            assert snapshot is not None
-            return snapshot.id if mode == "from-snapshot" else -snapshot.id
-    raise NotSupportedError(f"'scan.mode' = '{mode}' is not supported for streaming reads; use 'latest-full'")
 
 
 def _check(table: Table) -> None:

@@ -44,6 +44,7 @@ from tsdb.table.table import Table
 from tsdb.table.threads import in_threads
 
 _SLICE_ROWS = 1 << 20
+_FEW_ROWS = 1 << 12
 
 
 class TableWriter:
@@ -191,7 +192,11 @@ class TableWriter:
         def flush(job: tuple[BucketWriter | PostponeWriter, BufferedRows]) -> None:
             job[0].flush(job[1])
 
-        in_threads(flush, jobs)
+        if sum(job.rows.num_rows for job in drained) > _FEW_ROWS:
+            in_threads(flush, jobs)
+        else:  # to start threads takes longer
+            for job in jobs:
+                flush(job)
         drained.clear()
         jobs.clear()
         if keep_small:  # else what sorting took would stay with the process beside the rows that follow

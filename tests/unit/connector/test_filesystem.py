@@ -233,8 +233,7 @@ VALUES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fmt", ["json", "csv", "debezium-json"])
 def test_what_is_written_is_read_back(tmp_path: Path, fmt: str) -> None:
-    columns = {k: v for k, v in ALL_TYPES.items() if not (fmt == "csv" and k == "y")}
-    t = table(columns, connector="filesystem", path=str(tmp_path / "out"), format=fmt)
+    t = table(ALL_TYPES, connector="filesystem", path=str(tmp_path / "out"), format=fmt)
     rows = pa.Table.from_pylist(VALUES, schema=t.schema.arrow_schema)
     assert FS.write_batch(t, rows.to_reader()) == 3
     assert FS.write_batch(t, rows.slice(0, 1).to_reader()) == 1
@@ -372,4 +371,6 @@ def test_print_shows_row_kinds(capsys: pytest.CaptureFixture[str]) -> None:
     rows = pa.table({"id": [1, 1, 2], "v": ["a", "b", None]}, schema=t.schema.arrow_schema)
     sink = CONNECTORS["print"].sink(t)
     sink.write(ChangeBatch(rows, np.array([-1, 1, 1])))
+    assert capsys.readouterr().out == "", "it may be half a version"
+    assert sink.prepare(1) is None
     assert sorted(capsys.readouterr().out.splitlines()) == ["+I[2, NULL]", "+U[1, b]", "-U[1, a]"]

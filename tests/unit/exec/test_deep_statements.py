@@ -13,6 +13,8 @@ DEEP = {
     "arrays": "SELECT CARDINALITY(" + "ARRAY[" * 25 + "a" + "]" * 25 + ") FROM t",
     "subqueries in expressions": "SELECT " + "(SELECT " * 14 + "1" + ")" * 14,
     "subqueries": "SELECT * FROM " + "(SELECT * FROM " * 40 + "t" + ")" * 40,
+    "a flat chain": "SELECT a FROM t WHERE " + " OR ".join(f"(a = {i} AND a < {i + 1})" for i in range(600)),
+    "a flat sum": "SELECT a FROM t WHERE " + " + ".join(["CAST(a AS DOUBLE)"] * 600) + " > 1",
     "IN": "SELECT a FROM t WHERE a IN (SELECT a FROM t WHERE NOT (" + "(a > 5 AND " * 26 + "a > 4" + ")" * 26 + "))",
 }
 

@@ -15,6 +15,7 @@ import pytest
 from tsdb.data_types import DataField, parse_type
 from tsdb.errors import CorruptFile, DataError
 from tsdb.format.parquet import (
+    LARGE_GROUP_ROWS,
     ROW_GROUP_ROWS,
     open_parquet,
     physical_schema,
@@ -165,13 +166,26 @@ def test_only_what_repeats_has_a_dictionary(tmp_path: Path) -> None:
 
 
 def test_row_groups_and_columns_by_name(tmp_path: Path) -> None:
-    count = ROW_GROUP_ROWS + 10
+    count = LARGE_GROUP_ROWS + 10
     columns = fields("BIGINT", "BIGINT")
     path = tmp_path / "x.parquet"
     meta = write(path, columns, [list(range(count)), [0] * count])
     assert meta.num_row_groups == 2 and meta.num_rows == count
     rows = pa.Table.from_batches(list(read_batches(IO, str(path), ["c1", "c0"], row_groups=[1])))
-    assert rows.column_names == ["c1", "c0"] and rows["c0"].to_pylist() == list(range(ROW_GROUP_ROWS, count))
+    assert rows.column_names == ["c1", "c0"] and rows["c0"].to_pylist() == list(range(LARGE_GROUP_ROWS, count))
+    assert pq.ParquetFile(path).metadata.row_group(0).column(0).has_column_index
+
+
+def test_row_groups_are_small_where_a_key_is_looked_up_and_where_rows_are_wide(tmp_path: Path) -> None:
+    count = ROW_GROUP_ROWS + 10
+    keyed = physical_schema(fields("BIGINT NOT NULL"), ("c0",))
+    numbers = pa.array(range(count), pa.int64())
+    kinds = pa.nulls(count, pa.int8()).fill_null(0)
+    batch = pa.RecordBatch.from_arrays([numbers, numbers, kinds, numbers], schema=keyed)
+    write_parquet(IO, str(tmp_path / "keyed.parquet"), [batch], keyed, TableOptions({}))
+    assert pq.ParquetFile(tmp_path / "keyed.parquet").metadata.num_row_groups == 2
+    meta = write(tmp_path / "wide.parquet", fields("STRING"), [["x" * (1 << 20)] * 100])
+    assert meta.num_row_groups == 2  # 64 MB each
 
 
 def test_a_file_of_no_rows_and_the_codec(tmp_path: Path) -> None:

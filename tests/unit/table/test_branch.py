@@ -14,7 +14,7 @@ from tsdb.table.branch import (
     get_branch,
     rename_branch,
 )
-from tsdb.table.changelog import Retention
+from tsdb.table.changelog import Retention, changelog_ids
 from tsdb.table.expire import expire_changelogs, expire_snapshots
 from tsdb.table.rollback import delete_tag, rollback_to
 from tsdb.table.stream_scan import StreamScan, read_changes
@@ -208,7 +208,8 @@ def test_expiring_with_changelogs_that_stay_stopped_anywhere(tmp_path):
 
 
 def changes(table):
-    scan = StreamScan(table, {"scan.mode": "from-snapshot", "scan.snapshot-id": "1"})
+    first = (changelog_ids(table) or [table.snapshots.earliest_id()])[0]
+    scan = StreamScan(table, {"scan.mode": "from-snapshot", "scan.snapshot-id": str(first)})
     found = []
     while (plan := scan.plan()) is not None:
         for rows, _ in read_changes(table, plan):

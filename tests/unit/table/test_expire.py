@@ -138,11 +138,13 @@ def test_changelogs_outlive_snapshots(tmp_path, producer, keys):
     assert followed(scan, table) == wanted
     scan.release()
     assert expire_changelogs(table, Retention(3, 100, 2**60, 100)) == 3 and changelog_ids(table) == [4, 5]
-    late = StreamScan(table, {"scan.mode": "from-snapshot", "scan.snapshot-id": "1"})
+    late = StreamScan(table, {"scan.mode": "from-snapshot", "scan.snapshot-id": "4"})
     assert followed(late, table) == wanted[6:]
     late.release()
-    with pytest.raises(OperationalError, match="has expired"):
-        StreamScan(table, {}, 2).plan()
+    for expired in (StreamScan(table, {}, 2), StreamScan(table, start)):
+        with pytest.raises(OperationalError, match="has expired"):
+            expired.plan()
+        expired.release()
     gc.collect()
     assert expire_changelogs(table, ALL) == 2
     needed = live_data_files(table, table.latest_snapshot()) | metadata_files(table, table.latest_snapshot())

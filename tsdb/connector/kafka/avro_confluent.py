@@ -9,8 +9,8 @@ Source: Confluent's documentation of the wire format; options and subjects as in
 import io
 import json
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import fastavro
 import numpy as np
@@ -22,7 +22,7 @@ from tsdb.connector.kafka.avro import avro_schema
 from tsdb.connector.kafka.registry import Registry, UnknownSchema
 from tsdb.connector.serde.row_changes import require_values
 from tsdb.connector.serde.serde import BadLine, Change
-from tsdb.connector.serde.wire import decimal_of_bytes, fit
+from tsdb.connector.serde.wire import decimal_of_bytes, fit, timestamp_of_text
 from tsdb.data_types import from_arrow
 from tsdb.errors import OptionError
 
@@ -36,11 +36,20 @@ class ConfluentReader:
 
     mode: ChangelogMode = "append"
 
-    def __init__(self, schema: pa.Schema, options: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        schema: pa.Schema,
+        options: Mapping[str, str],
+        *,
+        form: str = FORM,
+        plan: "Callable[[Any, pa.Schema], Plan] | None" = None,
+    ) -> None:
+        """form: the format whose options are meant. plan: how a schema's messages are read; as rows of `schema`."""
         avro_schema(schema)
         self._schema = schema
-        self._registry = Registry(FORM, options)
-        self._plans: dict[int, _Plan] = {}
+        self._registry = Registry(form, options)
+        self._plan = plan or _RowPlan
+        self._plans: dict[int, Plan] = {}
 
     def read(self, bodies: Sequence[bytes | None]) -> list[Change]:
         """See `Reader`. Raises Unreachable when the registry is away."""
@@ -60,7 +69,7 @@ class ConfluentReader:
         """The rows of messages with one schema; halves them until the bad one stands alone."""
         if schema_id not in self._plans:
             try:
-                self._plans[schema_id] = _Plan(self._registry.schema(schema_id), self._schema)
+                self._plans[schema_id] = self._plan(self._registry.schema(schema_id), self._schema)
             except (UnknownSchema, ValueError, TypeError, fastavro.schema.SchemaParseException) as err:
                 raise BadLine(int(places[0]), f"{err}", bodies[0]) from err
         try:
@@ -79,15 +88,16 @@ class ConfluentWriter:
 
     mode: ChangelogMode = "append"
 
-    def __init__(self, schema: pa.Schema, options: Mapping[str, str]) -> None:
+    def __init__(self, schema: pa.Schema, options: Mapping[str, str], *, form: str = FORM) -> None:
+        """form: the format whose options are meant."""
         own = avro_schema(schema)
-        text = options.get(f"{FORM}.schema")
-        self._text = json.dumps(own if text is None else _given(text, schema), separators=(",", ":"))
+        text = options.get(f"{form}.schema")
+        self._text = json.dumps(own if text is None else _given(form, text, schema), separators=(",", ":"))
         self._avro = fastavro.parse_schema(json.loads(self._text))
-        self._registry = Registry(FORM, options)
-        self._subject = options.get(f"{FORM}.subject", "")
+        self._registry = Registry(form, options)
+        self._subject = options.get(f"{form}.subject", "")
         if not self._subject:
-            raise OptionError(f"the format {FORM} needs the option '{FORM}.subject' to write")
+            raise OptionError(f"the format {form} needs the option '{form}.subject' to write")
 
     def write(self, changes: ChangeBatch) -> list[bytes | None]:
         """See `Writer`. Raises Unreachable when the registry is away."""
@@ -101,21 +111,39 @@ class ConfluentWriter:
         return bodies
 
 
-class _Plan:
-    """How messages of one writer's schema become rows: which fields, and how each becomes its column."""
-
-    def __init__(self, writer: Any, schema: pa.Schema) -> None:
-        if not isinstance(writer, dict) or writer.get("type") != "record":
-            raise ValueError("the writer's schema is no record")
-        kinds = {field["name"]: field["type"] for field in writer["fields"]}
-        self._kinds = {name: _plain(kind) for name, kind in kinds.items()}
-        fields = [{**field, "type": _stripped(field["type"])} for field in writer["fields"]]
-        self._avro = fastavro.parse_schema({**writer, "fields": fields})
-        self._schema = schema
+class Plan(Protocol):
+    """How messages of one writer's schema are read; it is made from that schema and the columns."""
 
     def table(self, bodies: list[bytes]) -> pa.Table:
         """One row a message. Raises one of `_ERRORS`."""
-        rows = self._rows(bodies)
+        ...
+
+
+class _RowPlan:
+    """A message is a row."""
+
+    def __init__(self, writer: Any, schema: pa.Schema) -> None:
+        self._rows = Rows(writer, schema)
+        self._avro = fastavro.parse_schema(raw_record(writer))
+
+    def table(self, bodies: list[bytes]) -> pa.Table:
+        """See `Plan`."""
+        table = self._rows.table(records_of(bodies, self._avro))
+        require_values(table)
+        return table
+
+
+class Rows:
+    """How records of one Avro schema become rows: which fields, and how each becomes its column."""
+
+    def __init__(self, record: Any, schema: pa.Schema) -> None:
+        if not isinstance(record, dict) or record.get("type") != "record":
+            raise ValueError("the writer's schema is no record")
+        self._kinds = {field["name"]: _plain(field["type"]) for field in record["fields"]}
+        self._schema = schema
+
+    def table(self, rows: list[Any]) -> pa.Table:
+        """The columns. Raises one of `_ERRORS`."""
         columns = []
         for field in self._schema:
             if field.name not in self._kinds:
@@ -125,24 +153,32 @@ class _Plan:
                 columns.append(_column([row[field.name] for row in rows], self._kinds[field.name], field.type))
             except _ERRORS as err:
                 raise ValueError(f"column `{field.name}` {from_arrow(field.type).sql()}: {err}") from err
-        table = pa.table(columns, schema=self._schema)
-        require_values(table)
-        return table
+        return pa.table(columns, schema=self._schema)
 
-    def _rows(self, bodies: list[bytes]) -> list[Any]:
-        """All messages as one stream: half the time of a stream a message."""
-        stream, read, avro = io.BytesIO(b"".join(bodies)), fastavro.schemaless_reader, self._avro
-        rows, end = [], 0
-        for body in bodies:
-            stream.seek(end + _HEAD.size)
-            end += len(body)
-            try:
-                rows.append(read(stream, avro, None))
-            except Exception as err:  # the library raises whatever the bytes lead to
-                raise ValueError(f"not Avro of that schema: {type(err).__name__} {err}".strip()) from err
-            if stream.tell() != end:
-                raise ValueError("not Avro of that schema: the message is longer or shorter than its record")
-        return rows
+
+def raw_record(kind: Any) -> Any:
+    """A record, or a union with one, as `records_of` reads it: what `Rows` makes of whole columns is left as it is."""
+    if isinstance(kind, list):
+        return [raw_record(k) for k in kind]
+    if not isinstance(kind, dict) or kind.get("type") != "record":
+        return kind
+    return {**kind, "fields": [{**field, "type": _stripped(field["type"])} for field in kind["fields"]]}
+
+
+def records_of(bodies: list[bytes], avro: Any) -> list[Any]:
+    """The records behind the heads, all read as one stream: half the time of a stream a message."""
+    stream, read = io.BytesIO(b"".join(bodies)), fastavro.schemaless_reader
+    rows, end = [], 0
+    for body in bodies:
+        stream.seek(end + _HEAD.size)
+        end += len(body)
+        try:
+            rows.append(read(stream, avro, None))
+        except Exception as err:  # the library raises whatever the bytes lead to
+            raise ValueError(f"not Avro of that schema: {type(err).__name__} {err}".strip()) from err
+        if stream.tell() != end:
+            raise ValueError("not Avro of that schema: the message is longer or shorter than its record")
+    return rows
 
 
 def _ids(bodies: Sequence[bytes]) -> np.ndarray:
@@ -163,7 +199,9 @@ def _plain(kind: Any) -> Any:
 
 
 def _logical(kind: Any) -> str:
-    found: str = kind.get("logicalType", "") if isinstance(kind, dict) else ""
+    if not isinstance(kind, dict):
+        return ""
+    found: str = kind.get("logicalType") or _CONNECT.get(kind.get("connect.name", ""), "")
     return found
 
 
@@ -185,8 +223,20 @@ _LOGICAL = {
     "local-timestamp-micros": (pa.int64(), pa.timestamp("us")),
     "local-timestamp-nanos": (pa.int64(), pa.timestamp("ns")),
     "decimal": (pa.binary(), None),
+    "zoned-timestamp": (pa.string(), pa.timestamp("us", "UTC")),
     "uuid": (pa.string(), pa.string()),
 }
+_CONNECT = {
+    "io.debezium.time.Date": "date",
+    "io.debezium.time.Time": "time-millis",
+    "io.debezium.time.MicroTime": "time-micros",
+    "io.debezium.time.Timestamp": "local-timestamp-millis",
+    "io.debezium.time.MicroTimestamp": "local-timestamp-micros",
+    "io.debezium.time.NanoTimestamp": "local-timestamp-nanos",
+    "io.debezium.time.ZonedTimestamp": "zoned-timestamp",
+}
+"""Types of Debezium's connectors that are plain numbers or texts in Avro."""
+
 _PRIMITIVE = {
     "boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(), "double": pa.float64(),
     "string": pa.string(), "bytes": pa.binary(), "enum": pa.string(), "fixed": pa.binary(), "null": pa.null(),
@@ -200,6 +250,8 @@ def _column(values: list[Any], kind: Any, wanted: pa.DataType) -> pa.Array:
         if typed is None:
             typed = pa.decimal128(38, kind.get("scale", 0))
             found = decimal_of_bytes(pa.array(values, raw), kind.get("scale", 0))
+        elif logical == "zoned-timestamp":
+            found = timestamp_of_text(pa.array(values, raw), typed)
         else:
             found = pa.array(values, raw).cast(typed)
     elif isinstance(name, str) and name in _PRIMITIVE:
@@ -237,14 +289,14 @@ _FAMILIES = (
 )
 
 
-def _given(text: str, schema: pa.Schema) -> Any:
+def _given(form: str, text: str, schema: pa.Schema) -> Any:
     """The schema of the option, which has to have a field for every column."""
     try:
         given = json.loads(text)
         fields = {field["name"] for field in given["fields"]}
     except (ValueError, TypeError, KeyError) as err:
-        raise OptionError(f"'{FORM}.schema' is no Avro record in JSON: {err}") from err
+        raise OptionError(f"'{form}.schema' is no Avro record in JSON: {err}") from err
     missing = [name for name in schema.names if name not in fields]
     if missing:
-        raise OptionError(f"'{FORM}.schema' has no field `{missing[0]}`")
+        raise OptionError(f"'{form}.schema' has no field `{missing[0]}`")
     return given

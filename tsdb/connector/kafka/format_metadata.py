@@ -50,14 +50,16 @@ def _iso(*path: str) -> _Fact:
     return _Fact(path, pa.string(), _MOMENT, lambda values: timestamp_of_text(values, _MOMENT))
 
 
+_DEBEZIUM = {
+    "value.ingestion-timestamp": _millis("ts_ms"),
+    "value.source.timestamp": _millis("source", "ts_ms"),
+    "value.source.database": _text("source", "db"),
+    "value.source.schema": _text("source", "schema"),
+    "value.source.table": _text("source", "table"),
+}
 _FACTS: Mapping[str, Mapping[str, _Fact]] = {
-    "debezium-json": {
-        "value.ingestion-timestamp": _millis("ts_ms"),
-        "value.source.timestamp": _millis("source", "ts_ms"),
-        "value.source.database": _text("source", "db"),
-        "value.source.schema": _text("source", "schema"),
-        "value.source.table": _text("source", "table"),
-    },
+    "debezium-json": _DEBEZIUM,
+    "debezium-avro-confluent": _DEBEZIUM,
     "canal-json": {
         "value.database": _text("database"),
         "value.table": _text("table"),

@@ -5,7 +5,7 @@ becomes of a bad message is decided in one place.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -13,21 +13,19 @@ import pyarrow.compute as pc
 
 from tsdb.changes import ChangeBatch, inserts
 from tsdb.connector.connector import ChangelogMode
-from tsdb.connector.kafka import avro_confluent
+from tsdb.connector.kafka import avro_confluent, debezium_avro
 from tsdb.connector.kafka.avro import AvroReader, AvroWriter
 from tsdb.connector.serde import SERDES
 from tsdb.connector.serde.serde import BadLine, Change, Decoded, Decoder, Encoder, Lines
 from tsdb.errors import NotSupportedError, OptionError, nearest
 
-BINARY_FORMATS = ("raw", "avro", avro_confluent.FORM)
-CHANGE_LOG_FORMATS = ("debezium-json", "canal-json", "maxwell-json", "ogg-json")
+BINARY_FORMATS = ("raw", "avro", avro_confluent.FORM, debezium_avro.FORM)
+CHANGE_LOG_FORMATS = ("debezium-json", "canal-json", "maxwell-json", "ogg-json", debezium_avro.FORM)
 _OTHERS = {
     "protobuf": "messages of Protocol Buffers need the classes of their schema; write them as avro or json",
     "protobuf-confluent": "messages of Protocol Buffers need the classes of their schema; write them as avro-confluent",
     "json-schema": "JSON with the id of its schema in a registry; the format json reads messages without that id",
     "json-schema-confluent": "JSON with the id of its schema in a registry; the format json reads messages without it",
-    "debezium-avro-confluent": "change events of Debezium are read as JSON: let the connector write with "
-    "org.apache.kafka.connect.json.JsonConverter, and use debezium-json",
     "debezium-json-schema": "debezium-json reads messages with and without their inline schema; use that",
     "parquet": "it is for files, not for messages; use 'connector' = 'filesystem'",
     "orc": "it is for files, not for messages; use 'connector' = 'filesystem'",
@@ -45,6 +43,19 @@ class Reader(Protocol):
 
     def read(self, bodies: Sequence[bytes | None]) -> list[Change]:
         """The changes, in order; only `raw` takes a body that is None. Raises BadLine with the index of a bad body."""
+        ...
+
+
+@runtime_checkable
+class ChangeLogReader(Reader, Protocol):
+    """A reader of changes that also tells of which message each is."""
+
+    def lines(self, bodies: Sequence[bytes | None]) -> tuple[Lines, list[bytes]]:
+        """The bodies as lines, and as they are. Raises BadLine."""
+        ...
+
+    def placed(self, lines: Lines) -> Decoded:
+        """The changes, with the message of each row. Raises BadLine."""
         ...
 
 
@@ -69,6 +80,8 @@ def reader(word: str, schema: pa.Schema, key: Sequence[str], options: Mapping[st
         return AvroReader(schema)
     if word == avro_confluent.FORM:
         return avro_confluent.ConfluentReader(schema, options)
+    if word == debezium_avro.FORM:
+        return debezium_avro.DebeziumAvroReader(schema, key, options)
     strict = {k: v for k, v in options.items() if not k.endswith("ignore-parse-errors")}
     return LineReader(_serde(word).decoder(schema, key, strict))
 
@@ -81,6 +94,8 @@ def writer(word: str, schema: pa.Schema, options: Mapping[str, str]) -> Writer:
         return AvroWriter(schema)
     if word == avro_confluent.FORM:
         return avro_confluent.ConfluentWriter(schema, options)
+    if word == debezium_avro.FORM:
+        return debezium_avro.DebeziumAvroWriter(schema, options)
     return _LineWriter(_serde(word).encoder(schema, options))
 
 

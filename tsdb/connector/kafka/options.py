@@ -58,7 +58,7 @@ _FORMATS = (
     ),
     OptionSpec("key.fields-prefix", "string", "", "What stands before the names of key columns in the table only."),
 )
-REGISTRY = (
+_AVRO_REGISTRY = (
     OptionSpec("avro-confluent.url", "string", None, "Address of the schema registry; several with `,` between them."),
     OptionSpec(
         "avro-confluent.subject",
@@ -71,6 +71,10 @@ REGISTRY = (
     OptionSpec("avro-confluent.basic-auth.user-info", "string", None, "`user:password` for the registry."),
     OptionSpec("avro-confluent.bearer-auth.token", "string", None, "A token for the registry, instead."),
     OptionSpec("avro-confluent.ssl.truststore.location", "string", None, "PEM file with the registry's authorities."),
+)
+REGISTRY = (
+    *_AVRO_REGISTRY,
+    *(OptionSpec(f"debezium-{o.key}", o.type, o.default, f"As `{o.key}`.") for o in _AVRO_REGISTRY),
 )
 KEY_FIELDS = (OptionSpec("key.fields", "string", None, "The columns of the key, with `;` between them."),)
 _SINK = (

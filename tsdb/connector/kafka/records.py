@@ -16,7 +16,7 @@ from tsdb.connector.connector import ChangelogMode, ConnectorTable
 from tsdb.connector.kafka.format_metadata import FORMAT_PREFIX, format_values
 from tsdb.connector.kafka.formats import (
     CHANGE_LOG_FORMATS,
-    LineReader,
+    ChangeLogReader,
     Reader,
     Writer,
     reader,
@@ -156,11 +156,11 @@ class RecordReader:
     def _changes(self, records: Fetched) -> list[ChangeBatch]:
         alive = [i for i, value in enumerate(records.values) if value is not None]
         bodies = [value for value in records.values if value is not None]
-        assert isinstance(self._values, LineReader), "change logs are lines"
+        assert isinstance(self._values, ChangeLogReader), "change logs are lines, or become some"
         if not bodies:
             return []
-        lines, _ = self._values.lines(bodies)
         try:
+            lines, _ = self._values.lines(bodies)
             decoded = self._values.placed(lines)
         except BadLine as bad:
             raise _at(bad, alive[bad.index], bodies[bad.index]) from bad
@@ -346,7 +346,12 @@ class RecordWriter:
 
 def _writing(options: KafkaOptions, side: str) -> dict[str, str]:
     """The side's options; subjects of a registry are named as everybody does unless told."""
-    return {"avro-confluent.subject": f"{options.topic()}-{side}", **side_options(options.values, side)}
+    subject = f"{options.topic()}-{side}"
+    return {
+        "avro-confluent.subject": subject,
+        "debezium-avro-confluent.subject": subject,
+        **side_options(options.values, side),
+    }
 
 
 def _part(rows: pa.Table, names: dict[str, str]) -> pa.Table:

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 
 from tsdb.connector.connector import ChangelogMode
 from tsdb.connector.serde import json_block
+from tsdb.connector.serde.change_log_writer import ChangeLogEncoder
 from tsdb.connector.serde.debezium_decimal import DecimalReader
 from tsdb.connector.serde.debezium_schema import plan_of_schema
-from tsdb.connector.serde.debezium_writer import DebeziumEncoder
 from tsdb.connector.serde.envelope import Messages, is_message, messages
 from tsdb.connector.serde.json_rows import RowPlan, build_rows, plan_rows
 from tsdb.connector.serde.row_changes import Placed, interleave, require_key, require_values, same_key, split
@@ -184,7 +184,7 @@ class DebeziumSerde:
 
     def encoder(self, schema: pa.Schema, options: Mapping[str, str]) -> Encoder:
         """See `Serde`."""
-        return DebeziumEncoder()
+        return ChangeLogEncoder(self.name)
 
 
 def _flag(options: Mapping[str, str], key: str) -> bool:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from tsdb.connector.connector import ChangelogMode
 from tsdb.connector.serde import json_block
+from tsdb.connector.serde.change_log_writer import ChangeLogEncoder
 from tsdb.connector.serde.envelope import is_captured, is_message
 from tsdb.connector.serde.json_rows import RowPlan, build_rows, plan_rows
 from tsdb.connector.serde.row_changes import Placed, interleave, require_key, require_values, same_key, split
@@ -192,14 +193,18 @@ class KeyedSerde:
         """See `Serde`."""
         if not key:
             raise NotSupportedError(f"the format {self.name} needs a key: declare PRIMARY KEY (…) NOT ENFORCED")
-        for field in schema:
-            if pa.types.is_nested(field.type):
-                raise NotSupportedError(f"column `{field.name}`: the format {self.name} has no {field.type}")
+        self._refuse_nested(schema)
         return KeyedDecoder(self._layout, schema, key, options)
 
     def encoder(self, schema: pa.Schema, options: Mapping[str, str]) -> Encoder:
         """See `Serde`."""
-        raise NotSupportedError(f"the format {self.name} is only read; write debezium-json")
+        self._refuse_nested(schema)
+        return ChangeLogEncoder(self.name)
+
+    def _refuse_nested(self, schema: pa.Schema) -> None:
+        for field in schema:
+            if pa.types.is_nested(field.type):
+                raise NotSupportedError(f"column `{field.name}`: the format {self.name} has no {field.type}")
 
 
 def _header(lines: Lines, layout: Layout) -> pa.Table:

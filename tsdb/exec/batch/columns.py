@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from tsdb.data_types import to_arrow
-from tsdb.errors import BindError, ColumnNotFound, nearest
+from tsdb.errors import BindError, ColumnNotFound, Position, nearest
 from tsdb.exec.names import fitting
 from tsdb.metadata.schema import TableSchema
 
@@ -31,8 +31,12 @@ class Arrangement:
         table: object,
         columns: Sequence[str] | None = None,
         constants: Mapping[str, Any] | None = None,
+        place: Callable[[int | None], Position | None] = lambda _: None,
     ) -> None:
-        """columns: the target columns that the source's stand for, None: all that are not constant."""
+        """columns: the target columns that the source's stand for, None: all that are not constant.
+
+        place: where the n-th column of the source stands in the user's text; None: all of them.
+        """
         self._target = target
         self._constants = {real_name(name, target, table): value for name, value in (constants or {}).items()}
         wanted = self._wanted(columns, table)
@@ -40,11 +44,16 @@ class Arrangement:
             listed = ", ".join(f"`{name}`" for name in wanted)
             raise BindError(
                 f"table `{table}` takes {len(wanted)} value{'s' * (len(wanted) != 1)} here ({listed}), "
-                f"but the query gives {len(source)}"
+                f"but the query gives {len(source)}",
+                position=place(None),
             )
         self._index = {name: i for i, name in enumerate(wanted)}
-        for name, given in zip(wanted, source.types, strict=True):
-            check_castable(given, target, name, table)
+        for i, (name, given) in enumerate(zip(wanted, source.types, strict=True)):
+            try:
+                check_castable(given, target, name, table)
+            except BindError as err:
+                err.position = place(i)
+                raise
 
     def rows(self, batch: pa.RecordBatch) -> pa.Table:
         """The batch under the target's names and in its order; values are cast by the writer."""
@@ -85,16 +94,32 @@ def constant(value: Any, kind: pa.DataType) -> pa.Scalar:
         raise BindError(f"{value!r} is no value of type {kind}: {err}") from err
 
 
-def check_castable(given: pa.DataType, schema: TableSchema, name: str, table: object) -> None:
-    """Refuse what no implicit cast turns into the column's type: numbers stay numbers, texts texts, times times."""
+def check_castable(given: pa.DataType, schema: TableSchema, name: str, table: object, zone: str = "UTC") -> None:
+    """Refuse what no implicit cast turns into the column's type: numbers stay numbers, texts texts, times times.
+
+    zone: of the session; in another than UTC a TIMESTAMP and a TIMESTAMP_LTZ are not the same digits.
+    """
     field = schema.field(name)
     wanted = to_arrow(field.type)
-    if given == wanted or pa.types.is_null(given) or any(is_a(given) and is_a(wanted) for is_a in _FAMILIES):
+    alike = given == wanted or pa.types.is_null(given) or any(is_a(given) and is_a(wanted) for is_a in _FAMILIES)
+    if alike and (zone == "UTC" or not changes_zone(given, wanted)):
         return
     raise BindError(
         f"column `{name}` of table `{table}` is {field.type.sql()}, but the query gives {_sql_name(given)}; "
         f"write CAST(… AS {field.type.with_nullable(True).sql()})"
     )
+
+
+def changes_zone(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether one is a TIMESTAMP_LTZ and the other a TIMESTAMP or a DATE."""
+    if not (_is_point_in_time(given) and _is_point_in_time(wanted)):
+        return False
+    return is_moment(given) != is_moment(wanted)
+
+
+def is_moment(kind: pa.DataType) -> bool:
+    """Whether it is a TIMESTAMP_LTZ."""
+    return pa.types.is_timestamp(kind) and kind.tz is not None
 
 
 def _is_number(kind: pa.DataType) -> bool:

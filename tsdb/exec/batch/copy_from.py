@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from sqlglot import exp
 
 from tsdb.catalog.catalog import ConnectorTable
-from tsdb.data_types import to_arrow
+from tsdb.data_types import DataType, TypeRoot, to_arrow
 from tsdb.exec.batch.columns import real_name
 from tsdb.exec.local_file import find_files, format_of
+from tsdb.sql.dialect import Flink
 from tsdb.sql.statements import CopyFrom, Insert
 from tsdb.table.table import Table
 
@@ -18,8 +20,22 @@ def as_insert(statement: CopyFrom, target: Table | ConnectorTable) -> Insert:
     kind = options.pop("format", format_of(statement.path) or "").lower() or None
     columns = statement.columns or tuple(target.schema.names)
     names = [real_name(name, target.schema, target.identifier) for name in columns]
-    types = [to_arrow(target.schema.field(name).type) for name in names] if kind == "csv" else None
+    kinds = [target.schema.field(name).type for name in names]
+    # a moment is read as text first: in a file it may have an offset, or be that of the session's clocks
+    types = [pa.string() if of.root is TypeRoot.TIMESTAMP_LTZ else to_arrow(of) for of in kinds]
     reference = exp.Table(this=exp.to_identifier("file", quoted=True))
-    reference.meta["file_source"] = find_files([statement.path], kind, options, types)
-    query = exp.Select(expressions=[exp.Star()], from_=exp.From(this=reference))
+    source = find_files([statement.path], kind, options, types if kind == "csv" else None)
+    reference.meta["file_source"] = source
+    items: list[exp.Expr] = [exp.Star()]
+    if kind == "csv" and len(source.schema) == len(kinds):
+        items = [_item(name, of) for name, of in zip(source.schema.names, kinds, strict=True)]
+    query = exp.Select(expressions=items, from_=exp.From(this=reference))
     return Insert(statement.target, statement.columns, None, query)
+
+
+def _item(name: str, kind: DataType) -> exp.Expr:
+    column = exp.column(name, quoted=True)
+    if kind.root is not TypeRoot.TIMESTAMP_LTZ:
+        return column
+    to = exp.DataType.build(kind.with_nullable(True).sql(), dialect=Flink)
+    return exp.alias_(exp.Cast(this=column, to=to), name, quoted=True)

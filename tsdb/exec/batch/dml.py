@@ -10,10 +10,11 @@ from sqlglot import exp
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
 from tsdb.data_types import to_arrow
-from tsdb.errors import BindError, NotSupportedError
+from tsdb.errors import BindError, DataError, IntegrityError, NotSupportedError
 from tsdb.exec.batch.columns import Arrangement, constant, real_name
 from tsdb.exec.batch.query import Rows, in_large_batches, open_rows
 from tsdb.exec.batch.time_text import with_times
+from tsdb.exec.batch.value_place import place_of_values, point_at_value
 from tsdb.exec.batch.writing import Prepared, prepare, write
 from tsdb.exec.plan import QueryPlan
 from tsdb.sql.statements import DropPartition, Insert
@@ -29,9 +30,13 @@ _APPEND_ROWS = 1 << 18
 def insert(statement: Insert, target: Table | ConnectorTable, plan_of: Planner) -> int:
     """INSERT INTO and INSERT OVERWRITE; how many rows were inserted."""
     plan = plan_of(_source(statement, target))
-    if isinstance(target, ConnectorTable):
-        return _insert_into_connector(statement, target.for_writing(), plan)
-    return _prepared(statement, target, plan).commit()
+    try:
+        if isinstance(target, ConnectorTable):
+            return _insert_into_connector(statement, target.for_writing(), plan)
+        return _prepared(statement, target, plan).commit()
+    except (DataError, IntegrityError) as err:
+        point_at_value(err, statement, target.schema)
+        raise
 
 
 def are_columns(target: Table, rows: pa.Schema, *, by_name: bool) -> bool:
@@ -80,7 +85,8 @@ def _source(statement: Insert, target: Table | ConnectorTable) -> exp.Query:
 
 def _prepared(statement: Insert, target: Table, plan: QueryPlan) -> Prepared:
     partition = _partition(statement, target)
-    arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition)
+    place = place_of_values(statement)
+    arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition, place)
     table = target.for_statement(statement.target_options)
     overwrite = _overwrite(statement, table, partition) if statement.overwrite else None
     with_rows = open_rows(in_large_batches(plan))
@@ -132,7 +138,8 @@ def _overwrite(statement: Insert, table: Table, partition: Mapping[str, object])
 
 def _insert_into_connector(statement: Insert, target: ConnectorTable, plan: QueryPlan) -> int:
     partition = _partition(statement, target)
-    arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition)
+    place = place_of_values(statement)
+    arrangement = Arrangement(plan.schema, target.schema, target.identifier, statement.columns, partition, place)
     if statement.overwrite:
         raise NotSupportedError(
             f"INSERT OVERWRITE into table `{target.identifier}` with 'connector' = '{target.options['connector']}'; "

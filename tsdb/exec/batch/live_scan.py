@@ -36,20 +36,27 @@ _Lookup = Callable[[pa.Array], pa.Array]
 
 
 def live_scan(
-    context: SessionContext, name: str, files: Sequence[LiveFile], schema: pa.Schema, control: Control
+    context: SessionContext,
+    name: str,
+    files: Sequence[LiveFile],
+    schema: pa.Schema,
+    control: Control,
+    *,
+    late: bool,
+    views: bool,
 ) -> DataFrame:
     """The live rows of the files, of which there is at least one, as a relation to be registered in `context`.
 
-    name: that of the relation, which no other one has.
+    name: that of the relation, which no other one has. late, views: as in `parquet_scan`, late only where all live.
     """
     whole = [file.path for file in files if file.mask is None]
     if len(whole) == len(files):
-        return parquet_scan(context, "files", whole, schema, late=True)
+        return parquet_scan(context, "files", whole, schema, late=late, views=views)
     if len(files) <= _FILES_MAX:
-        return _masked(context, name, files, schema, control)
+        return _masked(context, name, files, schema, control, views)
     masked = [file for file in files if file.mask is not None]
-    return _masked(context, name, masked, schema, control).union(
-        parquet_scan(context, "files", whole, schema, late=True)
+    return _masked(context, name, masked, schema, control, views).union(
+        parquet_scan(context, "files", whole, schema, late=late, views=views)
     )
 
 
@@ -62,7 +69,7 @@ def asks_elsewhere(rows: DataFrame) -> bool:
 
 
 def _masked(
-    context: SessionContext, name: str, files: Sequence[LiveFile], schema: pa.Schema, control: Control
+    context: SessionContext, name: str, files: Sequence[LiveFile], schema: pa.Schema, control: Control, views: bool
 ) -> DataFrame:
     paths = [file.path for file in files]
     ends = path_ends([path.removeprefix("/") for path in paths])
@@ -72,7 +79,8 @@ def _masked(
     end = f.right(f.input_file_name(), lit(pa.scalar(len(ends[0]))))
     file: Expr = f.strpos(lit(pa.scalar(text)), end).cast(pa.int64())
     columns = [col(quoted(column)) for column in schema.names]
-    rows = parquet_scan(context, "files", paths, schema, late=True)  # a filter above it would come in between
+    # a filter above the scan would come in between
+    rows = parquet_scan(context, "files", paths, schema, late=True, views=views)
     placed = rows.select(*columns, (f.file_row_index() + file * lit(pa.scalar(1 << _FILE_BITS))).alias(_PLACE))
     return placed.filter(lives(col(quoted(_PLACE)))).select(*columns)
 

@@ -206,7 +206,7 @@ class _Merging:
         for clause in clauses:
             for name in clause.values:
                 given = plan.schema.field(f"{_NEW}{clause.number}_{name}").type
-                check_castable(given, self.table.schema, name, self.table.identifier)
+                check_castable(given, self.table.schema, name, self.table.identifier, plan.zone)
         for batch in open_rows(plan):
             for clause in clauses:
                 rows = batch.filter(pc.equal(batch.column(_ACTION), clause.number))

@@ -26,15 +26,15 @@ _PATHS = 0x12
 
 
 def parquet_scan(
-    context: SessionContext, name: str, paths: Sequence[str], schema: pa.Schema, *, late: bool
+    context: SessionContext, name: str, paths: Sequence[str], schema: pa.Schema, *, late: bool, views: bool = False
 ) -> DataFrame:
     """The rows of the files, as a relation to be registered in `context`. Columns that `schema` lacks are not read.
 
     name: not taken in the context; it shows in plans. paths: absolute, of local files, at least one. late: filters run
-    inside the scan, which then reads the other columns of the rows that are left only.
+    inside the scan, which then reads the other columns of the rows that are left only. views: strings are string views.
     """
     urls = [f"file://{quote(path)}" for path in paths]
-    plain = pa.schema([field.remove_metadata() for field in schema])
+    plain = pa.schema([_as_view(field.remove_metadata()) if views else field.remove_metadata() for field in schema])
     if late:
         context.sql(f"SET {_LATE} = true")  # a relation takes the setting with it
     context.register_parquet(name, urls[0], schema=plain, skip_metadata=True)
@@ -57,6 +57,10 @@ def damaged_file(paths: Sequence[str]) -> CorruptFile | None:
         except (pa.ArrowException, OSError) as err:
             return CorruptFile(f"data file {path} cannot be read: {err}")
     return None
+
+
+def _as_view(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.string_view()) if pa.types.is_string(field.type) else field
 
 
 def with_paths(plan: bytes, urls: Sequence[str]) -> bytes:

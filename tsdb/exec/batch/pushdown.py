@@ -88,14 +88,14 @@ def predicate_of(raw: Any) -> Predicate | None:
 
 def _binary(raw: Any) -> Predicate | None:
     operator = raw.rex_call_operator()
-    left, right = raw.rex_call_operands()
     if operator in ("AND", "OR"):
-        sides = [predicate_of(left), predicate_of(right)]
+        sides = [predicate_of(part) for part in _parts(raw, operator)]
         if operator == "OR":
             return _any(sides)
         return _all([side for side in sides if side is not None])
     if operator not in _OPERATORS:
         return None
+    left, right = raw.rex_call_operands()
     if _column(left) is None:
         left, right, operator = right, left, _MIRRORED[operator]
     column, value = _column(left), _literal(right)
@@ -185,7 +185,16 @@ def _scans(plan: LogicalPlan, above: list[Any]) -> Iterator[tuple[TableScan, lis
 
 
 def _conjuncts(raw: Any) -> list[Any]:
-    if raw.variant_name() == "BinaryExpr" and raw.rex_call_operator() == "AND":
-        left, right = raw.rex_call_operands()
-        return [*_conjuncts(left), *_conjuncts(right)]
-    return [raw]
+    return _parts(raw, "AND")
+
+
+def _parts(raw: Any, operator: str) -> list[Any]:
+    """The operands of a chain of AND or of OR, in order. Chains may be longer than Python's stack is deep."""
+    parts, open_ = [], [raw]
+    while open_:
+        part = open_.pop()
+        if part.variant_name() == "BinaryExpr" and part.rex_call_operator() == operator:
+            open_ += reversed(part.rex_call_operands())
+        else:
+            parts.append(part)
+    return parts

@@ -13,13 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
-from datafusion.expr import Filter, Join, Projection, SubqueryAlias, TableScan, Union
+from datafusion.expr import Aggregate, Distinct, Filter, Join, Projection, SubqueryAlias, TableScan, Union
 from datafusion.plan import LogicalPlan
 
 from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import connector_of
 from tsdb.errors import Cancelled, DatabaseError
 from tsdb.exec.batch.dataset import BATCH_ROWS, Batches, Control, Readable, ScanDataset
+from tsdb.exec.batch.early_filter import filters_early
 from tsdb.exec.batch.exact_floats import exact_floats
 from tsdb.exec.batch.float_joins import OWN_KEYS, joins_on_floats
 from tsdb.exec.batch.interruptible import Interruptible
@@ -33,7 +34,6 @@ from tsdb.exec.plan import QueryPlan, columns_read, plan_nodes, quoted
 from tsdb.exec.relation import FileSource, Registered, Relation, SystemTable
 from tsdb.exec.result import BatchResult
 from tsdb.metadata.predicate import Predicate
-from tsdb.metadata.predicate import columns as columns_of
 from tsdb.metadata.snapshot import Snapshot
 from tsdb.table.fallback import fallback_scan
 from tsdb.table.incremental import incremental_parts
@@ -45,10 +45,11 @@ from tsdb.table.scan import ScanPlan, plan_scan
 from tsdb.table.table import Table
 
 _PIECE_ROWS_MIN = 8192
-_LONG, _WIDE = 4, 8  # a string counts as four numbers
 _ALL = 2**63 - 1
 _JOIN_IN_MEMORY = "HashJoinInput"
 _TOO_LITTLE = "Resources exhausted"
+_MOST_LIVE = ("datafusion.optimizer.default_filter_selectivity", "90")
+"""Per cent of rows that pass a filter that nothing is known of: the one for live rows is such a one."""
 _PASSING_ON = (TableScan, Projection, Filter, SubqueryAlias, Union)
 _CANCELLED = "the statement was cancelled"
 _VOLATILE = ("random", "uuid")
@@ -66,7 +67,8 @@ class RelationScan:
 
     parts: read these instead. empty: the query wants none of its rows. unfiltered: a scan in Python could not take the
     filters. by_position: DataFusion scans the files itself and is told the positions of the rows that live. late: it
-    filters them before it reads their other columns.
+    filters them before it reads their other columns. views: strings are read as views of what is in the file, which are
+    compared and grouped faster, and cost a copy where they are given out.
     """
 
     relation: Relation
@@ -78,6 +80,7 @@ class RelationScan:
     unfiltered: bool = False
     by_position: bool = False
     late: bool = False
+    views: bool = False
 
 
 def run(plan: QueryPlan) -> BatchResult:
@@ -140,11 +143,13 @@ def scans(plan: QueryPlan) -> list[RelationScan]:
     scanned = plan.relations.keys() if len(reads) > 1 else filtered(plan.logical)
     if _keeps_fields(plan):
         scanned = set()
-    columns = columns_read(plan.logical)
+    columns, narrowed = columns_read(plan.logical), filtered(plan.logical)
+    views = bool(narrowed) or any(isinstance(n.to_variant(), Aggregate | Distinct) for n in plan_nodes(plan.logical))
     return [
         replace(
             read,
-            late=_is_wide(read, columns.get(read.relation.name, set())),
+            late=read.relation.name in narrowed and _filters_early(read, columns.get(read.relation.name, set())),
+            views=views,
             unfiltered=read.relation.name in constant,
             by_position=read.by_position and read.relation.name in scanned and _leaves_filters(read.relation, plan),
         )
@@ -161,6 +166,8 @@ def executable(
     settings = tuple(one for one in plan.settings if one != KEEPS_FIELDS)
     if KEEPS_FIELDS in plan.settings or any(read.by_position for read in reads):
         settings += (KEEPS_FIELDS,)
+    if any(read.by_position for read in reads):
+        settings += (_MOST_LIVE,)
     if joins_on_floats(plan.logical):
         settings += OWN_KEYS
     context = plan.engine.context(
@@ -275,13 +282,8 @@ def _with_fallback(relation: Relation, table: Table, predicate: Predicate | None
     return RelationScan(relation, predicate, plan, None, parts=parts)
 
 
-def _is_wide(read: RelationScan, names: set[str]) -> bool:
-    """Whether it pays to filter rows before the columns that the filters do not look at are read; names: all that are
-    read. Filters inside a scan cost more than those above it, and save little of narrow rows.
-    """
-    left = names - (set() if read.predicate is None else columns_of(read.predicate))
-    fields = (field for field in read.relation.schema if field.name in left)
-    return sum(1 if pa.types.is_primitive(field.type) else _LONG for field in fields) >= _WIDE
+def _filters_early(read: RelationScan, names: set[str]) -> bool:
+    return filters_early(read.relation.schema, read.predicate, read.plan, names)
 
 
 def _leaves_filters(relation: Relation, plan: QueryPlan) -> bool:
@@ -337,11 +339,12 @@ def _register(context: SessionContext, read: RelationScan, live: list[LiveFile] 
         register_json(context, name, source)
     elif read.files is not None and read.parts is None:
         control.failures.scanned.extend(read.files)
-        rows = parquet_scan(context, "files", read.files, schema, late=read.late)
+        rows = parquet_scan(context, "files", read.files, schema, late=read.late, views=read.views)
         context.register_table(name, exact_floats(rows, schema))
     elif live and read.parts is None:
         control.failures.scanned.extend(file.path for file in live)
-        context.register_table(name, exact_floats(live_scan(context, relation.name, live, schema, control), schema))
+        rows = live_scan(context, relation.name, live, schema, control, late=read.late, views=read.views)
+        context.register_table(name, exact_floats(rows, schema))
     else:
         context.register_dataset("parts", ScanDataset(schema, _parts(read), control, PARTITIONS))
         rows = context.table("parts")

@@ -102,7 +102,7 @@ def _update_by_key(statement: Update, table: Table, assignments: Mapping[str, ex
         items += [named(exp.column(name, quoted=True), _OLD + name) for name in names]
     plan = plan_of(select(items, statement.target, statement.where, statement.alias))
     for name, kind in zip(names, plan.schema.types[: len(names)], strict=True):
-        check_castable(kind, table.schema, name, table.identifier)
+        check_castable(kind, table.schema, name, table.identifier, plan.zone)
 
     def rows() -> Iterator[tuple[pa.Table, Kinds]]:
         for batch in open_rows(plan):
@@ -150,7 +150,7 @@ def _update_by_place(statement: Update, table: Table, assignments: Mapping[str, 
     items.append(exp.column(FILE_NUMBER, quoted=True))
     plan = plan_of(select(items, statement.target, statement.where, statement.alias), numbered_files=True)
     for name in assignments:
-        check_castable(plan.schema.field(name).type, table.schema, name, table.identifier)
+        check_castable(plan.schema.field(name).type, table.schema, name, table.identifier, plan.zone)
     places, batches = placed_rows(table, plan)
     rows = (
         pa.table({f.name: cast_column(batch.column(f.name), f.type, f.name, table) for f in schema})
@@ -192,7 +192,7 @@ def _updated_rows(
     items.append(named(matches, _MATCH))
     plan = plan_of(select(items, statement.target, None, statement.alias))
     for name in assignments:
-        check_castable(plan.schema.field(_NEW + name).type, table.schema, name, table.identifier)
+        check_castable(plan.schema.field(_NEW + name).type, table.schema, name, table.identifier, plan.zone)
     schema = table.schema.arrow_schema
     for batch in open_rows(plan, whole_files(table, matching.splits)):
         columns = {name: batch.column(i) for i, name in enumerate(schema.names)}

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pyarrow as pa
 from sqlglot import exp
 
-from tsdb.data_types import TypeRoot
+from tsdb.data_types import TypeRoot, to_arrow
+from tsdb.exec.batch.columns import changes_zone
 from tsdb.exec.names import fitting
 from tsdb.metadata.schema import TableSchema
 from tsdb.sql.dialect import Flink
@@ -29,11 +31,11 @@ def with_times(
         fixed = {name.lower() for name in constant}
         columns = [name for name in schema.names if name.lower() not in fixed]
     casts = {i: kind for i, name in enumerate(columns) if (kind := _time(name, schema)) is not None}
-    rows = _rows(source) if casts else None
+    rows = rows_of_values(source) if casts else None
     if rows is None:
         return source
     source = source.copy()
-    for row in _rows(source) or ():
+    for row in rows_of_values(source) or ():
         for i, kind in casts.items():
             if isinstance(row, exp.Tuple) and i < len(row.expressions):
                 _cast(row.expressions[i], kind)
@@ -52,6 +54,33 @@ def assigned_times(assignments: Mapping[str, exp.Expr], schema: TableSchema) -> 
     return result
 
 
+def in_session_zone(
+    source: exp.Query, given: pa.Schema, schema: TableSchema, columns: Sequence[str] | None, constant: Sequence[str]
+) -> exp.Query:
+    """The source of an INSERT, with a cast where it gives a TIMESTAMP or DATE for a TIMESTAMP_LTZ, or the reverse.
+
+    given: the columns of the source. columns, constant: as above.
+    """
+    fixed = {name.lower() for name in constant}
+    wanted = columns if columns is not None else [name for name in schema.names if name.lower() not in fixed]
+    casts: dict[int, str] = {}
+    for i, (name, kind) in enumerate(zip(wanted, given.types, strict=False)):
+        found = fitting(name, schema.names)
+        if found is not None and changes_zone(kind, to_arrow(schema.field(found).type)):
+            casts[i] = schema.field(found).type.with_nullable(True).sql()
+    if not casts:
+        return source
+    names = [exp.to_identifier(f"column {i}", quoted=True) for i in range(len(given))]
+    inner = exp.Subquery(
+        this=source.copy(), alias=exp.TableAlias(this=exp.to_identifier("source", quoted=True), columns=names)
+    )
+    items: list[exp.Expr] = [exp.Column(this=name.copy()) for name in names]
+    for i, kind in casts.items():
+        made = exp.Cast(this=items[i], to=exp.DataType.build(kind, dialect=Flink))
+        items[i] = exp.alias_(made, f"column {i}", quoted=True)
+    return exp.Select(expressions=items, from_=exp.From(this=inner))
+
+
 def _time(name: str, schema: TableSchema) -> str | None:
     """The type to cast to, in SQL."""
     found = fitting(name, schema.names)
@@ -59,7 +88,7 @@ def _time(name: str, schema: TableSchema) -> str | None:
     return field.type.with_nullable(True).sql() if field is not None and field.type.root in _TIMES else None
 
 
-def _rows(source: exp.Query) -> Sequence[exp.Expr] | None:
+def rows_of_values(source: exp.Query) -> Sequence[exp.Expr] | None:
     """The rows of VALUES, which the parser reads as SELECT * FROM (VALUES …)."""
     values: exp.Expr | None = source
     if isinstance(source, exp.Select) and len(source.expressions) == 1 and isinstance(source.expressions[0], exp.Star):

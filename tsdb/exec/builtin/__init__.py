@@ -41,6 +41,8 @@ BUILT_IN: tuple[tuple[str, Callable[..., Any], tuple[pa.DataType, ...], pa.DataT
     ("convert_tz", moments.convert_tz, (_TEXT, _TEXT, _TEXT), _TEXT),
     ("local_time", moments.local_time, (pa.timestamp("us"), _TEXT), pa.timestamp("us")),
     ("zoned_time", moments.zoned_time, (pa.timestamp("us"), _TEXT), pa.timestamp("us")),
+    ("local_nanos", moments.local_time, (pa.timestamp("ns"), _TEXT), pa.timestamp("ns")),
+    ("zoned_nanos", moments.zoned_time, (pa.timestamp("ns"), _TEXT), pa.timestamp("ns")),
     ("json_value", documents.json_value, (_TEXT,) * 7, _TEXT),
     ("json_query", documents.json_query, (_TEXT,) * 5, _TEXT),
     ("json_exists", documents.json_exists, (_TEXT,) * 3, pa.bool_()),

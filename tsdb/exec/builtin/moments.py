@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tsdb.time_zone import local_times, moments_of
+
 _PIECE = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|[^A-Za-z']+")
 _MICROS = pa.timestamp("us")
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
@@ -210,29 +212,9 @@ def convert_tz(text: pa.Array, start: pa.Array, end: pa.Array) -> pa.Array:
 
 def local_time(moment: pa.Array, zone: pa.Array) -> pa.Array:
     """What the clocks of a zone show at a moment of UTC."""
-    return _by_pattern(_local, _MICROS, moment, zone)
-
-
-def _local(moment: pa.Array, zone: str) -> pa.Array:
-    return pc.local_timestamp(pc.cast(moment, pa.timestamp("us", zone_name(zone))))
+    return _by_pattern(local_times, moment.type, moment, zone)
 
 
 def zoned_time(moment: pa.Array, zone: pa.Array) -> pa.Array:
-    """The moment of UTC at which the clocks of a zone show a time: the first of two, the next where there is none."""
-    return _by_pattern(_zoned, _MICROS, moment, zone)
-
-
-def _zoned(moment: pa.Array, zone: str) -> pa.Array:
-    known = pc.assume_timezone(moment, zone_name(zone), ambiguous="earliest", nonexistent="latest")
-    return pc.cast(pc.cast(known, pa.int64()), _MICROS)
-
-
-def zone_name(zone: str) -> str:
-    """A zone as Arrow knows it. Raises ValueError if it is none."""
-    offset = re.fullmatch(r"(?:GMT|UTC)?([+-])(\d{1,2})(?::?(\d\d))?", zone, re.IGNORECASE)
-    name = f"{offset[1]}{int(offset[2]):02d}:{offset[3] or '00'}" if offset else zone
-    try:
-        pc.local_timestamp(pa.array([0], pa.timestamp("us", name)))
-    except (pa.ArrowInvalid, ValueError) as err:
-        raise ValueError(f"'{zone}' is no time zone; write 'Europe/Berlin' or '+02:00'") from err
-    return name
+    """The moment of UTC at which the clocks of a zone show a time: see `tsdb.time_zone`."""
+    return _by_pattern(moments_of, moment.type, moment, zone)

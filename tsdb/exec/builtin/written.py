@@ -7,12 +7,14 @@ Source: Flink, CAST to a character string (measured).
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsdb.exec.builtin.texts import by_value
+from tsdb.time_zone import tzinfo
 
 _PLAIN_FROM, _PLAIN_BELOW = 1e-3, 1e7
 _INTERVAL = re.compile(r"(-?[\d.]+) (year|mon|day|hour|min|sec)s?")
@@ -70,13 +72,23 @@ def _differs(kind: str) -> bool:
     return kind == "Boolean" or kind.startswith(("Float", "Interval", "Duration", "Timestamp"))
 
 
+def _timestamp(text: str, kind: str) -> str:
+    """kind: with the zone of the session behind an @, unless that is UTC."""
+    plain, (_, _, zone) = text.removesuffix("Z"), kind.partition("@")
+    if not zone or '"UTC"' not in kind:
+        return plain
+    whole, point, fraction = plain.partition(".")
+    moment = dt.datetime.fromisoformat(whole).replace(tzinfo=dt.UTC).astimezone(tzinfo(zone))
+    return f"{moment:%Y-%m-%d %H:%M:%S}{point}{fraction}"
+
+
 def _text_of(text: str, kind: str) -> str:
     if kind == "Boolean":
         return text.upper()
     if kind.startswith("Float"):
         return _floating(text)
     if kind.startswith("Timestamp"):
-        return text.replace("T", " ").removesuffix("Z")
+        return _timestamp(text.replace("T", " "), kind)
     return _interval(text) if kind.startswith("Interval") else text
 
 

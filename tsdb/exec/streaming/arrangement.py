@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, plus
 from tsdb.exec.streaming.graph import RunStore, StateSize
-from tsdb.exec.streaming.run import Run, consolidated, merged
+from tsdb.exec.streaming.run import Run, consolidated, merged, pairs_of
 from tsdb.exec.streaming.spilled_run import AnyRun, SpilledRun, merged_on_disk, opened, run_table, spilled, written
 from tsdb.exec.streaming.state_memory import current_state_memory
 from tsdb.exec.streaming.watermark import below
@@ -77,48 +77,45 @@ class Arrangement:
 
     def lookup(self, keys: Sequence[pa.Array], hashes: U64, columns: Sequence[int] | None = None) -> Matches:
         """The rows under each of these keys. hashes: hash_rows of the keys, best ascending. columns: only these."""
-        probes, parts, weights = [], [], []
+        chosen = range(len(self._schema)) if columns is None else columns
+        schema = pa.schema([self._schema.field(c) for c in chosen])
+        probes, parts, weights = [np.empty(0, np.int64)], [schema.empty_table()], [np.empty(0, np.int64)]
         if self._memory is not None:
             self._memory.looked()
         for run in self._runs:
-            for block, probe, at in run.under(hashes):
-                probe, at = self._same(keys, block, probe, at)
-                if len(at):
-                    probes.append(probe)
-                    parts.append((block.rows if columns is None else block.rows.select(columns)).take(pa.array(at)))
-                    weights.append(block.weights[at])
-        if not parts:
-            nothing = self._schema.empty_table()
-            nothing = nothing if columns is None else nothing.select(columns)
-            return Matches(np.empty(0, np.int64), nothing, np.empty(0, np.int64))
+            probe, at = self._same(keys, run, *pairs_of(*run.spans(hashes)))
+            if len(at):
+                probes.append(probe)
+                parts.append(_table(run, at, chosen, schema))
+                weights.append(run.weights_at(at))
         return Matches(np.concatenate(probes), pa.concat_tables(parts), np.concatenate(weights))
 
     def under(self, hashes: U64) -> ChangeBatch:
         """The rows of keys with these hashes, ascending; a row may come in parts."""
         parts = []
         for run in self._runs:
-            parts += [ChangeBatch(b.rows.take(pa.array(at)), b.weights[at]) for b, _, at in run.under(hashes)]
+            _, at = pairs_of(*run.spans(hashes))
+            parts.append(ChangeBatch(_table(run, at, range(len(self._schema)), self._schema), run.weights_at(at)))
         return plus(parts, self._schema)
 
     def weigh(self, keys: Sequence[pa.Array], hashes: U64) -> I64:
         """The sum of the weights under each of these keys. hashes: as for `lookup`."""
         sums = np.zeros(len(hashes), np.int64)
         for run in self._runs:
-            if isinstance(run, Run) and all(hash_is_exact(k) for k in (keys, arrays(run.rows, self._key)) if k):
-                sums += run.weigh(hashes)
+            probe, low, high = run.spans(hashes)
+            if isinstance(run, Run) and (not self._key or (hash_is_exact(keys) and run.tells_apart(self._key))):
+                sums += run.weigh(probe, low, high, len(hashes))
                 continue
-            for block, probe, at in run.under(hashes):
-                probe, at = self._same(keys, block, probe, at)
-                np.add.at(sums, probe, block.weights[at])
+            probe, at = self._same(keys, run, *pairs_of(probe, low, high))
+            np.add.at(sums, probe, run.weights_at(at))
         return sums
 
     def fan_out(self, hashes: U64) -> I64:
         """At most how many rows are found under each key with these hashes."""
         counts = np.zeros(len(hashes), np.int64)
         for run in self._runs:
-            for block in run.blocks:
-                low = np.searchsorted(block.hashes, hashes)
-                counts += np.searchsorted(block.hashes, hashes, side="right") - low
+            probe, low, high = run.spans(hashes)
+            counts[probe] += high - low
         return counts
 
     @property
@@ -192,14 +189,13 @@ class Arrangement:
         self._runs[at] = moved
         self._memory.held(self._number, self._held_bytes())
 
-    def _same(self, keys: Sequence[pa.Array], block: Run, probe: I64, at: I64) -> tuple[I64, I64]:
+    def _same(self, keys: Sequence[pa.Array], run: AnyRun, probe: I64, at: I64) -> tuple[I64, I64]:
         """Those pairs of equal hashes that have equal keys."""
-        if not self._key:
+        if not self._key or not len(at):
             return probe, at
-        kept = arrays(block.rows, self._key)
-        if hash_is_exact(keys) and hash_is_exact(kept):
+        if hash_is_exact(keys) and run.tells_apart(self._key):
             return probe, at
-        same = equal_rows(take(kept, at), take(keys, probe), len(at))
+        same = equal_rows(run.take(at, self._key), take(keys, probe), len(at))
         return probe[same], at[same]
 
     def _held_bytes(self) -> int:
@@ -235,3 +231,7 @@ class Arrangement:
     def _fit(self, runs: Sequence[Run]) -> bool:
         """Whether the sum of the runs may be in memory beside them."""
         return self._memory is None or sum(run.size_bytes for run in runs) <= self._memory.limit_bytes // 4
+
+
+def _table(run: AnyRun, at: I64, columns: Sequence[int], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_arrays(run.take(at, columns), schema=schema)

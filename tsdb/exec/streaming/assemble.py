@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import pyarrow as pa
@@ -56,6 +56,11 @@ class PlannedQuery(Protocol):
         ...
 
     @property
+    def zone(self) -> str:
+        """Of the session."""
+        ...
+
+    @property
     def state_memory_bytes(self) -> int | None:
         """What its state may hold in memory; None: no limit."""
         ...
@@ -68,11 +73,15 @@ class PlannedQuery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an INSERT writes: its name, its primary key, and the columns that the query's outputs are for, in order."""
+    """Where an INSERT writes: its name, its primary key, and the columns that the query's outputs are for, in order.
+
+    takes_all: a key may have any number of rows. It is no part of what identifies a checkpoint.
+    """
 
     name: str
     primary_key: tuple[str, ...]
     columns: tuple[str, ...]
+    takes_all: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +152,9 @@ def assemble_all(queries: Sequence[tuple[PlannedQuery, Target | None]]) -> Assem
     relations = [relation for plan in plans for relation in plan.relations.values()]
     bounded = all(_is_bounded(r) or "scan.bounded.watermark" in r.options for r in relations)
     driven = [branch.driven for branch in branches]
-    return Assembly(Pipeline(driven[0] if len(driven) == 1 else Branches(driven), feeds), bounded, branches)
+    timeless = not any(branch.dataflow.clocked for branch in branches)
+    pipeline = Pipeline(driven[0] if len(driven) == 1 else Branches(driven), feeds, timeless=timeless)
+    return Assembly(pipeline, bounded, branches)
 
 
 def _feeds(plans: Sequence[PlannedQuery], prefixes: Sequence[str]) -> list[Feed]:
@@ -189,7 +200,7 @@ def _branch(plan: PlannedQuery, target: Target | None, inputs: Mapping[str, Feed
     with sharing(None):
         declared = compile_plan(plan.logical, declared_inputs, plan.context)
     keyed = target is not None and _is_keyed(dataflow, target)
-    guarded = target is not None and not keyed and not declared.append_only
+    guarded = target is not None and not keyed and not declared.append_only and not target.takes_all
     driven = _guarded(dataflow, target) if target is not None and guarded else dataflow
     return Branch(dataflow, driven, declared.append_only, target, keyed, declared.explain(changelog=True))
 

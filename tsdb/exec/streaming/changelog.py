@@ -14,7 +14,16 @@ import pyarrow as pa
 
 from tsdb import clock
 from tsdb.changes import ROW_KIND_SYMBOLS, ChangeBatch, RowKind, plus, to_row_kinds
-from tsdb.errors import Cancelled, DataError, InterfaceError, InternalError, NotSupportedError, OperationalError
+from tsdb.errors import (
+    BindError,
+    Cancelled,
+    DataError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+)
+from tsdb.exec.engine import zoned_schema
 from tsdb.exec.failure import ErrorScope
 from tsdb.exec.failure_place import place_of
 from tsdb.exec.streaming.assemble import PlannedQuery, assemble
@@ -34,15 +43,24 @@ def open_changelog(plan: PlannedQuery, *, upsert: bool = False, scope: ErrorScop
     an error. Raises NotSupportedError for what cannot.
     """
     refuse_late_rows(list(plan.relations.values()))
-    assembly = assemble(plan)
+    try:
+        assembly = assemble(plan)
+    except NotSupportedError as err:
+        if err.position is None and scope is not None:
+            place = place_of(err.message, scope.query, scope.statement)
+            # its last resort, where the statement begins, is left to who knows what the message names in the text
+            if scope.statement is not None and place != scope.statement.position:
+                err.position = place
+        raise
     if upsert and assembly.dataflow.upsert_key is None and not assembly.branch.append_only:
         assembly.pipeline.close()
         raise NotSupportedError(
             "the result has no key by which a row could replace another: SET 'execution.changelog-mode' = 'retract', "
             "or select the columns that GROUP BY or a primary key makes unique"
         )
+    shown = zoned_schema(plan.schema, plan.zone)
     return ChangelogResult(
-        assembly.pipeline, assembly.dataflow, bounded=assembly.bounded, schema=plan.schema, upsert=upsert, scope=scope
+        assembly.pipeline, assembly.dataflow, bounded=assembly.bounded, schema=shown, upsert=upsert, scope=scope
     )
 
 
@@ -107,7 +125,7 @@ class ChangelogResult:
                     return self._take(rows_max)
                 if moved or self._ended:
                     continue
-                if not self._waiter.wait(deadline):
+                if not self._waiter.wait(deadline, self._pipeline.signs):
                     return self._empty
             return self._take(rows_max)
 
@@ -137,6 +155,7 @@ class ChangelogResult:
         if self._stop.is_set():
             return
         self._stop.set()
+        self._waiter.nudge()
         if self._lock.acquire(timeout=_CLOSE_S):
             try:
                 self._free()
@@ -180,7 +199,7 @@ class ChangelogResult:
                 self._complete()
             return True
         except Exception as err:
-            if isinstance(err, DataError) and err.position is None:
+            if isinstance(err, DataError | BindError | NotSupportedError) and err.position is None:
                 err.position = place_of(err.message, self._scope.query, self._scope.statement)
             self._failure = err
             self._free()

@@ -125,6 +125,11 @@ class Dataflow:
         self._rows_out += result.num_rows
         return replace(result, rows=result.rows.rename_columns(self.schema.names).cast(self.schema))
 
+    @property
+    def clocked(self) -> bool:
+        """Whether anything becomes due by the clock."""
+        return bool(self._clocked)
+
     def overdue(self) -> bool:
         """Whether the clock alone has made something due."""
         now = clock.current().now_ms() * 1_000_000 if self._clocked else 0

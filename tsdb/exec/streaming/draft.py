@@ -16,6 +16,7 @@ from tsdb.exec.streaming.late_table import LateTable, late_name, late_tables
 from tsdb.exec.streaming.pipeline import Pipeline
 from tsdb.exec.streaming.sink import JobSink, open_sink
 from tsdb.table.bucket import BucketMode
+from tsdb.table.retraction import takes_all
 from tsdb.table.table import Table
 
 SinkFactory: TypeAlias = Callable[[str], JobSink]
@@ -143,7 +144,12 @@ def _open_late(side: LateTable, user: str) -> Sink:
 
 def _target(insert: PlannedInsert) -> Target:
     target = insert.target
-    return Target(str(target.identifier), tuple(target.schema.primary_keys), insert.columns)
+    return Target(
+        str(target.identifier),
+        tuple(target.schema.primary_keys),
+        insert.columns,
+        isinstance(target, Table) and takes_all(target),
+    )
 
 
 def _open(insert: PlannedInsert, branch: Branch, user: str) -> Sink:

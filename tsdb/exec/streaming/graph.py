@@ -249,7 +249,15 @@ class GraphBuilder:
             isinstance(variant, Alias) and Expr(inner).variant_name() == "Column"
         )
         at = position(inner, stream.columns) if is_column else None
-        return Computed(self.bind(raw, stream, once=True)) if at is None else at
+        if at is not None:
+            return at
+        computed = Computed(self.bind(raw, stream, once=True))
+        if Expr(inner).variant_name() != "Cast":
+            return computed
+        held = Expr(inner).to_variant().expr()
+        at = position(held, stream.columns) if Expr(held).variant_name() == "Column" else None
+        # a cast to the type that the column has already
+        return at if at is not None and self.type_of(computed, stream) == stream.schema.types[at] else computed
 
     def type_of(self, output: Computed, stream: Stream) -> pa.DataType:
         """The type of a bound expression, found by a run without rows."""

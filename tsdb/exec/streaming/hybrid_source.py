@@ -61,7 +61,8 @@ class HybridSource:
         self._table = table
         self._log = log
         options = {**scan_options({**table.options.values, **options}), **options}
-        self._inner = TableSource(table, options, bounded=False, columns=columns)
+        upserts = log.settings.is_upsert
+        self._inner = TableSource(table, options, bounded=False, columns=columns, upserts=upserts)
         self._consumer: Consumer | None = None
         self._next = 0
         self._begun: dict[int, list[ChangeBatch]] = {}
@@ -71,7 +72,7 @@ class HybridSource:
         self._looked_s = self._late_since_s = 0.0
         self._topic_from_s = 0.0
         self.schema: pa.Schema = self._inner.schema
-        self.mode: ChangelogMode = "upsert" if log.settings.is_upsert else self._inner.mode
+        self.mode: ChangelogMode = "upsert" if upserts else self._inner.mode
         self.upsert_key = self._inner.upsert_key
         self._rows = LogRows(table, log, self.schema.names)
         is_eventual = log.settings.is_eventual

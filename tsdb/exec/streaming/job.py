@@ -81,6 +81,7 @@ class Job:
         self._restarts = 0
         self._parts_open = True
         self._stop = threading.Event()
+        self._waiter = Waiter(self._stop)
         self._ended = threading.Event()
         self._requests: list[threading.Event] = []
         self._requests_lock = threading.Lock()
@@ -158,13 +159,14 @@ class Job:
 
     def stop(self, timeout: float | None = 60.0) -> None:
         """End it with a last checkpoint, and wait for that. Raises JobFailed if it failed; quiet if it had ended."""
-        self._stop.set()
+        self.request_stop()
         if not self.wait(timeout):
             raise OperationalError(f"job `{self.name}` has not stopped within {timeout:g} s; it will after its step")
 
     def request_stop(self) -> None:
         """Like `stop`, without waiting."""
         self._stop.set()
+        self._waiter.nudge()
 
     def checkpoint(self, timeout: float = 60.0) -> int:
         """Wait until what the sources hold now has been taken in and committed; returns the version.
@@ -174,6 +176,7 @@ class Job:
         done = threading.Event()
         with self._requests_lock:
             self._requests.append(done)
+        self._waiter.nudge()
         deadline = clock.current().monotonic_s() + timeout
         while not done.wait(0.01) and not self._ended.is_set():
             if clock.current().monotonic_s() > deadline:
@@ -282,7 +285,7 @@ class Job:
 
     def _loop(self) -> str:
         """Move data until the end; returns the status."""
-        waiter = Waiter(self._stop)
+        waiter = self._waiter
         last_s = self._heartbeat_s = clock.current().monotonic_s() - self._interval_s
         while True:
             stopping = self._stop.is_set()
@@ -310,7 +313,8 @@ class Job:
             if moved:
                 waiter.reset()
             elif not self._stop.is_set():
-                waiter.wait()
+                next_s = last_s + self._interval_s if self._dirty and self._pipeline.at_cut else None
+                waiter.wait(next_s, self._pipeline.signs)
 
     def _move(self, *, finish_cut: bool) -> bool:
         """One step, or the rest of a cut that is open; returns whether anything came."""

@@ -14,6 +14,9 @@ from tsdb.exec.streaming.graph import GraphBuilder, Stream
 from tsdb.exec.streaming.watermark import Mark, greatest, is_time, least, monotone, nanoseconds, scalar_at, ticks_ns
 
 _MONOTONE_OF_LAST = ("date_bin", "date_trunc")
+_CLOCKS = ("local_time", "local_nanos")
+"""What the clocks of a zone show never falls, but where they are put back."""
+_QUARTER_NS, _QUARTERS = 15 * 60 * 10**9, 12
 _BINARY = {">": (False, True), ">=": (False, False), "<": (True, True), "<=": (True, False)}
 """operator → (the greater side is the right one, strictly)."""
 
@@ -57,17 +60,26 @@ def _of_expression(
     column = stream.schema.field(at).type
     evaluator = Evaluator(graph.frames, names, [output], [kind])
 
+    by_clock = any(f"{name}(" in str(output.expr) for name in _CLOCKS)
+
     def value(bound: int) -> int | None:
-        row = [
-            pa.repeat(scalar_at(bound, column), 1) if i == at else pa.nulls(1, t)
-            for i, t in enumerate(stream.schema.types)
-        ]
-        return nanoseconds(evaluator.columns(pa.Table.from_arrays(row, schema=stream.schema))[0][0])
+        times = [scalar_at(moment, column) for moment in (_moments_from(bound) if by_clock else [bound])]
+        rows = [pa.concat_arrays([pa.repeat(t, 1) for t in times])] * len(stream.schema)
+        rows = [rows[i] if i == at else pa.nulls(len(times), t) for i, t in enumerate(stream.schema.types)]
+        made = evaluator.columns(pa.Table.from_arrays(rows, schema=stream.schema))[0]
+        found = [nanoseconds(one) for one in made]
+        return None if None in found else min(one for one in found if one is not None)
 
     # a cast keeps the digits that there are
     tick = max(ticks_ns(element), mark.bound.tick if output.expr.variant_name() == "Cast" else 0)
     made = graph.bound(monotone(mark.bound, value, tick))
     return replace(mark, column=place, bound=made, window=mark.window or binned)
+
+
+def _moments_from(bound: int) -> list[int]:
+    """A bound, and when the clocks of a zone may go back behind it: then they show less than they did before."""
+    first = -(-bound // _QUARTER_NS) * _QUARTER_NS
+    return [bound, *(first + i * _QUARTER_NS for i in range(_QUARTERS))]
 
 
 Place = Callable[[Any], int | None]
@@ -105,6 +117,8 @@ def _monotone(expr: Any, place: Place) -> tuple[int, bool] | None:
     if operator in _MONOTONE_OF_LAST and operands[0].variant_name() == "Literal":
         inner = _monotone(operands[1], place)
         return None if inner is None else (inner[0], inner[1] or operator == "date_bin")
+    if operator in _CLOCKS:
+        return _monotone(operands[0], place)
     if operator == "make_array":
         parts = {_monotone(o, place) for o in operands}
         columns = {p[0] for p in parts if p is not None}

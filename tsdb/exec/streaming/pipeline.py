@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, plus
@@ -17,6 +18,7 @@ from tsdb.connector.connector import PartitionedSource, Source, SourceDelta, Wai
 from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.run_store import WarehouseRunStore
 from tsdb.exec.streaming.source import LogSource, TableSource
+from tsdb.exec.streaming.waiting_room import Sign
 from tsdb.exec.streaming.watermark import ARRIVAL, END, InputTime
 
 STEP_ROWS = 131_072
@@ -106,8 +108,10 @@ class Advance:
 class Pipeline:
     """Drives a dataflow from its sources; used by one thread at a time."""
 
-    def __init__(self, dataflow: Driven, feeds: Sequence[Feed]) -> None:
+    def __init__(self, dataflow: Driven, feeds: Sequence[Feed], *, timeless: bool = False) -> None:
+        """timeless: nothing of what is driven becomes due by the clock."""
         self._dataflow = dataflow
+        self._timeless = timeless
         self._feeds = list(feeds)
         self._begun = False
         self._times: dict[str, InputTime] = {}
@@ -148,6 +152,21 @@ class Pipeline:
     def latest_reached(self) -> bool:
         """The last look at every source found the end of what there was."""
         return self.at_cut and all(feed.source.finished or feed.source.latest_reached() for feed in self._feeds)
+
+    @property
+    def signs(self) -> list[Sign] | None:
+        """What tells that a source has something new; None: only a look at all of them does."""
+        if not self._timeless or not self.at_cut:
+            return None
+        found: list[Sign] = []
+        for feed in self._feeds:
+            if feed.source.finished:
+                continue
+            sign = feed.source.sign if isinstance(feed.source, TableSource | LogSource) else None
+            if sign is None or (feed.row_time is not None and feed.row_time.by_clock):
+                return None
+            found.append(sign)
+        return found
 
     @property
     def records_skipped(self) -> int:
@@ -232,7 +251,7 @@ class Pipeline:
             changes = _changes_of(feed, delta)
             if feed.row_time is not None and not feed.in_cut:
                 feed.row_time.at_cut()
-            self.rows_in += changes.num_rows
+            self.rows_in += int(np.count_nonzero(changes.weights))  # not what was there before the stream
             for name in feed.inputs:
                 deltas[name] = changes
         return deltas

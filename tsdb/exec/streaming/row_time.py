@@ -66,7 +66,7 @@ class RowTime:
         self.reads = {n for n in stored.names if n in wanted}
         self._flow = None
         if texts and self._delay_ns is None:
-            plan = planned_columns(columns, stored, texts, context).optimized_logical_plan()
+            plan = planned_columns(columns, stored, texts, context, relation.zone).optimized_logical_plan()
             plain = pa.schema([pa.field(f.name, f.type) for f in stored])
             self._flow = compile_plan(plan, {RELATION: InputSpec(plain, None, "append")}, context)
             self.reads |= columns_read(plan)[RELATION]
@@ -118,6 +118,11 @@ class RowTime:
         """All rows of a cut have come: what was noted holds from now on."""
         self._last_ms = clock.current().now_ms()
         self._at_cut = dict(self._latest)
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether the clock alone moves its watermark: an input that gives nothing becomes idle."""
+        return self._idle_after_ms > 0
 
     def time(self, *, finished: bool, partitions: Collection[str] | None = None) -> InputTime:
         """The watermark; behind everything when the source has ended. partitions: those that hold it back."""

@@ -11,10 +11,14 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from tsdb.exec.streaming.hash_index import HashIndex
 from tsdb.exec.streaming.watermark import median
-from tsdb.row_hash import I64, U64, arrays, equal_rows, take
+from tsdb.row_hash import I64, U64, arrays, equal_rows, hash_is_exact, take
 
 _FEW_PROBES = 1000
+
+INDEXED_ROWS = 1 << 15
+"""Shorter runs are searched by halves: they are in the caches of the processor."""
 
 
 @dataclass(slots=True)
@@ -33,11 +37,13 @@ class Run:
     stored: str | None = None
     middles: dict[int, int] = field(default_factory=dict)
     totals: I64 | None = None
+    _index: HashIndex | None = None
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the run."""
-        return int(self.rows.nbytes) + (24 if self.totals is None else 32) * len(self.hashes)
+        index = 0 if self._index is None else self._index.size_bytes
+        return int(self.rows.nbytes) + (24 if self.totals is None else 32) * len(self.hashes) + index
 
     @property
     def length(self) -> int:
@@ -60,23 +66,48 @@ class Run:
             self.middles[column] = median(self.rows.column(column))
         return self.middles[column]
 
-    def under(self, hashes: U64) -> list[tuple["Run", I64, I64]]:
-        """(block, probe, position in the block) of every pair of equal hashes."""
+    @property
+    def index(self) -> HashIndex | None:
+        """Of a long run, built once."""
+        if self._index is None and self.length >= INDEXED_ROWS:
+            self._index = HashIndex([self.hashes])
+        return self._index
+
+    def spans(self, hashes: U64) -> tuple[I64, I64, I64]:
+        """(probe, first row, row after the last) of every hash that is there."""
+        if self.index is not None:
+            return self.index.spans(hashes, self.hashes.__getitem__, self.widest)
         if len(hashes) > _FEW_PROBES and not is_ascending(hashes):
             order = np.argsort(hashes)
-            return [(block, order[probe], at) for block, probe, at in self.under(hashes[order])]
-        probe, at = _candidates(self, hashes)
-        return [(self, probe, at)] if len(at) else []
-
-    def weigh(self, hashes: U64) -> I64:
-        """The sum of the weights under each hash; that of a hash with many rows costs no more than another."""
+            probe, low, high = self.spans(hashes[order])
+            return order[probe], low, high
         low = np.searchsorted(self.hashes, hashes)
+        probe = np.flatnonzero(self.hashes[np.minimum(low, len(self.hashes) - 1)] == hashes)
+        low = low[probe]
+        return probe, low, low + 1 if self.widest == 1 else np.searchsorted(self.hashes, hashes[probe], side="right")
+
+    def weights_at(self, at: I64) -> I64:
+        """The weights of these rows."""
+        return self.weights[at]
+
+    def take(self, at: I64, columns: Sequence[int]) -> list[pa.Array]:
+        """These rows of these columns."""
+        return take(arrays(self.rows, columns), at)
+
+    def tells_apart(self, key: Sequence[int]) -> bool:
+        """Whether rows with different values of these columns certainly have different hashes."""
+        return hash_is_exact(arrays(self.rows, key))
+
+    def weigh(self, probe: I64, low: I64, high: I64, probes: int) -> I64:
+        """The sum of the weights of each span; that of one with many rows costs no more than another."""
+        sums = np.zeros(probes, np.int64)
         if self.widest == 1:
-            there = self.hashes[np.minimum(low, len(self.hashes) - 1)] == hashes
-            return np.where(there, self.weights[np.minimum(low, len(self.hashes) - 1)], 0)
-        if self.totals is None:
-            self.totals = np.concatenate([[0], np.cumsum(self.weights)])
-        return np.asarray(self.totals[np.searchsorted(self.hashes, hashes, side="right")] - self.totals[low])
+            sums[probe] = self.weights[low]
+        elif len(probe):
+            if self.totals is None:
+                self.totals = np.concatenate([[0], np.cumsum(self.weights)])
+            sums[probe] = self.totals[high] - self.totals[low]
+        return sums
 
     def between(self, first: np.uint64 | None, end: np.uint64 | None) -> "Run":
         """The rows with hashes from `first` up to, not including, `end`; None: no limit. Nothing is copied."""
@@ -131,7 +162,16 @@ def consolidated(
     return Run(hashes, row_hashes, weights, rows, widest(hashes))
 
 
-def is_ascending(hashes: U64) -> bool:
+def pairs_of(probe: I64, low: I64, high: I64) -> tuple[I64, I64]:
+    """(probe, row) of every row of spans."""
+    counts = high - low
+    if not len(low) or counts.max() == 1:
+        return probe, low
+    ends = np.cumsum(counts)
+    return np.repeat(probe, counts), np.arange(ends[-1]) + np.repeat(low - ends + counts, counts)
+
+
+def is_ascending(hashes: np.ndarray) -> bool:
     """Whether probes come in the order of a run, in which one is found near the one before."""
     return bool((hashes[1:] >= hashes[:-1]).all())
 
@@ -140,19 +180,6 @@ def widest(hashes: U64) -> int:
     """How often the most frequent of ascending hashes is there."""
     starts = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1], [True]])) if len(hashes) else [0, 1]
     return int(np.diff(starts).max())
-
-
-def _candidates(run: Run, hashes: U64) -> tuple[I64, I64]:
-    """(probe, position in the run) of every pair of equal hashes."""
-    low = np.searchsorted(run.hashes, hashes)
-    found = np.flatnonzero(run.hashes[np.minimum(low, len(run.hashes) - 1)] == hashes)
-    low = low[found]
-    if run.widest == 1 or not len(found):
-        return found, low
-    counts = np.searchsorted(run.hashes, hashes[found], side="right") - low
-    ends = np.cumsum(counts)
-    at = np.arange(ends[-1]) + np.repeat(low - ends + counts, counts)
-    return np.repeat(found, counts), at
 
 
 def _sorted_order(hashes: U64, row_hashes: U64, kind: Literal["stable", "quicksort"]) -> I64:

@@ -1,8 +1,11 @@
 """Where a job writes: a table of the warehouse, by the two phases of `Sink`.
 
-The changes between two checkpoints are one commit, netted first: of a row that came and went nothing is written, and
-of a primary key at most one change. Two live rows for one key are an error that names the key: which of them should
-win is for the query to say, not for the order of arrival.
+The changes between two checkpoints are one commit, netted first: of a row that came and went nothing is written.
+
+A query that only adds rows is an upsert, as in batch: rows of a primary key go to the merge engine in their order. Of
+a query that takes rows back a table that keeps one row of a key gets at most one change a key; two live rows for one
+key are an error that names it: which of them should win is for the query to say, not for the order of arrival. An
+engine that folds all rows of a key gets each that comes and each that goes (`takes_all`).
 """
 
 import sys
@@ -23,6 +26,7 @@ from tsdb.exec.streaming.net_changes import NetChanges
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.compact_due import compact_when_due
 from tsdb.table.replay import commit_rows
+from tsdb.table.retraction import check_takes_back, takes_all
 from tsdb.table.table import Table
 from tsdb.table.write import TableWriter
 
@@ -57,8 +61,9 @@ class TableSink:
     """A table as the sink of one job; used by one thread. It takes all changes if it has a primary key.
 
     schema: of the changes. columns: the columns of the table that they are for, in that order; the others become NULL.
-    user: the commit user, which is the id of the job. append_only: the changes never take a row back. keyed: at every
-    step there is at most one row a key; then much of it may go to the writer early, because there the last change wins.
+    user: the commit user, which is the id of the job. append_only: the changes take no row back, but for those that
+    were deleted from the append tables of the query. keyed: at every step there is at most one row a key; then much of
+    it may go to the writer early, because there the last change wins.
     """
 
     def __init__(
@@ -75,9 +80,12 @@ class TableSink:
         self._user = user
         self._key = tuple(table.schema.primary_keys)
         self.accepts: ChangelogMode = "all" if self._key else "append"
-        self._keep_before = table.options.changelog_producer == "input"
+        engine, producer = table.options.merge_engine, table.options.changelog_producer
+        self._keep_before = engine == "aggregation" or (engine == "deduplicate" and producer == "input")
+        self._one_row_a_key = not append_only and not takes_all(table)
         self._at_once = append_only and not self._key
-        self._rows_held_max = _ROWS_HELD if keyed and not self._keep_before else sys.maxsize
+        early = append_only or (keyed and not self._keep_before)
+        self._rows_held_max = _ROWS_HELD if early else sys.maxsize
         self._writer = TableWriter(table, user=user)
         self._changes = NetChanges(schema, columns)
 
@@ -125,10 +133,9 @@ class TableSink:
         return changes.rows.take(pa.array(np.repeat(np.arange(changes.num_rows), changes.weights))), None
 
     def _keyed(self, net: ChangeBatch) -> tuple[pa.Table, np.ndarray[Any, Any]]:
-        """At most one change a key: +I, -D, or +U, before which -U is only for a table that keeps it."""
-        _check_one_live_row(net, self._key, str(self._table.identifier))
-        if (net.weights > 0).all():
-            return net.rows, np.full(net.num_rows, RowKind.INSERT, np.int8)
+        """+I, -D, or +U, before which -U is only for a table that keeps it or folds it."""
+        if self._one_row_a_key:
+            _check_one_live_row(net, self._key, str(self._table.identifier))
         rows, kinds = to_row_kinds(net, self._key)
         if not self._keep_before:
             kept = kinds != RowKind.UPDATE_BEFORE
@@ -229,8 +236,10 @@ def check_target(
         raise BindError(
             f"the query fills no value of `{missing[0]}`, a primary-key column of table `{table.identifier}`"
         )
-    if isinstance(table, Table) and not append_only and not table.schema.primary_keys:
-        raise NotSupportedError(_retraction_message(table))
+    if isinstance(table, Table) and not append_only:
+        if not table.schema.primary_keys:
+            raise NotSupportedError(_retraction_message(table))
+        check_takes_back(table)
 
 
 def _retraction_message(table: Table) -> str:

@@ -6,10 +6,12 @@ One snapshot is one cut, however many batches it takes. Its position is the next
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
+import numpy as np
 import pyarrow as pa
 
 from tsdb.changes import ChangeBatch, from_row_kinds, inserts
 from tsdb.connector.connector import ChangelogMode, Json, SourceDelta
+from tsdb.exec.streaming.waiting_room import Sign
 from tsdb.table.stream_scan import Kinds, StreamScan, read_changes
 from tsdb.table.table import Table
 
@@ -20,7 +22,10 @@ class TableSource:
     """A table of the warehouse as a source.
 
     columns: those that are wanted, besides the primary key; None: all. bounded: it ends with the snapshot that is the
-    latest when it is opened.
+    latest when it is opened. upserts: its rows will be normalised, whatever the table has.
+
+    Where rows are normalised and it begins with changes, the state before these comes first, with weights of 0: the
+    rows are told what they replace, as if all had been followed from the first snapshot.
     """
 
     skipped = 0
@@ -32,10 +37,12 @@ class TableSource:
         *,
         bounded: bool,
         columns: Collection[str] | None = None,
+        upserts: bool = False,
     ) -> None:
         self._table = table
         self._options = dict(options)
         self._scan = StreamScan(table, self._options)
+        self._tells_before = upserts or self._scan.changelog_mode == "upsert"
         self._end = (table.snapshots.latest_id() or 0) if bounded else None
         self._cut: Iterator[ChangeBatch] | None = None
         self._next: ChangeBatch | None = None
@@ -78,14 +85,19 @@ class TableSource:
         return SourceDelta(changes, complete)
 
     def seek(self, position: Json) -> None:
-        """Follow from that snapshot on."""
+        """Follow from that snapshot on, with what is known until there."""
         self.close()
         self._scan = StreamScan(self._table, self._options, position)
-        self._position = position
+        self._position, self._tells_before = position, False
 
     def latest_reached(self) -> bool:
         """The last poll found no further snapshot."""
         return self._latest_reached
+
+    @property
+    def sign(self) -> Sign | None:
+        """See `StreamScan.sign`."""
+        return self._scan.sign
 
     def keep_place(self, owner: str | None) -> None:
         """At a cut: let nobody expire what is still to be read; see `StreamScan.keep_place`."""
@@ -101,14 +113,22 @@ class TableSource:
         self._latest_reached = False
         if self.finished:
             return False
-        plan = self._scan.plan()
+        before = self._scan.before() if self._tells_before else None
+        self._tells_before = False
+        plan = before or self._scan.plan()
         if plan is None:
             self._latest_reached = True
             return False
         batches = read_changes(self._table, plan, self._columns)
-        self._cut = (from_row_kinds(pa.Table.from_batches([rows]), kinds) for rows, kinds in batches if rows.num_rows)
+        self._cut = (_changes(rows, kinds, silent=before is not None) for rows, kinds in batches if rows.num_rows)
         self._next = next(self._cut, None)
         return True
+
+
+def _changes(rows: pa.RecordBatch, kinds: Kinds, *, silent: bool) -> ChangeBatch:
+    """silent: as a state that was known before, which changes nothing."""
+    table = pa.Table.from_batches([rows])
+    return ChangeBatch(table, np.zeros(len(kinds), np.int64)) if silent else from_row_kinds(table, kinds)
 
 
 class LogSource:
@@ -160,6 +180,11 @@ class LogSource:
     def latest_reached(self) -> bool:
         """The last poll found no further snapshot."""
         return self._latest_reached
+
+    @property
+    def sign(self) -> Sign | None:
+        """See `StreamScan.sign`."""
+        return self._scan.sign
 
     def keep_place(self, owner: str | None) -> None:
         """Let nobody expire what is still to be read."""

@@ -1,7 +1,7 @@
 """A run that lies in a file: blocks of Arrow record batches, each with the hashes of its rows, mapped into memory.
 
-The file is the one that a checkpoint stores, so a run found again is opened, not loaded. Blocks are cut between hashes:
-a look-up finds the block of a probe by the first hashes of all blocks, and goes on in that block as in memory. Runs are
+The file is the one that a checkpoint stores, so a run found again is opened, not loaded. Blocks are cut between hashes.
+A look-up asks the index of the hashes, which is in memory, and reads of the file what it found. Runs are
 merged range of hashes by range of hashes, so a merge needs the memory of a few blocks, whatever the size of the runs.
 """
 
@@ -11,12 +11,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from tsdb.exec.streaming.hash_index import HashIndex
+from tsdb.exec.streaming.mapped_column import MappedColumn, mapped_column
 from tsdb.exec.streaming.run import Run, is_ascending, merged, widest
 from tsdb.exec.streaming.state_memory import StateMemory
-from tsdb.row_hash import I64, U64, arrays
+from tsdb.row_hash import I64, U64, arrays, hash_is_exact
 
 HASH, ROW_HASH, WEIGHT = "__hash", "__row_hash", "__weight"
 _WIDEST = b"widest"
+_ONCE = b"once"
+"""Every row has the weight 1."""
+
 _BLOCK_ROWS = 1 << 19
 _BLOCK_BYTES = 32 << 20
 
@@ -33,6 +38,11 @@ class SpilledRun:
         batches = [b for b in table.to_batches() if b.num_rows]
         self.blocks = [_block(b, schema, self.widest) for b in batches]
         self._firsts: U64 = np.array([b.hashes[0] for b in self.blocks], np.uint64)
+        self._begins: I64 = np.cumsum([0, *(b.length for b in self.blocks[:-1])])
+        self._hashes, self._weights = (_words([batch.column(c) for batch in batches]) for c in (HASH, WEIGHT))
+        self._once = _ONCE in (table.schema.metadata or {})
+        self._index: HashIndex | None = None
+        self._mapped: dict[int, MappedColumn | None] = {}
 
     @property
     def size_bytes(self) -> int:
@@ -48,18 +58,49 @@ class SpilledRun:
         """About the median of a time column: hashes are a fair sample, so the first block stands for all."""
         return self.blocks[0].middle(column)
 
-    def under(self, hashes: U64) -> list[tuple[Run, I64, I64]]:
-        """(block, probe, position in the block) of every pair of equal hashes."""
-        if not is_ascending(hashes):
-            order = np.argsort(hashes, kind="stable")
-            return [(block, order[probe], at) for block, probe, at in self.under(hashes[order])]
-        cuts = np.concatenate([[0], np.searchsorted(hashes, self._firsts[1:]), [len(hashes)]])
-        found = []
-        for number in np.flatnonzero(cuts[1:] > cuts[:-1]):
-            begin, end = cuts[number], cuts[number + 1]
-            for block, probe, at in self.blocks[number].under(hashes[begin:end]):
-                found.append((block, probe + begin, at))
-        return found
+    def spans(self, hashes: U64) -> tuple[I64, I64, I64]:
+        """(probe, first row, row after the last) of every hash that is there."""
+        if self._index is None:
+            self._index = HashIndex([block.hashes for block in self.blocks])
+        return self._index.spans(hashes, lambda at: self._hashes.values(at, self._block_of(at)), self.widest)
+
+    def weights_at(self, at: I64) -> I64:
+        """The weights of these rows."""
+        if self._once:
+            return np.ones(len(at), np.int64)
+        return self._weights.values(at, self._block_of(at)).view(np.int64)
+
+    def take(self, at: I64, columns: Sequence[int]) -> list[pa.Array]:
+        """These rows of these columns."""
+        block = self._block_of(at)
+        return [self._taken(at, block, column) for column in columns]
+
+    def tells_apart(self, key: Sequence[int]) -> bool:
+        """Whether rows with different values of these columns certainly have different hashes."""
+        return all(self._column(c) for c in key) and hash_is_exact(arrays(self.blocks[0].rows, key))
+
+    def _column(self, column: int) -> MappedColumn | None:
+        if column not in self._mapped:
+            self._mapped[column] = mapped_column([b.rows.column(column).chunk(0) for b in self.blocks])
+        return self._mapped[column]
+
+    def _taken(self, at: I64, block: I64, column: int) -> pa.Array:
+        mapped = self._column(column)
+        if mapped is not None:
+            return mapped.take(at, block)
+        order = np.argsort(block, kind="stable")
+        numbers, begins = np.unique(block[order], return_index=True)
+        parts = []
+        for number, begin, end in zip(numbers, begins, [*begins[1:], len(at)], strict=True):
+            rows = at[order[begin:end]] - self._begins[number]
+            parts.append(self.blocks[number].rows.column(column).chunk(0).take(pa.array(rows)))
+        if not parts:
+            return pa.array([], self.blocks[0].rows.schema.types[column])
+        taken = pa.concat_arrays(parts)
+        return taken if is_ascending(block) else taken.take(pa.array(np.argsort(order)))
+
+    def _block_of(self, at: I64) -> I64:
+        return np.searchsorted(self._begins, at, side="right") - 1
 
     def between(self, first: np.uint64 | None, end: np.uint64 | None) -> list[Run]:
         """The rows with hashes from `first` up to, not including, `end`, in parts."""
@@ -76,7 +117,7 @@ def run_table(run: AnyRun) -> pa.Table:
     """The run as a table for a store."""
     if isinstance(run, SpilledRun):
         return run.table
-    return _with_hashes(run).replace_schema_metadata({_WIDEST: str(run.widest).encode()})
+    return _with_hashes(run).replace_schema_metadata(_metadata(run.widest, once=bool((run.weights == 1).all())))
 
 
 def opened(table: pa.Table, schema: pa.Schema, name: str, *, lazily: bool) -> AnyRun:
@@ -101,22 +142,22 @@ def merged_on_disk(runs: Sequence[AnyRun], schema: pa.Schema, memory: StateMemor
 
 def written(blocks: Iterable[Run], schema: pa.Schema, memory: StateMemory) -> SpilledRun | None:
     """A run of these blocks, written one after the other."""
-    most = 1
-    rows = 0
+    most, rows, once = 1, 0, True
 
     def fill(file: pa.NativeFile) -> None:
-        nonlocal most, rows
+        nonlocal most, rows, once
         with pa.ipc.new_file(file, _file_schema(schema)) as writer:
             for block in blocks:
                 if block.length:
                     writer.write_table(_with_hashes(block))
                     most, rows = max(most, block.widest), rows + block.length
+                    once = once and bool((block.weights == 1).all())
 
     buffer = memory.write(fill)
     if not rows:
         return None
     table = pa.ipc.open_file(pa.BufferReader(buffer)).read_all()
-    return SpilledRun(table.replace_schema_metadata({_WIDEST: str(most).encode()}), schema)
+    return SpilledRun(table.replace_schema_metadata(_metadata(most, once=once)), schema)
 
 
 def _ranges(runs: Sequence[AnyRun]) -> Iterator[list[Run]]:
@@ -164,6 +205,11 @@ def _block(batch: pa.RecordBatch, schema: pa.Schema, most: int) -> Run:
     return Run(hashes, row_hashes, weights, rows, most)
 
 
-def _most(hashes: U64) -> int:
-    starts = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1], [True]])) if len(hashes) else [0, 1]
-    return int(np.diff(starts).max())
+def _words(blocks: Sequence[pa.Array]) -> MappedColumn:
+    column = mapped_column(blocks)
+    assert column is not None, "hashes and weights are whole words"
+    return column
+
+
+def _metadata(most: int, *, once: bool) -> dict[bytes, bytes]:
+    return {_WIDEST: str(most).encode(), **({_ONCE: b""} if once else {})}

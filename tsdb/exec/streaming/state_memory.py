@@ -3,11 +3,13 @@
 The arrangements of one dataflow share a budget. Over it, the largest runs in memory become files without a name that
 are mapped: a look-up touches only the pages it needs, the kernel keeps as many of them as it has room for, and nothing
 is left behind when the process ends, however it ends. Pages of these files that the process holds are given back
-when they are four times the budget; they stay in the page cache as long as there is room.
+when they are four times the budget and more than half of what the machine could give to others; the kernel takes them
+back sooner if it must. Giving back what is read again costs more than the reading.
 """
 
 import mmap
 import os
+import re
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +25,12 @@ from tsdb.row_hash import I64
 
 _LEAST_RUN_BYTES = 64 << 10
 _STATM = "/proc/self/statm"
+_MEMINFO = "/proc/meminfo"
 _LOOKS = 16
 """The pages are counted every so many look-ups."""
 
 _PAGES = 4
-"""So many times the budget may be pages of mapped files."""
+"""So many times the budget may be pages of mapped files, however little memory there is."""
 
 
 class Spillable(Protocol):
@@ -130,9 +133,20 @@ class StateMemory:
                 pages = int(file.read().split()[2])
         except OSError:
             return
-        if pages * mmap.PAGESIZE > _PAGES * self.limit_bytes:
+        held = pages * mmap.PAGESIZE
+        if held > _PAGES * self.limit_bytes and held > _available_bytes() // 2:
             for mapped in list(self._maps):
                 mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _available_bytes() -> int:
+    """What the machine could give to others, as the kernel estimates it; pages of mapped files are part of it."""
+    try:
+        with open(_MEMINFO) as file:
+            found = re.search(r"MemAvailable:\s+(\d+) kB", file.read())
+    except OSError:
+        return 0
+    return int(found[1]) << 10 if found else 0
 
 
 _CURRENT: ContextVar[StateMemory | None] = ContextVar("state_memory", default=None)

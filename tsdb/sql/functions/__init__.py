@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
+from tsdb.errors import Error
 from tsdb.sql.dialect import LocalTimestamp
 from tsdb.sql.functions.aggregates import AGGREGATES, WINDOWS, within_group
 from tsdb.sql.functions.as_text import cast_to_text
@@ -48,7 +49,12 @@ FUNCTIONS: Mapping[str, Function] = {name: f for f in ALL for name in (f.name, *
 def translate_functions(query: exp.Expr) -> exp.Expr:
     """`query` with every call that `FUNCTIONS` translates translated, innermost first, in place."""
     for node in reversed(list(query.walk())):
-        replacement = _translated(node)
+        try:
+            replacement = _translated(node)
+        except Error as err:
+            starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
+            err.start = min(starts, default=None) if err.start is None else err.start
+            raise
         if replacement is not None:
             if node is query:
                 query = replacement

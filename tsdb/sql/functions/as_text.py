@@ -12,7 +12,7 @@ from collections.abc import Collection
 import pyarrow as pa
 from sqlglot import exp
 
-from tsdb.sql.expression_type import arrow_type, is_array
+from tsdb.sql.expression_type import arrow_type, is_array, results_of
 from tsdb.sql.functions.spec import call, cast, is_null, number, paren, string, text, time_text, when
 
 _PLAIN = (pa.types.is_integer, pa.types.is_decimal, pa.types.is_date, pa.types.is_string, pa.types.is_binary)
@@ -96,6 +96,11 @@ def _around(opening: str, parts: list[exp.Expr], closing: str) -> exp.Expr:
 def _is_map(node: exp.Expr, known: pa.DataType | None) -> bool:
     if known is not None:
         return bool(pa.types.is_map(known))
+    if isinstance(node, exp.Cast):
+        return node.to.this is exp.DataType.Type.MAP
+    if isinstance(node, exp.Case):
+        results = [one for one in results_of(node) if not isinstance(one, exp.Null)]
+        return bool(results) and all(_is_map(one, _kind(one)) for one in results)
     return isinstance(node, exp.Map | exp.VarMap) or (
         isinstance(node, exp.Anonymous) and str(node.this).upper() in _MAPS
     )

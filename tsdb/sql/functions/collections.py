@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 from sqlglot import exp
 
-from tsdb.errors import NotSupportedError
+from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.sql.expression_type import arrow_type, integer
 from tsdb.sql.functions.spec import (
     Arguments,
@@ -157,13 +157,39 @@ def _list_position(arguments: Arguments) -> exp.Expr:
     return cast(call("array_position", *arguments), "INT")
 
 
+MAP_UNIONS = ("MAP_UNION", "MAP_CONCAT")
+"""What is written with a lambda, which takes another grammar of DataFusion's."""
+_KEY = "a key of both"
+
+
+def _map_union(arguments: Arguments) -> exp.Expr:
+    if len(arguments) < 2:
+        raise ProgrammingError("MAP_UNION takes at least 2 maps: MAP_UNION(a, b, …)")
+    whole = arguments[0]
+    for more in arguments[1:]:
+        whole = _with_entries(whole, more)
+    return whole
+
+
+def _with_entries(left: exp.Expr, right: exp.Expr) -> exp.Expr:
+    key = exp.to_identifier(_KEY, quoted=True)
+
+    def value_in(one: exp.Expr) -> exp.Expr:
+        return call("array_element", call("map_extract", one, key), number(1))
+
+    value = when(call("array_has", call("map_keys", right), key), value_in(right), value_in(left))
+    keys = call("array_union", call("map_keys", left), call("map_keys", right))
+    made = call("map", keys, call("array_transform", keys, exp.Lambda(this=value, expressions=[key.copy()])))
+    return when(exp.or_(is_null(left), is_null(right)), exp.Null(), made)
+
+
 COLLECTIONS: tuple[Function, ...] = (
     _f("ARRAY", "ARRAY[a, b, …]", "An array; `array[n]` is its n-th element, from 1.", "ARRAY[1, 2][2]", "2"),
     _f("MAP", "MAP[key, value, …]", "A map; `map[key]` is a value.", "MAP['a', 1]", "{a=1}"),
     _f("ROW", "ROW(a, b, …)", "A row of values.", "ROW(1, 'a')", "(1, a)", by=renamed("struct"), aliases=("STRUCT",)),
     _f("NAMED_STRUCT", "NAMED_STRUCT('name', a, …)", "A row of named values.", "NAMED_STRUCT('x', 1)", "(1)"),
     _f("CARDINALITY", "CARDINALITY(array | map)", "How many elements.", "CARDINALITY(ARRAY[1, 2])", "2", 1,
-       by=_cardinality),
+       by=_cardinality, aliases=("SIZE", "ARRAY_SIZE")),
     _f("ELEMENT", "ELEMENT(array)", "The only element; an error if there are more.", "ELEMENT(ARRAY[7])", "7", 1,
        by=_element),
     _f("ARRAY_APPEND", "ARRAY_APPEND(array, x)", "With x behind.", "ARRAY_APPEND(ARRAY[1], 2)", "[1, 2]", 2,
@@ -193,7 +219,7 @@ COLLECTIONS: tuple[Function, ...] = (
     _f("ARRAY_SLICE", "ARRAY_SLICE(array, from [, to])", "A part; places count from 1, or from the end when negative.",
        "ARRAY_SLICE(ARRAY[1, 2, 3], 2)", "[2, 3]", 2, 3, by=_slice),
     _f("ARRAY_SORT", "ARRAY_SORT(array [, ascending [, nulls_first]])", "In order.", "ARRAY_SORT(ARRAY[2, 1], FALSE)",
-       "[2, 1]", 1, 2, 3, by=_sort),
+       "[2, 1]", 1, 2, 3, by=_sort, aliases=("SORT_ARRAY",)),
     _f("ARRAY_UNION", "ARRAY_UNION(a, b)", "What is in one of both, once.", "ARRAY_UNION(ARRAY[1], ARRAY[1, 2])",
        "[1, 2]"),
     _f("ARRAYS_OVERLAP", "ARRAYS_OVERLAP(a, b)", "Whether they share an element.",
@@ -235,5 +261,7 @@ COLLECTIONS: tuple[Function, ...] = (
     _f("MAP_ENTRIES", "MAP_ENTRIES(map)", "An array of rows of key and value.", "MAP_ENTRIES(MAP['a', 1])", "[(a, 1)]"),
     _f("MAP_FROM_ARRAYS", "MAP_FROM_ARRAYS(keys, values)", "A map of two arrays.",
        "MAP_FROM_ARRAYS(ARRAY['a'], ARRAY[1])", "{a=1}", 2, by=renamed("map")),
+    _f("MAP_UNION", "MAP_UNION(a, b, …)", "All entries; of one key that of the last map. NULL if a map is NULL.",
+       "MAP_UNION(MAP['a', 1, 'b', 2], MAP['b', 3])", "{a=1, b=3}", by=_map_union, aliases=("MAP_CONCAT",)),
 )  # fmt: skip
 """Arrays, maps and rows."""

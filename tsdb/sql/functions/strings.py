@@ -347,7 +347,7 @@ STRINGS: tuple[Function, ...] = (
     _f("REVERSE", "REVERSE(text)", "Backwards.", "REVERSE('abc')", "cba", by=of_strings("reverse")),
     _f("ASCII", "ASCII(text)", "The first byte in UTF-8, from -128 to 127; 0 if there is none.", "ASCII('A')", "65", 1,
        by=_ascii),
-    _f("CHR", "CHR(n)", "The character of the byte n modulo 256.", "CHR(97)", "a", 1, by=_chr),
+    _f("CHR", "CHR(n)", "The character of the byte n modulo 256.", "CHR(97)", "a", 1, by=_chr, aliases=("CHAR",)),
     _f("ELT", "ELT(n, a, b, …)", "The n-th of the values that follow.", "ELT(2, 'a', 'b')", "b", by=_elt),
     _f("SPLIT", "SPLIT(text, delimiter)", "The parts, as an array.", "SPLIT('a,b', ',')", "[a, b]", 2,
        by=_split, aliases=("STRING_TO_ARRAY", "STRING_SPLIT", "STR_SPLIT")),

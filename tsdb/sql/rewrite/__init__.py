@@ -22,8 +22,10 @@ from tsdb.sql.rewrite.filtered_count import filtered_as_cases
 from tsdb.sql.rewrite.float_operands import merge_zeros, widen_decimals
 from tsdb.sql.rewrite.integer_arithmetic import check_integers, double_averages
 from tsdb.sql.rewrite.lateral import join_laterals
+from tsdb.sql.rewrite.local_zone import in_zone, texts_in_zone
 from tsdb.sql.rewrite.named_window import write_windows_out
 from tsdb.sql.rewrite.null_safe_join import join_on_values
+from tsdb.sql.rewrite.one_nan import unify_nans
 from tsdb.sql.rewrite.ordering import order_nulls
 from tsdb.sql.rewrite.outer_join_order import hide_constants
 from tsdb.sql.rewrite.part_of_rows import take_parts
@@ -46,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     join_on_values,
     widen_decimals,
     merge_zeros,
+    unify_nans,
     check_integers,
     scale_decimals,
     number_duplicates,
@@ -72,10 +75,11 @@ def desugar(query: exp.Query, *, streaming: bool = False, average: str = "flink"
     return _apply(plain, (*SUGAR, mark_proctime, mark_watermark) if streaming else SUGAR)
 
 
-def rewrite(query: exp.Query, *, streaming: bool = False) -> exp.Query:
-    """A copy of `query`, resolved before, after the rules of its mode."""
+def rewrite(query: exp.Query, *, streaming: bool = False, zone: str = "UTC") -> exp.Query:
+    """A copy of `query`, resolved before, after the rules of its mode. zone: option `table.local-time-zone`."""
     rules = (*SUBQUERY_RULES, *STREAMING_RULES, *RULES) if streaming else (*SUBQUERY_RULES, *RULES, *BATCH_RULES)
-    return _apply(query.copy(), rules)
+    written = _apply(in_zone(query.copy(), zone), rules)
+    return _apply(texts_in_zone(written, zone), ())
 
 
 def _apply(query: exp.Expr, rules: tuple[Rule, ...]) -> exp.Query:

@@ -24,22 +24,36 @@ _CHANCE = frozenset(name for name, f in FUNCTIONS.items() if not f.streams)
 
 def refuse_current_time(query: exp.Expr, statement: Statement | None) -> None:
     """Raises NotSupportedError at the first function that asks for the time, or for chance."""
+    found = moving_call(query)
+    if found is None:
+        return
+    if _asks_for_time(found):
+        written = str(found.this).lower() if isinstance(found, exp.Anonymous) else found.sql().lower()
+        raise NotSupportedError(
+            f"`{written}` would stand still in a streaming query, at the time when the query began; "
+            "use a column of the rows, or SET 'execution.mode' = 'batch'",
+            position=position_of(found, statement),
+        )
+    raise NotSupportedError(
+        f"`{found.name.lower()}` gives another value each time: a stream could not take back what it once gave; "
+        "store it in a column, or SET 'execution.mode' = 'batch'",
+        position=position_of(found, statement),
+    )
+
+
+def moving_call(query: exp.Expr) -> exp.Expr | None:
+    """The first function of a query that asks for the time, or for chance."""
     for node in query.walk():
-        name = node.name.upper() if isinstance(node, exp.Anonymous) else ""
-        moving = name in _NAMES or (name == "UNIX_TIMESTAMP" and not node.expressions)
-        if moving or isinstance(node, _NODES):
-            written = name.lower() or node.sql().lower()
-            raise NotSupportedError(
-                f"`{written}` would stand still in a streaming query, at the time when the query began; "
-                "use a column of the rows, or SET 'execution.mode' = 'batch'",
-                position=position_of(node, statement),
-            )
-        if name in _CHANCE:
-            raise NotSupportedError(
-                f"`{node.name.lower()}` gives another value each time: a stream could not take back what it once gave; "
-                "store it in a column, or SET 'execution.mode' = 'batch'",
-                position=position_of(node, statement),
-            )
+        if _asks_for_time(node) or (isinstance(node, exp.Anonymous) and node.name.upper() in _CHANCE):
+            return node
+    return None
+
+
+def _asks_for_time(node: exp.Expr) -> bool:
+    if not isinstance(node, exp.Anonymous):
+        return isinstance(node, _NODES)
+    name = node.name.upper()
+    return name in _NAMES or (name == "UNIX_TIMESTAMP" and not node.expressions)
 
 
 def mark_proctime(query: exp.Expr) -> exp.Expr:

@@ -12,49 +12,20 @@ from collections.abc import Iterable
 import pyarrow as pa
 from sqlglot import exp
 
+from tsdb.sql.expression_type import ONE_TYPE, arrow_type, float_type, results_of
+
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
-_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
-_CASTS = {exp.DataType.Type.DOUBLE: "DOUBLE", exp.DataType.Type.FLOAT: "FLOAT"}
-_WRAPPERS = (exp.Alias, exp.Paren, exp.Neg, exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
-_ONE_TYPE = frozenset(["COALESCE", "NULLIF", "IFNULL", "NVL", "GREATEST", "LEAST", "IF", "LAG", "LEAD"])
-_LIKE_ARGUMENTS = _ONE_TYPE | frozenset(
-    ["ABS", "AVG", "FIRST_VALUE", "LAST_VALUE", "MAX", "MEDIAN", "MIN", "NTH_VALUE", "ROUND", "SUM"]
-)
-_FLOATS = frozenset(
-    [
-        "ACOS",
-        "ASIN",
-        "ATAN",
-        "ATAN2",
-        "CORR",
-        "COS",
-        "COVAR_POP",
-        "COVAR_SAMP",
-        "EXP",
-        "LN",
-        "LOG",
-        "LOG10",
-        "LOG2",
-        "PI",
-        "RAND",
-        "RANDOM",
-        "SIN",
-        "SQRT",
-        "STDDEV",
-        "STDDEV_POP",
-        "STDDEV_SAMP",
-        "TAN",
-        "VAR_POP",
-        "VAR_SAMP",
-    ]
-)
+_OF_ELEMENTS = frozenset(
+    ["ARRAY_CONTAINS", "ARRAY_HAS", "LIST_CONTAINS", "LIST_HAS", "ARRAY_POSITION", "LIST_POSITION", "ARRAY_REMOVE",
+     "ARRAY_REMOVE_ALL", "ARRAY_APPEND", "LIST_APPEND", "ARRAY_PREPEND", "LIST_PREPEND"]
+)  # fmt: skip
 
 
 def widen_decimals(query: exp.Expr) -> exp.Expr:
     """`query` with every decimal that meets a DOUBLE cast to DOUBLE, innermost first, in place."""
     for node in reversed(list(query.walk())):
         for together in _of_one_type(node):
-            widths = {width for item in together if (width := _float(item)) is not None}
+            widths = {width for item in together if (width := float_type(item)) is not None}
             if widths:
                 for item in together:
                     _widen(item, "DOUBLE" if "DOUBLE" in widths else "FLOAT")
@@ -70,10 +41,15 @@ def _of_one_type(node: exp.Expr) -> Iterable[list[exp.Expr]]:
     elif isinstance(node, exp.In):
         yield [node.this, *node.expressions]
     elif isinstance(node, exp.Case):
-        yield _results(node)
+        yield results_of(node)
         if node.this is not None:
             yield [node.this, *(branch.this for branch in node.args["ifs"])]
-    elif isinstance(node, exp.Array) or _name(node) in _ONE_TYPE:
+    elif _name(node) in _OF_ELEMENTS and len(node.expressions) == 2:
+        array, item = node.expressions
+        width = _element_width(array)
+        if width is not None:
+            _widen(item, width)
+    elif isinstance(node, exp.Array) or _name(node) in ONE_TYPE:
         yield node.expressions
     elif isinstance(node, exp.Values):
         yield from _columns([row.expressions for row in node.expressions if isinstance(row, exp.Tuple)])
@@ -81,13 +57,21 @@ def _of_one_type(node: exp.Expr) -> Iterable[list[exp.Expr]]:
         yield from _columns([part.expressions for part in (node.this, node.expression) if isinstance(part, exp.Select)])
 
 
+def _element_width(array: exp.Expr) -> str | None:
+    """DOUBLE or FLOAT for an array of them."""
+    if isinstance(array, exp.Array):
+        widths = {float_type(item) for item in array.expressions}
+        return "DOUBLE" if "DOUBLE" in widths else "FLOAT" if "FLOAT" in widths else None
+    kind = arrow_type(array)
+    if kind is None or not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return None
+    if not pa.types.is_floating(kind.value_type):
+        return None
+    return "FLOAT" if kind.value_type == pa.float32() else "DOUBLE"
+
+
 def _columns(rows: list[list[exp.Expr]]) -> Iterable[list[exp.Expr]]:
     return ([row[i] for row in rows] for i in range(min(map(len, rows), default=0)))
-
-
-def _results(case: exp.Case) -> list[exp.Expr]:
-    default = case.args.get("default")
-    return [*(branch.args["true"] for branch in case.args["ifs"]), *([default] if default is not None else [])]
 
 
 def merge_zeros(query: exp.Expr) -> exp.Expr:
@@ -106,43 +90,22 @@ def merge_zeros(query: exp.Expr) -> exp.Expr:
         order = select.args.get("order")
         if isinstance(order, exp.Order) and select.args.get("distinct") is None:
             _with_zeros(ordered.this for ordered in order.expressions[:-1])
+    for case in query.find_all(exp.Case):
+        _with_zeros([case.this] if case.this is not None else ())
+    for call in query.find_all(exp.Anonymous):
+        if _name(call) == "NULLIF" and len(call.expressions) == 2 and float_type(call) is not None:
+            _with_zeros(call.expressions[1:])
+            alike = exp.EQ(this=exp.Paren(this=call.expressions[0].copy()), expression=call.expressions[1].copy())
+            call.replace(exp.Case(ifs=[exp.If(this=alike, true=exp.Null())], default=call.expressions[0].copy()))
     return query
 
 
 def _with_zeros(keys: Iterable[exp.Expr]) -> None:
     for key in list(keys):
-        width = _float(key)
+        width = float_type(key)
         if width is not None:
             zero = exp.Cast(this=exp.Literal.number(0), to=exp.DataType.build(width))
             key.replace(exp.Paren(this=exp.Add(this=key.copy(), expression=zero)))
-
-
-def _float(node: exp.Expr) -> str | None:
-    """DOUBLE or FLOAT, where the value is surely one."""
-    if isinstance(node, exp.Column):
-        kind = node.meta.get("type")
-        if kind is None or not pa.types.is_floating(kind):
-            return None
-        return "FLOAT" if kind == pa.float32() else "DOUBLE"
-    if isinstance(node, exp.Cast):
-        return _CASTS.get(node.to.this)
-    if isinstance(node, _WRAPPERS):
-        return _float(node.this)
-    if isinstance(node, _ARITHMETIC):
-        return _widest([node.this, node.expression])
-    if isinstance(node, exp.Case):
-        return _widest(_results(node))
-    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select) and len(node.this.expressions) == 1:
-        return _float(node.this.expressions[0])
-    name = _name(node)
-    if name in _FLOATS:
-        return "DOUBLE"
-    return _widest(node.expressions) if name in _LIKE_ARGUMENTS else None
-
-
-def _widest(nodes: Iterable[exp.Expr]) -> str | None:
-    widths = {_float(node) for node in nodes}
-    return "DOUBLE" if "DOUBLE" in widths else "FLOAT" if "FLOAT" in widths else None
 
 
 def _widen(node: exp.Expr, width: str) -> None:

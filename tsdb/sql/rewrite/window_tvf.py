@@ -19,6 +19,7 @@ from sqlglot import exp
 
 from tsdb.errors import NotSupportedError, ProgrammingError
 from tsdb.sql.dialect import WINDOW_TIME, Descriptor, TableArgument
+from tsdb.sql.rewrite.local_zone import WINDOWED
 
 _ARGUMENTS = {
     "TUMBLE": ("DATA", "TIMECOL", "SIZE", "OFFSET"),
@@ -154,7 +155,9 @@ def _cumulate(window: Window, count: int) -> exp.Select:
     timed = _select_all(
         _derived(unnested, window.relation), window_time=_shift(exp.column("window_end", quoted=True), -1)
     )
-    return timed.where(exp.GT(this=exp.column("window_end", quoted=True), expression=window.time.copy()), copy=False)
+    is_open = exp.GT(this=exp.column("window_end", quoted=True), expression=window.time.copy())
+    is_open.meta[WINDOWED] = True
+    return timed.where(is_open, copy=False)
 
 
 def _session(window: Window) -> exp.Select:
@@ -238,6 +241,7 @@ def _derived(select: exp.Select, relation: exp.Expr) -> exp.Subquery:
 def _floor(time: exp.Expr, size_ms: int, offset_ms: int) -> exp.Expr:
     origin = exp.Cast(this=exp.Literal.string("1970-01-01 00:00:00"), to=exp.DataType.build("TIMESTAMP"))
     start = exp.Anonymous(this="date_bin", expressions=[_interval(size_ms), time.copy(), _shift(origin, offset_ms)])
+    start.meta[WINDOWED] = True
     return _to_millis(start)
 
 

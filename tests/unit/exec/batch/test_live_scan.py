@@ -170,3 +170,32 @@ def test_a_lone_file_that_is_dealt_out_to_threads(query):
         connection.execute("INSERT INTO a VALUES (2, 5), (9, 5)")
         rows = sorted(connection.execute(f"SELECT id FROM {query}").fetchall())
         assert rows == ([(0,), (1,), (1,), (2,), (3,)] if "UNION" in query else [(2,)])
+
+
+def test_strings_of_live_rows(tmp_path):
+    """Grouped, compared and joined as views of what is in the files; dead rows' strings take no part."""
+    texts = ["", "short", "longer than a view has room for", "longer than a view has room for!", "ä" * 9, None]
+    was = {k: texts[k % 6] for k in range(600)}
+    now = was | {k: texts[(k + 1) % 6] for k in range(0, 600, 7)}
+    with tsdb.connect(tmp_path) as con:
+        con.execute("CREATE TABLE t (k INT, s STRING, PRIMARY KEY (k) NOT ENFORCED) WITH ('bucket' = '2')")
+        con.executemany("INSERT INTO t VALUES (?, ?)", list(was.items()))
+        con.executemany("INSERT INTO t VALUES (?, ?)", [(k, now[k]) for k in range(0, 600, 7)])
+        joined = "FROM t JOIN t AS o USING (k)"
+        assert "row_lives_t" in con.execute(f"EXPLAIN ANALYZE SELECT t.s, count(*) {joined} GROUP BY t.s").fetchone()[0]
+        counted = con.execute(f"SELECT t.s, max(o.s), count(*), count(DISTINCT o.s || 'x') {joined} GROUP BY t.s")
+        groups = {text: sum(value == text for value in now.values()) for text in texts}
+        assert {row[0]: row[1:] for row in counted.fetchall()} == {
+            text: (text, count, int(text is not None)) for text, count in groups.items()
+        }
+        conditions = {
+            "t.s LIKE 'longer%'": lambda s: s.startswith("longer"),
+            "t.s > 'short'": lambda s: s > "short",
+            "t.s IN ('', 'short')": lambda s: s in ("", "short"),
+            "upper(t.s) = o.s": lambda s: s.upper() == s,
+            "char_length(o.s) = 9": lambda s: len(s) == 9,
+        }
+        for condition, fits in conditions.items():
+            got = con.execute(f"SELECT k, t.s, CASE WHEN k > 9 THEN o.s END {joined} WHERE {condition} ORDER BY k")
+            want = [(k, s, s if k > 9 else None) for k, s in now.items() if s is not None and fits(s)]
+            assert got.fetchall() == want, condition

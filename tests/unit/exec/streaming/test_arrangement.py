@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from tsdb.changes import ChangeBatch
 from tsdb.exec.streaming.arrangement import Arrangement
@@ -92,3 +93,14 @@ def test_a_checkpoint_puts_only_new_runs() -> None:
     restored.restore(second, store)
     assert found(restored, [5, 5000, 7777]) == found(arrangement, [5, 5000, 7777])
     assert restored.checkpoint(store) == second and len(store.tables) == 2
+
+
+def test_long_runs_are_found_by_their_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tsdb.exec.streaming.run.INDEXED_ROWS", 4)
+    test_lookups_after_random_changes()
+    probe = [pa.array([1, 2, None], pa.int64())]
+    arrangement = Arrangement(SCHEMA, [0])
+    arrangement.insert(delta([(1, "a"), (1, "b"), (1, "c"), (None, "d"), (3, "e")], [2, 1, 1, 1, 1]))
+    hashes = hash_rows(probe, 3)
+    assert arrangement.weigh(probe, hashes).tolist() == [4, 0, 1]
+    assert arrangement.fan_out(hashes).tolist() == [3, 0, 1]

@@ -77,6 +77,43 @@ def test_two_live_rows_for_one_key_are_refused_with_the_key(pk) -> None:
         publish(sink, 1, changes((3, "a", 1), (1, "b", 1), (1, "b", 2)))
 
 
+def test_rows_that_are_only_added_go_to_the_merge_engine_in_their_order(tmp_path: Path) -> None:
+    wanted = {"deduplicate": ("a", 3), "first-row": ("a", 1), "partial-update": ("a", 3), "aggregation": ("a", 7)}
+    for engine, row in wanted.items():
+        sums = {"fields.v.aggregate-function": "sum"} if engine == "aggregation" else {}
+        table = make_table(tmp_path, engine, COLUMNS, ("k",), {"merge-engine": engine} | sums)
+        sink = TableSink(table, CHANGES, ["k", "v"], user="job", append_only=True)
+        publish(sink, 1, changes((2, "a", 1), (1, "b", 2)), changes((1, "a", 2), (1, "a", 3)))
+        assert contents(table) == [row, ("b", 2)]
+
+
+@pytest.mark.parametrize("producer", ["none", "input", "lookup"])
+def test_an_engine_that_adds_up_takes_old_values_back(tmp_path: Path, producer: str) -> None:
+    options = {"merge-engine": "aggregation", "fields.v.aggregate-function": "sum", "changelog-producer": producer}
+    table = make_table(tmp_path, "sums", COLUMNS, ("k",), options)
+    sink = TableSink(table, CHANGES, ["k", "v"], user="job")
+    publish(sink, 1, changes((1, "a", 1), (2, "a", 2), (1, "b", 9)))
+    publish(sink, 2, changes((-1, "a", 1), (1, "a", 10), (-2, "a", 2), (1, "b", 1), (-1, "b", 9)))
+    assert contents(table) == [("a", 10), ("b", 1)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"merge-engine": "aggregation", "fields.v.aggregate-function": "max"},
+        {"merge-engine": "partial-update", "fields.v.aggregate-function": "sum", "fields.g.sequence-group": "v"},
+    ],
+    ids=lambda options: options["merge-engine"],
+)
+def test_functions_that_cannot_take_back_are_refused_at_plan_time(tmp_path: Path, options: dict[str, str]) -> None:
+    table = make_table(tmp_path, "t", COLUMNS | {"g": "INT"}, ("k",), options)
+    check_target(table, CHANGES, ["k", "v"], append_only=True)
+    with pytest.raises(NotSupportedError, match=r"`v` of table `db\.t`: the function .* cannot take back a value"):
+        check_target(table, CHANGES, ["k", "v"], append_only=False)
+    ignores = make_table(tmp_path, "u", COLUMNS | {"g": "INT"}, ("k",), options | {"fields.v.ignore-retract": "true"})
+    check_target(ignores, CHANGES, ["k", "v"], append_only=False)
+
+
 def test_columns_left_out_become_null(tmp_path: Path) -> None:
     table = make_table(tmp_path, "wide", {"k": "STRING NOT NULL", "note": "STRING", "v": "INT"}, ("k",))
     sink = TableSink(table, CHANGES, ["k", "v"], user="job")

@@ -110,3 +110,47 @@ def test_a_consumer_goes_on_where_it_was(producer: str | None, tmp_path: Path) -
         assert sorted(row[1:] for row in more) == [(100, "z", 1), (101, "z", 2)]
         assert stream(con, query) == []
         assert total(seen + more) == batch(con, ALL.format(hint=""))
+        if producer is None:
+            return
+        (gone, *_), (changed, g, v) = con.execute("SELECT * FROM t WHERE id < 100 ORDER BY id LIMIT 2").fetchall()
+        con.execute(f"UPDATE t SET v = 77 WHERE id = {changed}")
+        con.execute(f"DELETE FROM t WHERE id = {gone}")
+        last = stream(con, query)
+        assert [row for row in last if row[1] == changed] == [("-U", changed, g, v), ("+U", changed, g, 77)]
+        assert [row[:2] for row in last if row[1] != changed] == [("-D", gone)], "it knows what there was"
+        assert total(seen + more + last) == batch(con, ALL.format(hint=""))
+
+
+@pytest.mark.parametrize("producer", PRODUCERS)
+def test_a_job_that_begins_with_the_latest_changes_keeps_a_copy_true(producer: str, tmp_path: Path) -> None:
+    """Into a copy of the state of its start, over a restart and expiry, and into a sum, which takes old rows back."""
+    every = ", 'full-compaction.delta-commits' = '1'" if producer == "full-compaction" else ""
+    sums = "'merge-engine' = 'aggregation', 'fields.v.aggregate-function' = 'sum'"
+    with tsdb.connect(str(tmp_path)) as con:
+        key = "PRIMARY KEY (id) NOT ENFORCED"
+        con.execute(
+            f"CREATE TABLE t (id INT, v INT, {key}) WITH ('bucket' = '1', 'changelog-producer' = '{producer}'{every})"
+        )
+        con.execute(f"CREATE TABLE copy (id INT, v INT, {key}) WITH ('bucket' = '1')")
+        con.execute(f"CREATE TABLE total (id INT, v INT, {key}) WITH ('bucket' = '1', {sums})")
+        con.execute("INSERT INTO t VALUES (1, 10), (2, 20), (3, 30); INSERT INTO copy SELECT * FROM t")
+        con.execute("INSERT INTO total VALUES (0, 60)")
+        for changes in (
+            ["UPDATE t SET v = 11 WHERE id = 1", "DELETE FROM t WHERE id = 2"],
+            ["UPDATE t SET v = 33 WHERE id = 3", "INSERT INTO t VALUES (4, 1)"],
+        ):
+            con.execute("SET 'execution.mode' = 'streaming'; SET 'execution.checkpointing.interval' = '0 ms'")
+            con.execute("INSERT INTO copy SELECT id, v FROM t /*+ OPTIONS('scan.mode' = 'latest') */")
+            con.execute("INSERT INTO total SELECT 0, v FROM t /*+ OPTIONS('scan.mode' = 'latest') */")
+            con.execute("SET 'execution.mode' = 'batch'")
+            running = [job for job in con.jobs() if job.status == "RUNNING"]
+            for job in running:
+                job.checkpoint(20)
+            for change in changes:
+                con.execute(change)
+            con.execute("CALL sys.expire_snapshots(table => 't', retain_max => 1, retain_min => 1)")
+            for job in running:
+                job.checkpoint(20)
+                job.stop()
+            assert batch(con, "SELECT * FROM copy") == batch(con, "SELECT * FROM t")
+            assert batch(con, "SELECT v FROM total") == batch(con, "SELECT CAST(sum(v) AS INT) FROM t")

@@ -62,6 +62,7 @@ class Planned:
     context: SessionContext
     relations: dict[str, Relation]
     schema: pa.Schema
+    zone: str = "UTC"
     state_memory_bytes: int | None = None
     state_ttl_ms: int = 0
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tsdb.changes import ChangeBatch, consolidate, plus
+from tsdb.changes import ChangeBatch, consolidate, empty, plus
 from tsdb.exec.streaming.arrangement import Arrangement
 from tsdb.exec.streaming.graph import RunStore, StateSize
 from tsdb.exec.streaming.state_ttl import dropped, keys_due, last_writes, ttl_text, writes_found, writes_kept
@@ -17,6 +17,7 @@ class Normalize:
     """Δout = last(Δin) - I(out)[keys of Δin]: for each key its last row of the step, less the row that was there.
 
     State: the last row of each key. A deletion needs only the key; a repeat of the row that is there changes nothing.
+    A row with a weight of 0 is what its key was before the stream began: known from then on, no change.
     """
 
     def __init__(self, schema: pa.Schema, key: Sequence[int]) -> None:
@@ -32,6 +33,11 @@ class Normalize:
         if not delta.num_rows:
             return delta
         keys = self._state.keys_of(delta.rows)
+        if not delta.weights.any():
+            if self._writes is not None:
+                self._writes.touch(hash_rows(keys, delta.num_rows))
+            self._state.insert(ChangeBatch(delta.rows, np.ones(delta.num_rows, np.int64)))
+            return empty(self._schema)
         groups = group_rows(keys, hash_rows(keys, delta.num_rows))
         last = np.maximum.reduceat(groups.order, groups.starts)
         touched = take(keys, last)

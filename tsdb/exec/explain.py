@@ -14,7 +14,8 @@ from tsdb.catalog.catalog import ConnectorTable
 from tsdb.connector import described
 from tsdb.errors import NotSupportedError
 from tsdb.exec.batch.change import select
-from tsdb.exec.batch.query import RelationScan, executable, scans
+from tsdb.exec.batch.live_scan import asks_elsewhere
+from tsdb.exec.batch.query import RelationScan, executable, scans, unplaced
 from tsdb.exec.engine import our_schema
 from tsdb.exec.failure import translated
 from tsdb.exec.plan import Mode, QueryPlan, plan_nodes
@@ -103,6 +104,8 @@ def explain_analyze(plan: QueryPlan) -> str:
     """Run the query, and show what each physical operator did."""
     reads = scans(plan)
     with translated(plan.scope):
+        if any(read.by_position for read in reads) and asks_elsewhere(executable(plan, reads).execution_plan()):
+            reads = unplaced(reads)
         frame = executable(plan, reads, explain="EXPLAIN ANALYZE ")
         table = frame.to_arrow_table()
     text = table.cast(our_schema(table.schema)).column("plan").to_pylist()[0]

@@ -48,8 +48,12 @@ _PIECE_ROWS_MIN = 8192
 _ALL = 2**63 - 1
 _JOIN_IN_MEMORY = "HashJoinInput"
 _TOO_LITTLE = "Resources exhausted"
-_MOST_LIVE = ("datafusion.optimizer.default_filter_selectivity", "90")
-"""Per cent of rows that pass a filter that nothing is known of: the one for live rows is such a one."""
+_PLACED = (
+    ("datafusion.optimizer.enable_round_robin_repartition", "false"),
+    ("datafusion.optimizer.repartition_file_min_size", "1048576"),
+    ("datafusion.execution.batch_size", "32768"),
+)
+"""Rows that are dealt out to threads have no places any more: files are read in parts instead, also small ones."""
 _PASSING_ON = (TableScan, Projection, Filter, SubqueryAlias, Union)
 _CANCELLED = "the statement was cancelled"
 _VOLATILE = ("random", "uuid")
@@ -79,6 +83,7 @@ class RelationScan:
     empty: bool = False
     unfiltered: bool = False
     by_position: bool = False
+    narrowed: bool = False
     late: bool = False
     views: bool = False
 
@@ -102,11 +107,10 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
     if parts is not None:
         reads[0] = replace(reads[0], parts=parts)
     with _noticing_expiry(plan), translated(plan.scope):
-        rows = executable(plan, reads)
-        if any(read.by_position for read in reads) and asks_elsewhere(rows):
-            reads = [replace(read, by_position=False) for read in reads]
-            rows = executable(plan, reads)
-        stream: Any = rows.execute_stream()
+        stream: Any = _placed_stream(plan, reads)
+        if stream is None:
+            reads = unplaced(reads)
+            stream = executable(plan, reads).execute_stream()
     again = {}
     if plan.engine.memory_limit_bytes is not None:
         # hash joins keep one side in memory; merge joins, which are slower, spill what they sort
@@ -114,8 +118,26 @@ def open_rows(plan: QueryPlan, parts: Sequence[Readable] | None = None) -> Rows:
         # what has been spilled is merged with a batch of each part in memory
         again[_TOO_LITTLE] = lambda: executable(plan, reads, spilling=_MERGE_JOINS + _SMALL_STEPS)
     if any(read.by_position for read in reads):
-        again[UNPLACED] = lambda: executable(plan, [replace(read, by_position=False) for read in reads])
+        again[UNPLACED] = lambda: executable(plan, unplaced(reads))
     return Rows(_repeated(stream, again) if again else stream, plan)
+
+
+def unplaced(reads: list[RelationScan]) -> list[RelationScan]:
+    """The relations, read without asking for the places of their rows."""
+    return [replace(read, by_position=False) for read in reads]
+
+
+def _placed_stream(plan: QueryPlan, reads: list[RelationScan]) -> Any | None:
+    """The rows, where the places of rows are asked for, and in the scan; else None."""
+    if not any(read.by_position for read in reads):
+        return None
+    context = _context(plan, reads)
+    rows = context.sql(plan.text)
+    physical = rows.execution_plan()
+    if asks_elsewhere(physical):
+        return None
+    # a plan is made once where that is possible: with many scans it takes as long as a small query
+    return context.execute(physical, 0) if physical.partition_count == 1 else rows.execute_stream()
 
 
 def _repeated(stream: Any, again: Mapping[str, Callable[[], DataFrame]]) -> Iterator[Any]:
@@ -148,6 +170,7 @@ def scans(plan: QueryPlan) -> list[RelationScan]:
     return [
         replace(
             read,
+            narrowed=read.relation.name in narrowed or read.relation.name not in columns,
             late=read.relation.name in narrowed and _filters_early(read, columns.get(read.relation.name, set())),
             views=views,
             unfiltered=read.relation.name in constant,
@@ -163,11 +186,17 @@ def executable(
     """The query over what is really read, in a context of its own. explain: words before it. spilling: settings with
     which it needs less memory.
     """
+    return _context(plan, reads, spilling).sql(explain + plan.text)
+
+
+def _context(
+    plan: QueryPlan, reads: list[RelationScan], spilling: tuple[tuple[str, str], ...] = ()
+) -> SessionContext:
     settings = tuple(one for one in plan.settings if one != KEEPS_FIELDS)
     if KEEPS_FIELDS in plan.settings or any(read.by_position for read in reads):
         settings += (KEEPS_FIELDS,)
     if any(read.by_position for read in reads):
-        settings += (_MOST_LIVE,)
+        settings += _PLACED
     if joins_on_floats(plan.logical):
         settings += OWN_KEYS
     context = plan.engine.context(
@@ -178,7 +207,7 @@ def executable(
     live = _live_files(reads)
     for read in reads:
         _register(context, read, live.get(read.relation.name), plan.control)
-    return context.sql(explain + plan.text)
+    return context
 
 
 class Rows(Iterator[pa.RecordBatch]):
@@ -343,7 +372,9 @@ def _register(context: SessionContext, read: RelationScan, live: list[LiveFile] 
         context.register_table(name, exact_floats(rows, schema))
     elif live and read.parts is None:
         control.failures.scanned.extend(file.path for file in live)
-        rows = live_scan(context, relation.name, live, schema, control, late=read.late, views=read.views)
+        rows = live_scan(
+            context, relation.name, live, schema, control, narrowed=read.narrowed, late=read.late, views=read.views
+        )
         context.register_table(name, exact_floats(rows, schema))
     else:
         context.register_dataset("parts", ScanDataset(schema, _parts(read), control, PARTITIONS))

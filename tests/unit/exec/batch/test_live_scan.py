@@ -2,15 +2,14 @@
 
 import random
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 import tsdb
 from tsdb.catalog.filesystem import FileSystemCatalog
-from tsdb.exec.batch.live_scan import flags_of, path_ends
+from tsdb.exec.batch.live_scan import path_ends
 from tsdb.fs.local import LocalFileIO
-from tsdb.table.live_rows import LiveFile, live_files, may_have_live_files
+from tsdb.table.live_rows import live_files, may_have_live_files
 from tsdb.table.scan import plan_scan
 from tsdb.table.table import Identifier
 
@@ -67,13 +66,22 @@ def test_random_upserts_and_deletes(tmp_path, options):
     assert seen or keeps_first  # whose rows above level 0 need no merging
 
 
-def test_flags_of_files():
-    """Files of which all rows live share the flags that they have in common."""
-    dead = np.array([True, False, True])
-    files = [LiveFile("a", 2, None), LiveFile("b", 3, dead), LiveFile("c", 4, None), LiveFile("d", 3, ~dead)]
-    flags, starts = flags_of(files)
-    assert starts == [0, 4, 0, 7]
-    assert flags.tolist() == [True] * 4 + [True, False, True] + [False, True, False]
+def test_files_in_which_all_rows_live_and_many_in_which_some_are_dead(tmp_path):
+    """More files with dead rows than are a scan each; the rows and the counts are those of the merge."""
+    with tsdb.connect(tmp_path) as con:
+        con.execute(
+            "CREATE TABLE t (p INT, k INT, v INT, PRIMARY KEY (p, k) NOT ENFORCED) PARTITIONED BY (p) "
+            "WITH ('bucket' = '1', 'write-only' = 'true')"
+        )
+        every = pa.table({"p": [p for p in range(40) for _ in range(5)], "k": list(range(5)) * 40})
+        con.register("every", every.cast(pa.schema({"p": pa.int32(), "k": pa.int32()})))
+        con.execute("INSERT INTO t SELECT p, k, 0 FROM every")
+        con.execute("INSERT INTO t SELECT p, k, 1 FROM every WHERE p < 36 AND k = p % 5")
+        for filtered in ("", " WHERE t.v + o.k < 9"):
+            query = f"SELECT count(*), sum(t.v), sum(o.v) FROM t JOIN t AS o USING (p, k){filtered}"
+            assert con.execute(query).fetchone() == (200, 36, 36)
+            assert "row_lives_t" in con.execute(f"EXPLAIN ANALYZE {query}").fetchone()[0]
+        assert con.execute("SELECT count(*), sum(v) FROM t WHERE v >= 0").fetchone() == (200, 36)
 
 
 def test_ends_of_paths():
@@ -170,6 +178,7 @@ def test_a_lone_file_that_is_dealt_out_to_threads(query):
         connection.execute("INSERT INTO a VALUES (2, 5), (9, 5)")
         rows = sorted(connection.execute(f"SELECT id FROM {query}").fetchall())
         assert rows == ([(0,), (1,), (1,), (2,), (3,)] if "UNION" in query else [(2,)])
+        assert "Scan" in connection.execute(f"EXPLAIN ANALYZE SELECT id FROM {query}").fetchone()[0]
 
 
 def test_strings_of_live_rows(tmp_path):

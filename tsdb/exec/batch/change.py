@@ -119,5 +119,5 @@ def old_and_new(old: pa.Table, new: pa.Table) -> tuple[pa.Table, npt.NDArray[np.
 
 def named(value: exp.Expr, name: str) -> exp.Expr:
     """value AS name."""
-    aliased: exp.Expr = exp.alias_(value, name, quoted=True)
-    return aliased
+    # `alias_` would give a subquery an alias of its own, which is no name of a column
+    return exp.Alias(this=value, alias=exp.to_identifier(name, quoted=True))

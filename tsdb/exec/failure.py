@@ -322,7 +322,29 @@ def _clean(text: str, scope: ErrorScope) -> str:
     return text
 
 
+_CONSUMERS = (
+    ("ExternalSorter", "a sort"),
+    ("HashJoin", "a join"),
+    ("SMJ|SortMergeJoin", "a join"),
+    ("NestedLoopJoin|CrossJoin", "a join without equal columns"),
+    ("GroupedHashAggregate", "GROUP BY or DISTINCT"),
+    ("WindowAgg", "a window function"),
+    ("TopK", "ORDER BY … LIMIT"),
+)
+"""DataFusion's names of who asks for memory, and what they do."""
+
+
 def _advice(message: str, kind: type[Error]) -> str:
-    if kind is OperationalError:
+    """A lack of memory in words of SQL: who wants how much more, of how much."""
+    if kind is not OperationalError:
+        return message
+    wanted = re.search(r"Failed to allocate additional ([\d.]+ \w+) for (\S+)", message)
+    if wanted is None:
         return f"{message}; raise 'memory.limit' or RESET it"
-    return message
+    who = next((words for names, words in _CONSUMERS if re.match(names, wanted[2])), wanted[2])
+    of = re.search(r"pool_size: ([\d.]+ \w+)", message)
+    return (
+        f"not enough memory: {who} needs {wanted[1]} more than is left of 'memory.limit'"
+        + (f" ({of[1]})" if of else "")
+        + ", and cannot go on with less on disk; raise 'memory.limit' or RESET it"
+    )

@@ -23,6 +23,15 @@ from tsdb.exec.streaming.dataflow import Dataflow
 from tsdb.exec.streaming.hybrid_source import HybridSource
 from tsdb.exec.streaming.key_guard import KeyGuard
 from tsdb.exec.streaming.late_table import late_name
+from tsdb.exec.streaming.operators.constant import Constant
+from tsdb.exec.streaming.operators.filter import Filter
+from tsdb.exec.streaming.operators.normalize import Normalize
+from tsdb.exec.streaming.operators.plain_call import PlainCall
+from tsdb.exec.streaming.operators.project import Project
+from tsdb.exec.streaming.operators.scan import Scan
+from tsdb.exec.streaming.operators.temporal_join import LookupJoin, TemporalJoin
+from tsdb.exec.streaming.operators.union import Union
+from tsdb.exec.streaming.operators.unnest import Unnest
 from tsdb.exec.streaming.pipeline import Feed, Pipeline
 from tsdb.exec.streaming.row_time import RowTime
 from tsdb.exec.streaming.source import LogSource, RegisteredSource, TableSource
@@ -30,6 +39,9 @@ from tsdb.exec.streaming.state_memory import sharing, state_memory
 from tsdb.exec.streaming.state_ttl import state_ttl
 from tsdb.table.log import log_of
 from tsdb.table.table import Table
+
+_PASSING_ON = (Constant, Filter, Normalize, PlainCall, Project, Scan, Union, Unnest)
+"""Operators that give on each change of a row."""
 
 
 class PlannedQuery(Protocol):
@@ -153,8 +165,18 @@ def assemble_all(queries: Sequence[tuple[PlannedQuery, Target | None]]) -> Assem
     bounded = all(_is_bounded(r) or "scan.bounded.watermark" in r.options for r in relations)
     driven = [branch.driven for branch in branches]
     timeless = not any(branch.dataflow.clocked for branch in branches)
-    pipeline = Pipeline(driven[0] if len(driven) == 1 else Branches(driven), feeds, timeless=timeless)
+    joins_cuts = timeless and all(_may_join_cuts(branch.dataflow) for branch in branches)
+    flow = driven[0] if len(driven) == 1 else Branches(driven)
+    pipeline = Pipeline(flow, feeds, timeless=timeless, joins_cuts=joins_cuts)
     return Assembly(pipeline, bounded, branches)
+
+
+def _may_join_cuts(dataflow: Dataflow) -> bool:
+    """Whether a version may hold several snapshots: nothing goes by time or arrival, nor is each change given on."""
+    operators = [node.operator for node in dataflow.nodes]
+    by_arrival = any(isinstance(operator, LookupJoin | TemporalJoin) for operator in operators)
+    passes_on = all(isinstance(operator, _PASSING_ON) for operator in operators)
+    return not (dataflow.timed or by_arrival or passes_on)
 
 
 def _feeds(plans: Sequence[PlannedQuery], prefixes: Sequence[str]) -> list[Feed]:

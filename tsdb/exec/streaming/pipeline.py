@@ -108,11 +108,18 @@ class Advance:
 class Pipeline:
     """Drives a dataflow from its sources; used by one thread at a time."""
 
-    def __init__(self, dataflow: Driven, feeds: Sequence[Feed], *, timeless: bool = False) -> None:
-        """timeless: nothing of what is driven becomes due by the clock."""
+    def __init__(
+        self, dataflow: Driven, feeds: Sequence[Feed], *, timeless: bool = False, joins_cuts: bool = False
+    ) -> None:
+        """timeless: nothing of what is driven becomes due by the clock. joins_cuts: a version may hold several
+        snapshots of a table.
+        """
         self._dataflow = dataflow
         self._timeless = timeless
         self._feeds = list(feeds)
+        for feed in self._feeds:
+            if isinstance(feed.source, TableSource):
+                feed.source.may_join_cuts = joins_cuts and feed.row_time is None
         self._begun = False
         self._times: dict[str, InputTime] = {}
         self.version = 0

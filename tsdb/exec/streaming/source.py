@@ -1,7 +1,9 @@
 """What a streaming query reads: tables of the warehouse, registered relations, and the tables of connectors.
 
 A table is followed snapshot by snapshot: the state at the starting point, then the changes of every later snapshot.
-One snapshot is one cut, however many batches it takes. Its position is the next snapshot to read.
+One snapshot is one cut, however many batches it takes. Its position is the next snapshot to read. A stream that has
+fallen behind and that no row's time depends on takes what has come meanwhile as one cut: a step has its price, however
+few rows it takes.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,6 +18,10 @@ from tsdb.table.stream_scan import Kinds, StreamScan, read_changes
 from tsdb.table.table import Table
 
 Pack = Callable[[pa.RecordBatch, Kinds, pa.Schema], pa.RecordBatch]
+
+
+BEHIND_MAX = 16
+"""So many snapshots in a row are a cut each; from then on all that are there are one."""
 
 
 class TableSource:
@@ -48,6 +54,8 @@ class TableSource:
         self._next: ChangeBatch | None = None
         self._position: Json = self._scan.position
         self._latest_reached = False
+        self.may_join_cuts = False
+        self._in_a_row = 0
         key = table.schema.primary_keys
         self._columns = [n for n in table.schema.names if columns is None or n in columns or n in key]
         self.schema: pa.Schema = pa.schema([table.schema.arrow_schema.field(name) for name in self._columns])
@@ -68,21 +76,27 @@ class TableSource:
         return self._scan.ended or (self._end is not None and int(self._scan.position) > self._end)
 
     def poll(self, rows_max: int) -> SourceDelta | None:
-        """Changes of one snapshot, rows_max rows or somewhat more."""
+        """Changes of one snapshot, rows_max rows or somewhat more; of several where these may be one cut."""
         if self._cut is None and not self._open_cut():
             return None
-        assert self._cut is not None
         changes: list[ChangeBatch] = []
         rows = 0
-        while self._next is not None and rows < rows_max:
-            changes.append(self._next)
-            rows += self._next.num_rows
-            self._next = next(self._cut, None)
-        complete = self._next is None
-        if complete:
+        while True:
+            assert self._cut is not None
+            while self._next is not None and rows < rows_max:
+                changes.append(self._next)
+                rows += self._next.num_rows
+                self._next = next(self._cut, None)
+            if self._next is not None:
+                return SourceDelta(changes, complete=False)
             self._cut = None
             self._position = self._scan.position
-        return SourceDelta(changes, complete)
+            if rows >= rows_max or not self._joins_cuts() or not self._open_cut():
+                return SourceDelta(changes)
+
+    def _joins_cuts(self) -> bool:
+        """Whether it has been behind."""
+        return self.may_join_cuts and self._in_a_row >= BEHIND_MAX
 
     def seek(self, position: Json) -> None:
         """Follow from that snapshot on, with what is known until there."""
@@ -118,7 +132,10 @@ class TableSource:
         plan = before or self._scan.plan()
         if plan is None:
             self._latest_reached = True
+            if self._in_a_row < BEHIND_MAX:
+                self._in_a_row = 0
             return False
+        self._in_a_row += 1
         batches = read_changes(self._table, plan, self._columns)
         self._cut = (_changes(rows, kinds, silent=before is not None) for rows, kinds in batches if rows.num_rows)
         self._next = next(self._cut, None)

@@ -62,5 +62,13 @@ def test_rows_that_are_merged_on_read_and_written_in_order(con):
 
 def test_a_limit_that_is_too_small_is_named(con):
     con.execute("SET 'memory.limit' = '1 mb'")
-    with pytest.raises(tsdb.OperationalError, match=r"'memory.limit'"):
+    with pytest.raises(tsdb.OperationalError, match=r"'memory.limit'") as caught:
         con.execute("SELECT median(k) FROM n").fetchall()
+    assert "datafusion" not in str(caught.value)
+
+
+def test_what_cannot_be_spilled_says_who_needs_how_much(con):
+    con.execute("SET 'memory.limit' = '2 mb'")
+    with pytest.raises(tsdb.OperationalError, match=r"not enough memory: .* needs .* more .* \(2\.0 MB\)") as caught:
+        con.execute("SELECT count(*) FROM n AS a JOIN n AS b ON CAST(a.v AS STRING) = CAST(b.k AS STRING)").fetchall()
+    assert "datafusion" not in str(caught.value)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tests.unit.exec.streaming_jobs.warehouse import insert, make_table
-from tsdb.exec.streaming.source import RegisteredSource, TableSource
+from tsdb.exec.streaming.source import BEHIND_MAX, RegisteredSource, TableSource
 
 COLUMNS = {"k": "BIGINT NOT NULL", "v": "STRING"}
 
@@ -76,6 +76,26 @@ def test_a_snapshot_comes_in_parts_as_one_cut(tmp_path: Path) -> None:
     assert sum(n for n, _ in parts) == 400
     assert [complete for _, complete in parts] == [False] * (len(parts) - 1) + [True]
     assert source.position == 5
+
+
+def test_a_source_that_is_behind_takes_what_there_is_as_one_cut(tmp_path: Path) -> None:
+    table = make_table(tmp_path, "t", COLUMNS)
+    count = BEHIND_MAX + 30
+    for n in range(count):
+        insert(table, (n, "x"))
+    options = {"scan.mode": "from-snapshot", "scan.snapshot-id": "1"}
+    alone, joined, few = (TableSource(table, options, bounded=True) for _ in range(3))
+    joined.may_join_cuts = few.may_join_cuts = True
+    each = [[(1, n, "x")] for n in range(count)]
+    assert [take(alone) for _ in range(count)] == each and alone.finished
+    assert [take(joined) for _ in range(BEHIND_MAX - 1)] == each[: BEHIND_MAX - 1]
+    assert take(joined) == [(1, n, "x") for n in range(BEHIND_MAX - 1, count)] and joined.finished
+    assert joined.position == alone.position
+    for _ in range(BEHIND_MAX - 1):
+        take(few)
+    delta = few.poll(10)  # a snapshot is never cut in two for it
+    assert delta is not None and delta.complete and sum(c.num_rows for c in delta.changes) == 10
+    assert few.position == BEHIND_MAX + 10
 
 
 def test_a_registered_relation_is_one_cut_and_ends() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import tsdb
 from tests.unit.exec.streaming_jobs.warehouse import BOUNDED, contents, history, insert, make_table, plan
 from tsdb.errors import AlreadyExists, IntegrityError, InternalError, JobFailed, NotSupportedError
 from tsdb.exec.streaming.changelog import open_changelog
@@ -252,3 +253,45 @@ def test_a_panic_fails_the_query_and_not_the_process(tmp_path: Path, monkeypatch
     for _ in range(2):
         with pytest.raises(InternalError, match="Panic: index out of bounds"):
             stream.next(1)
+
+
+MANY = 40
+
+
+@pytest.mark.parametrize(
+    ("query", "joins"),
+    [
+        ("SELECT k, sum(v) AS v FROM {t} GROUP BY k", True),
+        ("SELECT a.v FROM {t} AS a JOIN {t} AS b ON a.v = b.v + 1", True),
+        ("SELECT k, v FROM {t} WHERE v >= 0", False),
+        ("SELECT k, v FROM {p}", False),
+        ("SELECT k, sum(v) AS v FROM {w} GROUP BY k", True),
+        (
+            "SELECT window_start, sum(v) AS v FROM TABLE(TUMBLE(TABLE {w}, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) "
+            "GROUP BY window_start, window_end",
+            False,
+        ),
+    ],
+)
+def test_a_stream_that_is_behind_takes_several_snapshots_as_one_version(query: str, joins: bool) -> None:
+    """Not where time matters, nor where each change is given on; the sum is always the batch result."""
+    with tsdb.connect(":memory:") as con:
+        con.execute(
+            "CREATE TABLE t (k INT, v INT); CREATE TABLE p (k INT, v INT, PRIMARY KEY (k) NOT ENFORCED);"
+            "CREATE TABLE w (k INT, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts)"
+        )
+        for n in range(MANY):
+            con.execute(f"INSERT INTO t VALUES ({n % 5}, {n})")
+            con.execute(f"INSERT INTO p VALUES ({n % 5}, {n})")
+            con.execute(f"INSERT INTO w VALUES ({n % 5}, {n}, TIMESTAMP '2024-01-01 00:00:00')")
+        options = "'scan.mode' = 'from-snapshot', 'scan.snapshot-id' = '1', 'scan.bounded.mode' = 'latest'"
+        from_first = "{} /*+ OPTIONS(" + options + ") */"
+        hinted = query.format(**{name: from_first.format(name) for name in "tpw"})
+        expected = Counter(con.execute(query.format(t="t", p="p", w="w")).fetchall())
+        con.execute("SET 'execution.mode' = 'streaming'")
+        cursor = con.execute(hinted)
+        total: Counter[tuple] = Counter()
+        for op, *row in cursor.fetchall():
+            total[tuple(row)] += 1 if op in ("+I", "+U") else -1
+        assert +total == expected and not -total
+        assert (cursor.version < MANY) == joins

@@ -28,6 +28,7 @@ from tsdb.nested_nulls import with_hidden_values
 from tsdb.options import TableOptions, parse_size
 
 FILE_SOURCE_APPEND, FILE_SOURCE_COMPACT = 0, 1
+_WORD_DIGITS, _WORD_BITS = 18, 64  # so many digits fit into the low half of a decimal, its sign included
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +196,22 @@ def _extremes(column: pa.ChunkedArray) -> pa.Array:
         return pa.nulls(2, kind)
     if pa.types.is_floating(kind) and not pc.all(pc.is_finite(column)).as_py() and column.null_count < len(column):
         return pa.nulls(2, kind)
+    if pa.types.is_decimal128(kind) and kind.precision <= _WORD_DIGITS and not column.null_count and len(column):
+        return _word_extremes(column)
     low, high = pc.min_max(column).values()
     return pa.concat_arrays([pa.array([low], kind), pa.array([high], kind)])
+
+
+def _word_extremes(column: pa.ChunkedArray) -> pa.Array:
+    """Those of short decimals without nulls, by their low words: several times faster than by all of their digits."""
+    words = [
+        np.frombuffer(chunk.buffers()[1], np.int64)[2 * chunk.offset : 2 * (chunk.offset + len(chunk)) : 2]
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    low, high = min(int(part.min()) for part in words), max(int(part.max()) for part in words)
+    whole = np.array([low, low >> _WORD_BITS - 1, high, high >> _WORD_BITS - 1], np.int64)
+    return pa.Array.from_buffers(column.type, 2, [None, pa.py_buffer(whole)])
 
 
 def _with_nulls(stats: SimpleStats, nulls: dict[str, int], names: Sequence[str]) -> SimpleStats:

@@ -8,6 +8,7 @@ once.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +37,10 @@ from tsdb.table.data_file_reader import row_reader
 from tsdb.table.deletion_maintainer import DeletionMaintainer
 from tsdb.table.record_expire import RecordLife, record_life, without_expired_rows
 from tsdb.table.table import Table, check_writable
+from tsdb.table.threads import in_threads
 
 _SLICE_ROWS = 1 << 18
+_PART_BYTES_MIN = 1 << 25  # in memory; smaller parts would only make more files
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +162,11 @@ class BucketWriter:
     compact_after: list[DataFileMeta] = field(default_factory=list)
     compact_changelog: list[DataFileMeta] = field(default_factory=list)
 
-    def flush(self, buffered: BufferedRows) -> None:
-        """Write the rows as level-0 files, in a keyed table one row a key, and the changelog file if there is one."""
+    def flush(self, buffered: BufferedRows, threads: int = 1) -> None:
+        """Write the rows as level-0 files, in a keyed table one row a key, and the changelog file if there is one.
+
+        threads: many rows of an append table become so many files at the same time.
+        """
         count = buffered.rows.num_rows
         bytes_per_row = max(1, buffered.rows.nbytes // max(1, count))
         # files are smaller than the rows in memory; half of them is a cautious guess that never exceeds the
@@ -175,12 +181,34 @@ class BucketWriter:
                 rows_per_file=rows_per_file,
                 changelog=True,
             )
-        files = self.writer.write(
-            self._merged(buffered), level=0, source=FILE_SOURCE_APPEND, rows_per_file=rows_per_file
-        )
+        streams = [self._merged(buffered)] if self.plan.merge is not None else self._parts(buffered, threads)
+        files = self._written(streams, rows_per_file)
         self.next_sequence += count
         self.new_files += files
         self.live += files
+
+    def _parts(self, buffered: BufferedRows, threads: int) -> list[Iterator[pa.Table]]:
+        """The rows of an append table in order, each part whole slices and worth a file and a thread of its own."""
+        count = buffered.rows.num_rows
+        slices = -(-count // _SLICE_ROWS)
+        worth = min(threads, count // _SLICE_ROWS, buffered.rows.nbytes // _PART_BYTES_MIN)
+        cuts = [min(count, _SLICE_ROWS * -(-slices * part // max(1, worth))) for part in range(max(1, worth) + 1)]
+        return [self._slices(buffered, np.arange(*cut)) for cut in pairwise(cuts)]
+
+    def _written(self, streams: Sequence[Iterator[pa.Table]], rows_per_file: int) -> list[DataFileMeta]:
+        """The files of the streams, in their order; none remains of those of a failure."""
+        files: list[list[DataFileMeta]] = [[] for _ in streams]
+
+        def write(number: int) -> None:
+            rows = streams[number]
+            files[number] = self.writer.write(rows, level=0, source=FILE_SOURCE_APPEND, rows_per_file=rows_per_file)
+
+        try:
+            in_threads(write, range(len(streams)))
+        except BaseException:
+            self.writer.delete(file for part in files for file in part)
+            raise
+        return [file for part in files for file in part]
 
     def compact(self, *, full: bool) -> bool:
         """Compact what there is to compact; whether there was anything."""
@@ -293,11 +321,9 @@ class BucketWriter:
         self.compact_after = [f for f in self.compact_after if (f.file_name, f.level) not in gone] + list(result.after)
 
     def _merged(self, buffered: BufferedRows) -> Iterator[pa.Table]:
-        """The rows, in a keyed table merged to one row a key, in key order."""
+        """The rows of a keyed table merged to one row a key, in key order."""
         merge = self.plan.merge
-        if merge is None:
-            yield from self._slices(buffered, np.arange(buffered.rows.num_rows))
-            return
+        assert merge is not None
         # retractions to be ignored were left out before
         spec = replace(merge, ignore_delete=False)
         if not spec.folds:

@@ -8,6 +8,7 @@ committed, or the writer aborted, before the next.
 Source: Paimon, `TableWriteImpl`, `MergeTreeWriter` and `AppendOnlyWriter`.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -189,8 +190,14 @@ class TableWriter:
         identities = list(self._numbers)
         jobs = [(self._bucket(*identities[rows.group]), rows) for rows in drained]
 
+        threads = max(1, (os.cpu_count() or 1) // max(1, len(jobs)))
+
         def flush(job: tuple[BucketWriter | PostponeWriter, BufferedRows]) -> None:
-            job[0].flush(job[1])
+            writer, rows = job
+            if isinstance(writer, BucketWriter):
+                writer.flush(rows, threads)
+            else:
+                writer.flush(rows)
 
         if sum(job.rows.num_rows for job in drained) > _FEW_ROWS:
             in_threads(flush, jobs)

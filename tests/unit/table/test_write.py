@@ -1,5 +1,8 @@
 """What a writer leaves in files, against a Python fold over the rows it was given; files are read with pyarrow."""
 
+import os
+from decimal import Context, Decimal
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +11,9 @@ import pytest
 from tests.unit.table.tables import fold, make_table, read_message, rows_of
 from tsdb.changes import RowKind
 from tsdb.errors import DataError, NotSupportedError, NullKeyError
+from tsdb.mergetree.data_writer import DataWriter
 from tsdb.metadata.binary_row import decode_row
+from tsdb.table import bucket_writer
 from tsdb.table.commit_message import CommitMessage
 from tsdb.table.write import TableWriter, discard
 
@@ -128,6 +133,78 @@ def test_append_tables_keep_rows_in_order(tmp_path, bucket, key, size):
         partition = stored[0]["p"]
         assert rows_of(stored) == [row for row in given if row["p"] == partition and row["k"] in in_bucket]
     assert sum(file.row_count for message in messages for file in message.new_files) == len(given)
+
+
+def in_small_parts(monkeypatch):
+    """As if 30 rows were many, on three processors."""
+    monkeypatch.setattr(bucket_writer, "_SLICE_ROWS", 30)
+    monkeypatch.setattr(bucket_writer, "_PART_BYTES_MIN", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+
+
+@pytest.mark.parametrize("bucket", ["-1", "1"])
+@pytest.mark.parametrize(
+    ("count", "in_files"),
+    [(20, [20]), (59, [59]), (60, [30, 30]), (100, [60, 30, 10]), (200, [90, 60, 50])],
+)
+def test_many_rows_become_a_file_a_processor_in_order(tmp_path, monkeypatch, bucket, count, in_files):
+    in_small_parts(monkeypatch)
+    key = {"bucket-key": "k"} if bucket == "1" else {}
+    table = make_table(tmp_path, COLUMNS, (), (), {"bucket": bucket, "write-only": "true"} | key)
+    rows = random_rows(np.random.default_rng(1), count)
+    with TableWriter(table, user="u") as writer:
+        writer.write(rows)
+        (message,) = writer.prepare_commit()
+    files = list(read_message(table, message))
+    assert [file.row_count for file, _ in files] == in_files
+    assert rows_of([row for _, part in files for row in part]) == rows.to_pylist()
+    assert [file.min_sequence_number for file, _ in files] == [sum(in_files[:i]) for i in range(len(in_files))]
+    assert [file.max_sequence_number + 1 for file, _ in files] == [sum(in_files[: i + 1]) for i in range(len(in_files))]
+
+
+def test_a_part_that_cannot_be_written_leaves_no_file_of_the_others(tmp_path, monkeypatch):
+    in_small_parts(monkeypatch)
+    table = make_table(tmp_path, COLUMNS, (), (), {"bucket": "-1"})
+    write = DataWriter.write
+    written = []
+
+    def third_fails(self, tables, **how):
+        files = write(self, tables, **how)
+        written.extend(files)
+        if files[0].min_sequence_number == 60:
+            raise OSError("no space left")
+        return files
+
+    monkeypatch.setattr(DataWriter, "write", third_fails)
+    with pytest.raises(OSError, match="no space left"), TableWriter(table, user="u") as writer:
+        writer.write(random_rows(np.random.default_rng(1), 100))
+        writer.prepare_commit()
+    left = {status.name for status in table.file_io.list_files(table.paths.bucket({}, 0))}
+    assert left == {file.file_name for file in written if file.min_sequence_number == 60}
+
+
+@pytest.mark.parametrize("digits", [5, 18, 19, 38])
+@pytest.mark.parametrize("nulls", [False, True])
+def test_extremes_of_decimals(tmp_path, digits, nulls):
+    table = make_table(tmp_path, {"k": "BIGINT NOT NULL", "d": f"DECIMAL({digits}, 2)"}, (), (), {})
+    largest = Decimal(10**digits - 1).scaleb(-2, Context(prec=digits))
+    for values in (
+        [largest, largest.copy_negate(), Decimal(0)],
+        [-Decimal("1.25"), -Decimal("0.01")],
+        [Decimal("7.00")],
+    ):
+        around = pa.array(
+            [largest, *values, None if nulls else values[0], largest.copy_negate()], pa.decimal128(digits, 2)
+        )
+        chunks = pa.chunked_array([around[1:2], around[2:2], around[2:-1]])
+        with TableWriter(table, user="u") as writer:
+            writer.write(pa.table({"k": pa.array(range(len(chunks)), pa.int64()), "d": chunks}))
+            (message,) = writer.prepare_commit()
+        (file,) = message.new_files
+        types = [field.type for field in table.schema.fields]
+        low, high = (decode_row(row, types)[1] for row in (file.value_stats.min_values, file.value_stats.max_values))
+        assert (low, high) == (min(values), max(values))
+        assert file.value_stats.null_counts == (0, int(nulls))
 
 
 def test_append_tables_refuse_retractions(tmp_path):
